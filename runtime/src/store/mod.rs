@@ -1,0 +1,96 @@
+//! The only door to state: an ordered key-value store with spaces and atomic writes, in memory or on disk.
+//!
+//! It does not know operators, keys or timers; `keyed` builds those on top and is what the hot path uses.
+
+mod error;
+
+pub use error::StoreError;
+
+use std::ops::ControlFlow;
+
+/// A store. One process at a time owns a store on disk.
+pub trait Store: Send + Sync {
+    /// The value under `key` in `space`.
+    fn get(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Visits a space in key order from `from` (inclusive) until `each` breaks.
+    fn scan(&self, space: &str, from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError>;
+
+    /// The last entry of a space whose key is not above `key`.
+    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// Names of the spaces that hold anything, in order.
+    fn spaces(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Applies all changes or none; when it returns, they survive a crash as far as the store can promise.
+    fn write(&self, changes: &Changes) -> Result<(), StoreError>;
+}
+
+/// Changes to be applied together, in order; a later change of the same key wins.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    spaces: Vec<String>,
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    space: u32,
+    at: usize,
+    key_len: u32,
+    /// `None` deletes.
+    value_len: Option<u32>,
+}
+
+/// One change: the space, the key, and the new value (`None` deletes).
+pub type Change<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
+
+impl Changes {
+    /// Sets a value.
+    pub fn put(&mut self, space: &str, key: &[u8], value: &[u8]) {
+        self.push(space, key, Some(value));
+    }
+
+    /// Deletes a key; deleting what is not there is fine.
+    pub fn delete(&mut self, space: &str, key: &[u8]) {
+        self.push(space, key, None);
+    }
+
+    /// The changes in order.
+    pub fn iter(&self) -> impl Iterator<Item = Change<'_>> {
+        self.entries.iter().map(|entry| {
+            let key_end = entry.at + entry.key_len as usize;
+            let value = entry.value_len.map(|len| &self.bytes[key_end..key_end + len as usize]);
+            (self.spaces[entry.space as usize].as_str(), &self.bytes[entry.at..key_end], value)
+        })
+    }
+
+    /// Number of changes.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True when there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+
+    fn push(&mut self, space: &str, key: &[u8], value: Option<&[u8]>) {
+        let known = self.spaces.iter().rposition(|known| known == space);
+        let index = known.unwrap_or_else(|| {
+            self.spaces.push(space.to_owned());
+            self.spaces.len() - 1
+        });
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.unwrap_or(&[]));
+        self.entries.push(Entry { space: index as u32, at, key_len: key.len() as u32, value_len: value.map(|value| value.len() as u32) });
+    }
+}
