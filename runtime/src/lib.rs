@@ -9,3 +9,6 @@ pub mod time;
 // Floor 1: the doors to the world, one each.
 pub mod broker;
 pub mod store;
+
+// Floor 2: one operator, one slice of keys.
+pub mod route;

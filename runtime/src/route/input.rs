@@ -1,0 +1,184 @@
+//! What one operator takes from a scanned event: its key, its type, its fields in declared order.
+
+use crate::events::{Events, Row, Span};
+use sangam_protocol::frame::FrameWriter;
+use sangam_protocol::key::{self, KeyError};
+use sangam_protocol::manifest::{EventType, Kind, Manifest};
+use sangam_protocol::msgpack::{Reader, write};
+
+use super::Wants;
+
+/// How an operator reads the events of one stream.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Places of the key's fields; none for a stateless operator, and for one that takes the record's own key.
+    key: Vec<Named>,
+    keyed: bool,
+    tag: Option<Named>,
+    types: Vec<Type>,
+    /// Index of the first type of this input among the types of all inputs.
+    first_kind: u8,
+    /// Whether the operator has several types at all, and so wants to be told.
+    tell_kind: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Named {
+    path: String,
+    place: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Type {
+    name: String,
+    fields: Vec<(Named, bool)>,
+}
+
+/// Why an operator cannot read a stream at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// A keyed operator needs a key: name one in the plugin or in the pipeline.
+    #[error("it keeps state per key, but neither its manifest nor the pipeline names the key; set `key` for the operator")]
+    NoKey,
+    /// A stateless operator has no use for a key.
+    #[error("it is stateless and takes no key; remove `key`")]
+    UnwantedKey,
+}
+
+/// Why one event cannot be given to an operator: a sentence for the dead letter.
+pub type Refusal = String;
+
+/// Takes the record's own key as the operator's key.
+pub const RECORD_KEY: &str = "$key";
+
+impl Input {
+    /// Reads the manifest's input `index` together with what the pipeline says, and adds the fields it needs to `wants`.
+    ///
+    /// `key` overrides the manifest's key when it is not empty. `declared` are the fields that the operator named itself when it was
+    /// configured, for an input that is dynamic.
+    pub fn new(
+        manifest: &Manifest,
+        index: usize,
+        key: &[String],
+        declared: Option<EventType>,
+        wants: &mut Wants,
+    ) -> Result<Input, InputError> {
+        let input = manifest.inputs.get(index).or(manifest.inputs.first()).cloned().unwrap_or_default();
+        let keyed = manifest.kind == Kind::Keyed;
+        let paths = if key.is_empty() { &manifest.key } else { key };
+        if keyed && paths.is_empty() {
+            return Err(InputError::NoKey);
+        }
+        if !keyed && !key.is_empty() {
+            return Err(InputError::UnwantedKey);
+        }
+        let mut named = |path: &String| Named { path: path.clone(), place: wants.add(path) };
+        let types = if input.dynamic { declared.into_iter().collect() } else { input.types };
+        let types = types
+            .iter()
+            .map(|event| Type {
+                name: event.name.clone(),
+                fields: event.fields.iter().map(|field| (named(&field.path), field.optional)).collect(),
+            })
+            .collect();
+        let count = |input: &sangam_protocol::manifest::Input| input.types.len().max(1);
+        Ok(Input {
+            key: paths.iter().filter(|path| *path != RECORD_KEY).map(&mut named).collect(),
+            keyed,
+            tag: input.tag.as_ref().map(&mut named),
+            types,
+            first_kind: manifest.inputs.iter().take(index).map(count).sum::<usize>() as u8,
+            tell_kind: manifest.inputs.iter().map(count).sum::<usize>() > 1,
+        })
+    }
+
+    /// Whether the operator keeps state per key.
+    pub fn keyed(&self) -> bool {
+        self.keyed
+    }
+
+    /// Paths of the key's fields.
+    pub fn key_paths(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(|named| named.path.as_str())
+    }
+
+    /// Appends the key of row `i` to `out`.
+    #[inline]
+    pub fn key(&self, events: &Events, i: usize, row: &Row, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let fields = events.fields_of(i);
+        match self.key.as_slice() {
+            [] => match events.key(row) {
+                Some(key) => out.extend_from_slice(key),
+                None => return Err("the record has no key, and the operator takes the record's key".into()),
+            },
+            [one] => key::append(bytes(events, fields, one), out).map_err(|why| refuse(one, &why))?,
+            several => {
+                key::append_composite(several.iter().map(|named| bytes(events, fields, named)), out).map_err(|why| {
+                    let culprit = several.iter().find(|named| key::append(bytes(events, fields, named), &mut Vec::new()).is_err());
+                    culprit.map_or_else(|| why.to_string(), |named| refuse(named, &why))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that row `i` has what the operator needs; returns which of its types it is.
+    #[inline]
+    pub fn admit(&self, events: &Events, i: usize) -> Result<u8, Refusal> {
+        let fields = events.fields_of(i);
+        let kind = match &self.tag {
+            Some(tag) if self.types.len() > 1 => self.kind_of(bytes(events, fields, tag), tag)?,
+            _ => 0,
+        };
+        if let Some(event) = self.types.get(kind) {
+            let missing =
+                event.fields.iter().find(|(named, optional)| !optional && fields.get(named.place).is_none_or(|span| span.is_none()));
+            if let Some((named, _)) = missing {
+                return Err(format!("the field `{}` is missing", named.path));
+            }
+        }
+        Ok(self.first_kind + kind as u8)
+    }
+
+    /// Adds row `i`, which was admitted as `kind`, to a frame.
+    #[inline]
+    pub fn write(&self, events: &Events, i: usize, row: &Row, kind: u8, frame: &mut FrameWriter) {
+        let out = frame.event(row.time, row.watermark);
+        match self.types.get(usize::from(kind - self.first_kind)) {
+            None => write::bin(out, events.value(row).unwrap_or(&[])),
+            Some(event) => {
+                let fields = events.fields_of(i);
+                write::array(out, event.fields.len());
+                for (named, _) in &event.fields {
+                    match fields.get(named.place).and_then(|span| span.of(&events.arena)) {
+                        Some(bytes) => out.extend_from_slice(bytes),
+                        None => write::nil(out),
+                    }
+                }
+            }
+        }
+        if self.tell_kind {
+            frame.kind(kind);
+        }
+    }
+
+    fn kind_of(&self, value: &[u8], tag: &Named) -> Result<usize, Refusal> {
+        if value.is_empty() {
+            return Err(format!("the field `{}`, which tells the event's type, is missing", tag.path));
+        }
+        let name = Reader::new(value).str().map_err(|why| format!("the field `{}`, which tells the event's type: {why}", tag.path))?;
+        self.types.iter().position(|event| event.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.types.iter().map(|event| event.name.as_str()).collect();
+            format!("the field `{}` is `{name}`; the operator knows {}", tag.path, known.join(", "))
+        })
+    }
+}
+
+#[inline]
+fn bytes<'a>(events: &'a Events, fields: &[Span], named: &Named) -> &'a [u8] {
+    fields.get(named.place).and_then(|span| span.of(&events.arena)).unwrap_or(&[])
+}
+
+fn refuse(named: &Named, why: &KeyError) -> Refusal {
+    format!("the key field `{}` {why}", named.path)
+}

@@ -1,0 +1,15 @@
+//! How events reach an operator: what is read out of them, what their key is, which partition or task they belong to.
+//!
+//! It calls no operator and keeps no state.
+
+mod input;
+mod partition;
+mod scan;
+mod time;
+mod transcode;
+
+pub use input::{Input, InputError, Refusal};
+pub use partition::{murmur2, partition_of};
+pub use scan::{Format, Scanner, Wants};
+pub use time::{TIME_MAX, TimeUnit, event_time};
+pub use transcode::{json_to_msgpack, msgpack_to_json};
