@@ -50,6 +50,30 @@ pub enum OutputKey<'a> {
     None,
 }
 
+/// What an operator was handling when it emitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The event with this index.
+    Event(u32),
+    /// A timer that fired before the event with this index, or after the last one when it is the number of events.
+    TimerBefore(u32),
+}
+
+impl Cause {
+    /// An event is its index; a timer before event `i` is `-1 - i`.
+    fn code(self) -> i64 {
+        match self {
+            Cause::Event(event) => i64::from(event),
+            Cause::TimerBefore(event) => -1 - i64::from(event),
+        }
+    }
+
+    fn from_code(code: i64) -> Result<Self, Malformed> {
+        let cause = if code < 0 { u32::try_from(-1 - code).map(Cause::TimerBefore) } else { u32::try_from(code).map(Cause::Event) };
+        cause.map_err(|_| Malformed::Range("a 32-bit index"))
+    }
+}
+
 /// One emitted thing, in the order of emission.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Emit<'a> {
@@ -73,8 +97,8 @@ pub enum Emit<'a> {
     Full {
         /// Output port.
         port: u32,
-        /// The event being handled; for a timer, the event before which it fired (the number of events, after the last).
-        position: u32,
+        /// What was being handled.
+        cause: Cause,
         /// The value, or `None` for a tombstone.
         value: Option<&'a [u8]>,
         /// Event time of the output.
@@ -159,7 +183,7 @@ impl EffectsWriter {
     pub fn full(
         &mut self,
         port: u32,
-        position: u32,
+        cause: Cause,
         time: Millis,
         key: OutputKey<'_>,
         headers: &[u8],
@@ -168,7 +192,7 @@ impl EffectsWriter {
         let out = &mut self.out;
         write::array(out, 6);
         write::u64(out, u64::from(port));
-        write::u64(out, u64::from(position));
+        write::i64(out, cause.code());
         match value {
             Some(value) => write::bin_with(out, value),
             None => write::nil(out),
@@ -383,22 +407,20 @@ impl<'a> Effects<'a> {
         let index =
             |what, index: u64, count: usize| if index >= count as u64 { Err(EffectsError::OutOfRange(what, index, count)) } else { Ok(()) };
 
-        let emits = part(
-            "emits",
-            &mut reader,
-            |reader| Ok(read_emit(reader)?.0),
-            |emit| match emit {
-                Emit::Forward { port, event } | Emit::Simple { port, event, .. } => {
-                    index("port", u64::from(port), answering.ports)?;
-                    index("event", u64::from(event), answering.events)
+        let emits = part("emits", &mut reader, read_emit, |emit| match emit {
+            Emit::Forward { port, event } | Emit::Simple { port, event, .. } => {
+                index("port", u64::from(port), answering.ports)?;
+                index("event", u64::from(event), answering.events)
+            }
+            Emit::Full { port, cause, key, .. } => {
+                index("port", u64::from(port), answering.ports)?;
+                match cause {
+                    Cause::Event(event) => index("event", u64::from(event), answering.events)?,
+                    Cause::TimerBefore(event) => index("event", u64::from(event), answering.events + 1)?,
                 }
-                Emit::Full { port, position, key, .. } => {
-                    index("port", u64::from(port), answering.ports)?;
-                    index("event", u64::from(position), answering.events + 1)?;
-                    if let OutputKey::Slot(slot) = key { index("slot", u64::from(slot), answering.slots) } else { Ok(()) }
-                }
-            },
-        )?;
+                if let OutputKey::Slot(slot) = key { index("slot", u64::from(slot), answering.slots) } else { Ok(()) }
+            }
+        })?;
         within("outputs", emits.count, limits.outputs_per_event.saturating_mul(steps))?;
         let states = part("states", &mut reader, read_state, |(slot, state)| {
             index("slot", u64::from(slot), answering.slots)?;
@@ -422,7 +444,7 @@ impl<'a> Effects<'a> {
 
     /// What is emitted, in order.
     pub fn emits(&self) -> impl Iterator<Item = Emit<'a>> + use<'a> {
-        walk(self.emits, |reader| Ok(read_emit(reader)?.0))
+        walk(self.emits, read_emit)
     }
 
     /// Number of emits.
@@ -504,14 +526,14 @@ fn index32(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
 }
 
 #[inline]
-fn read_emit<'a>(reader: &mut Reader<'a>) -> Result<(Emit<'a>, usize), Malformed> {
+fn read_emit<'a>(reader: &mut Reader<'a>) -> Result<Emit<'a>, Malformed> {
     let elements = reader.array()?;
     let port = index32(reader)?;
-    let event = index32(reader)?;
     let emit = match elements {
-        2 => Emit::Forward { port, event },
-        3 => Emit::Simple { port, event, value: optional_bin(reader)? },
+        2 => Emit::Forward { port, event: index32(reader)? },
+        3 => Emit::Simple { port, event: index32(reader)?, value: optional_bin(reader)? },
         6 => {
+            let cause = Cause::from_code(reader.i64()?)?;
             let value = optional_bin(reader)?;
             let time = reader.i64()?;
             let key = match reader.peek()? {
@@ -523,11 +545,11 @@ fn read_emit<'a>(reader: &mut Reader<'a>) -> Result<(Emit<'a>, usize), Malformed
                 _ => OutputKey::Slot(index32(reader)?),
             };
             let headers = if reader.nil()? { &[] } else { read_headers(reader)? };
-            Emit::Full { port, position: event, value, time, key, headers }
+            Emit::Full { port, cause, value, time, key, headers }
         }
         _ => return Err(Malformed::Range("the 2, 3 or 6 elements of an emit")),
     };
-    Ok((emit, elements))
+    Ok(emit)
 }
 
 fn read_headers<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
@@ -613,8 +635,8 @@ mod tests {
         writer.start();
         writer.forward(1, 2);
         writer.simple(0, 1, |out| out.push(7));
-        writer.full(1, 3, -5, OutputKey::Slot(1), &[0x80], Some(|out: &mut Vec<u8>| out.push(9)));
-        writer.full(1, 3, 6, OutputKey::Bytes(b"k"), &[], None::<fn(&mut Vec<u8>)>);
+        writer.full(1, Cause::TimerBefore(3), -5, OutputKey::Slot(1), &[0x80], Some(|out: &mut Vec<u8>| out.push(9)));
+        writer.full(1, Cause::Event(2), 6, OutputKey::Bytes(b"k"), &[], None::<fn(&mut Vec<u8>)>);
         writer.state(0, Some(b"s"));
         writer.state(1, None);
         writer.timer(1, "idle", Some(40));
@@ -629,8 +651,15 @@ mod tests {
             [
                 Emit::Forward { port: 1, event: 2 },
                 Emit::Simple { port: 0, event: 1, value: Some(&[7]) },
-                Emit::Full { port: 1, position: 3, value: Some(&[9]), time: -5, key: OutputKey::Slot(1), headers: &[0x80] },
-                Emit::Full { port: 1, position: 3, value: None, time: 6, key: OutputKey::Bytes(b"k"), headers: &[] },
+                Emit::Full {
+                    port: 1,
+                    cause: Cause::TimerBefore(3),
+                    value: Some(&[9]),
+                    time: -5,
+                    key: OutputKey::Slot(1),
+                    headers: &[0x80]
+                },
+                Emit::Full { port: 1, cause: Cause::Event(2), value: None, time: 6, key: OutputKey::Bytes(b"k"), headers: &[] },
             ]
         );
         assert_eq!(effects.states().collect::<Vec<_>>(), [(0, Some(&b"s"[..])), (1, None)]);
@@ -650,7 +679,10 @@ mod tests {
         };
         check(&|w| w.forward(2, 0), "the effects name port 2, but there are 2");
         check(&|w| w.forward(0, 3), "the effects name event 3, but there are 3");
-        check(&|w| w.full(0, 3, 0, OutputKey::Slot(2), &[], None::<fn(&mut Vec<u8>)>), "the effects name slot 2, but there are 2");
+        check(
+            &|w| w.full(0, Cause::TimerBefore(3), 0, OutputKey::Slot(2), &[], None::<fn(&mut Vec<u8>)>),
+            "the effects name slot 2, but there are 2",
+        );
         check(&|w| w.state(2, None), "the effects name slot 2, but there are 2");
         check(&|w| w.timer(9, "t", None), "the effects name slot 9, but there are 2");
         check(&|w| w.reject(3, RejectKind::Reject, ""), "the effects name event 3, but there are 3");
@@ -679,7 +711,7 @@ mod tests {
             let mut writer = EffectsWriter::default();
             writer.start();
             writer.forward(1, 2);
-            writer.full(1, 3, -5, OutputKey::Slot(1), &[0x80], Some(|out: &mut Vec<u8>| out.push(9)));
+            writer.full(1, Cause::TimerBefore(3), -5, OutputKey::Slot(1), &[0x80], Some(|out: &mut Vec<u8>| out.push(9)));
             writer.state(0, Some(b"s"));
             writer.timer(1, "idle", Some(40));
             writer.counter("seen", 3);
