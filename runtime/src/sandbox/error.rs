@@ -21,7 +21,9 @@ pub enum LoadError {
     #[error("not a module that this host takes: {0}")]
     Invalid(String),
     /// The file is larger than the sandbox takes. Strip debug sections, or raise the limit.
-    #[error("the module has {bytes} bytes, at most {allowed} allowed; strip its debug sections (`strip = \"debuginfo\"`) or raise the limit")]
+    #[error(
+        "the module has {bytes} bytes, at most {allowed} allowed; strip its debug sections (`strip = \"debuginfo\"`) or raise the limit"
+    )]
     TooLarge {
         /// Size of the file.
         bytes: usize,

@@ -11,10 +11,11 @@ const NO_CELL: i64 = -1;
 
 /// Offers the functions to a module.
 pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    linker
-        .func_wrap(IMPORT_MODULE, imports::LOG, log)?
-        .func_wrap(IMPORT_MODULE, imports::STATE_GET, state_get)?
-        .func_wrap(IMPORT_MODULE, imports::STATE_SCAN, state_scan)?;
+    linker.func_wrap(IMPORT_MODULE, imports::LOG, log)?.func_wrap(IMPORT_MODULE, imports::STATE_GET, state_get)?.func_wrap(
+        IMPORT_MODULE,
+        imports::STATE_SCAN,
+        state_scan,
+    )?;
     Ok(())
 }
 

@@ -75,12 +75,8 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         .flatten()
         .map(|(module, name, kind)| Import { module: module.into(), name: name.into(), kind: words(&types, kind) })
         .collect();
-    let exports: Vec<Export> = types
-        .core_exports()
-        .into_iter()
-        .flatten()
-        .map(|(name, kind)| Export { name: name.into(), kind: words(&types, kind) })
-        .collect();
+    let exports: Vec<Export> =
+        types.core_exports().into_iter().flatten().map(|(name, kind)| Export { name: name.into(), kind: words(&types, kind) }).collect();
     for import in &imports {
         check_import(import)?;
     }
@@ -171,15 +167,17 @@ fn manifest(sections: &[&[u8]]) -> Result<Manifest, LoadError> {
     let json = match sections {
         [one] => *one,
         [] => {
-            return refuse(format!("there is no custom section `{MANIFEST_SECTION}`; is there an `#[operator]` in it, built with sangam-sdk as a cdylib?"));
+            return refuse(format!(
+                "there is no custom section `{MANIFEST_SECTION}`; is there an `#[operator]` in it, built with sangam-sdk as a cdylib?"
+            ));
         }
         many => return refuse(format!("there are {} custom sections `{MANIFEST_SECTION}`; one module holds one operator", many.len())),
     };
     if json.len() > MANIFEST_BYTES_MAX {
         return refuse(format!("it has {} bytes, at most {MANIFEST_BYTES_MAX} allowed", json.len()));
     }
-    let manifest: Manifest =
-        serde_json::from_slice(json).map_err(|e| LoadError::Manifest(text::line(format!("not the JSON that it should be: {e}").as_bytes(), 1 << 10)))?;
+    let manifest: Manifest = serde_json::from_slice(json)
+        .map_err(|e| LoadError::Manifest(text::line(format!("not the JSON that it should be: {e}").as_bytes(), 1 << 10)))?;
     manifest.check().map_err(|e| LoadError::Manifest(text::line(e.to_string().as_bytes(), 1 << 10)))?;
     // The name goes into logs, metrics and paths.
     if manifest.name.chars().any(|c| c.is_control() || c == '/' || c == '\\') {
@@ -221,11 +219,15 @@ fn check_import(import: &Import) -> Result<(), LoadError> {
 fn remedy(import: &Import) -> &'static str {
     match import.module.as_str() {
         _ if import.kind == "memory" => "a guest defines its memory itself and exports it as `memory`",
-        IMPORT_MODULE => "this host is older than the module's SDK, or the name is misspelt; `log`, `state_get` and `state_scan` are offered",
+        IMPORT_MODULE => {
+            "this host is older than the module's SDK, or the name is misspelt; `log`, `state_get` and `state_scan` are offered"
+        }
         module if module.starts_with("__wbindgen") => {
             "it was built for a browser: a dependency pulls in wasm-bindgen (often `getrandom`, `chrono` or `uuid`); turn its `js` or `wasmbind` feature off"
         }
-        _ => "a guest gets nothing but `sangam.log`, `sangam.state_get`, `sangam.state_scan` and a closed WASI world: drop the dependency that wants it",
+        _ => {
+            "a guest gets nothing but `sangam.log`, `sangam.state_get`, `sangam.state_scan` and a closed WASI world: drop the dependency that wants it"
+        }
     }
 }
 

@@ -65,9 +65,8 @@ impl Instance {
         let instance = plugin.pre().instantiate(&mut store).map_err(|e| failed(&mut store, e))?;
         // `inspect` has seen these exports with these types; their absence would be our fault.
         let host = |e: wasmtime::Error| CallError::Host(e.to_string());
-        let memory = instance
-            .get_memory(&mut store, exports::MEMORY)
-            .ok_or_else(|| CallError::Host("the module has no memory after all".into()))?;
+        let memory =
+            instance.get_memory(&mut store, exports::MEMORY).ok_or_else(|| CallError::Host("the module has no memory after all".into()))?;
         store.data_mut().memory = Some(memory);
         let alloc = instance.get_typed_func(&mut store, exports::ALLOC).map_err(host)?;
         let process = instance.get_typed_func(&mut store, exports::PROCESS).map_err(host)?;
