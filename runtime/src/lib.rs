@@ -4,11 +4,14 @@
 
 // Floor 0: words that everybody uses.
 pub mod events;
+pub mod metrics;
 pub mod time;
 
 // Floor 1: the doors to the world, one each.
 pub mod broker;
+pub mod sandbox;
 pub mod store;
 
 // Floor 2: one operator, one slice of keys.
 pub mod route;
+pub mod stage;
