@@ -3,8 +3,10 @@
 //! It does not know operators, keys or timers; `keyed` builds those on top and is what the hot path uses.
 
 mod error;
+pub mod keyed;
 
 pub use error::StoreError;
+pub use keyed::{Due, KeyId, KeyedTable, TimerName};
 
 use std::ops::ControlFlow;
 
