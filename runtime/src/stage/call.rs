@@ -3,10 +3,12 @@
 use super::{Admitted, Failure, FailureKind, Run, Stage, StageError, refuse::copy};
 use crate::events::{Events, Row, Span};
 use crate::sandbox::StateReads;
-use crate::store::{Due, KeyId, KeyedTable, Store};
+use crate::store::{Due, KeyId, KeyedTable, Store, StoreError};
 use crate::time::Millis;
 use sangam_protocol::effects::{Answering, Cause, Effects, Emit, OutputKey, RejectKind};
 use sangam_protocol::frame::DueTimer;
+use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// What one call covers.
@@ -43,10 +45,13 @@ impl Stage {
         let pieces = frame.finish(span.watermark, span.until);
         let time = events.last().and_then(|last| run.events.rows.get(last.row as usize)).map_or(span.watermark, |row| row.time);
         let started = Instant::now();
-        let mut reads = Reads { table, store: spec.store.as_ref(), slots };
+        let mut reads = Reads { table, store: spec.store.as_ref(), slots, failed: None };
         let bytes = instance.process(pieces, time, &mut reads);
         spec.metrics.call_seconds.observe(started.elapsed().as_secs_f64());
         spec.metrics.calls.inc();
+        if let Some(why) = reads.failed {
+            return Err(CallFailed::Fatal(why.into()));
+        }
         let bytes = bytes.map_err(|why| {
             if why.is_hosts_fault() { CallFailed::Fatal(StageError::Host(spec.name.to_string(), why)) } else { CallFailed::Failure(why.into()) }
         })?;
@@ -134,18 +139,28 @@ struct Reads<'a> {
     table: &'a KeyedTable,
     store: &'a dyn Store,
     slots: &'a [KeyId],
+    /// The store failed: what the guest was told is not to be trusted, and the call does not count.
+    failed: Option<StoreError>,
 }
 
 impl StateReads for Reads<'_> {
-    fn get(&mut self, slot: u32, cell: &[u8]) -> Option<Vec<u8>> {
+    fn get(&mut self, slot: u32, cell: &[u8]) -> Option<Cow<'_, [u8]>> {
         let id = *self.slots.get(slot as usize)?;
-        self.table.cell(self.store, id, cell).inspect_err(|why| tracing::error!("reading state: {why}")).ok()?
+        match self.table.cell(self.store, id, cell) {
+            Ok(value) => value.map(Cow::Owned),
+            Err(why) => {
+                self.failed = Some(why);
+                None
+            }
+        }
     }
 
     fn scan(&mut self, slot: u32, prefix: &[u8], after: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
         let Some(id) = self.slots.get(slot as usize) else { return };
-        if let Err(why) = self.table.scan_cells(self.store, *id, prefix, after, each) {
-            tracing::error!("reading state: {why}");
+        let after = (!after.is_empty()).then_some(after);
+        let mut visit = |cell: &[u8], value: &[u8]| if each(cell, value) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        if let Err(why) = self.table.scan_cells(self.store, *id, prefix, after, &mut visit) {
+            self.failed = Some(why);
         }
     }
 }

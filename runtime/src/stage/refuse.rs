@@ -88,21 +88,19 @@ impl Origin {
         let mut headers = events.headers(row).to_vec();
         let stream = self.streams.get(usize::from(row.stream)).map_or("", String::as_str);
         let backtrace = failure.backtrace.join("\n");
-        let fields: [(&str, &[u8]); 8] = [
-            ("sangam.operator", self.operator.as_bytes()),
-            ("sangam.plugin", self.plugin.as_bytes()),
-            ("sangam.error.kind", failure.kind.as_str().as_bytes()),
-            ("sangam.error", failure.message.as_bytes()),
-            ("sangam.backtrace", backtrace.as_bytes()),
-            ("sangam.stream", stream.as_bytes()),
-            ("sangam.partition", row.partition.to_string().as_bytes()),
-            ("sangam.offset", row.offset.to_string().as_bytes()),
-        ]
-        .map(|(name, value)| (name, value.to_vec()))
-        .each_ref()
-        .map(|(name, value)| (*name, value.as_slice()));
+        let (partition, offset) = (row.partition.to_string(), row.offset.to_string());
+        let fields = [
+            ("sangam.operator", &*self.operator),
+            ("sangam.plugin", &*self.plugin),
+            ("sangam.error.kind", failure.kind.as_str()),
+            ("sangam.error", &*failure.message),
+            ("sangam.backtrace", &*backtrace),
+            ("sangam.stream", stream),
+            ("sangam.partition", &*partition),
+            ("sangam.offset", &*offset),
+        ];
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            push_header(&mut headers, name, value);
+            push_header(&mut headers, name, value.as_bytes());
         }
         let at = out.rows.len();
         copy(events, row, out);
