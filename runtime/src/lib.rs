@@ -3,6 +3,7 @@
 //! It promises nothing to other programs: what authors build on is `sangam-sdk`, what users see is the command line.
 
 // Floor 0: words that everybody uses.
+pub mod config;
 pub mod events;
 pub mod metrics;
 pub mod time;
