@@ -16,3 +16,6 @@ pub mod store;
 // Floor 2: one operator, one slice of keys.
 pub mod route;
 pub mod stage;
+
+// Floor 3: the loop of one partition.
+pub mod task;

@@ -77,7 +77,8 @@ impl OperatorMetrics {
         if let Some(counter) = handles.get(name) {
             counter.inc_by(add);
         } else if handles.len() < GUEST_COUNTERS_MAX {
-            let labels = GuestLabels { pipeline: self.labels.pipeline.clone(), operator: self.labels.operator.clone(), name: name.to_owned() };
+            let labels =
+                GuestLabels { pipeline: self.labels.pipeline.clone(), operator: self.labels.operator.clone(), name: name.to_owned() };
             let counter = self.guest.get_or_create(&labels).clone();
             counter.inc_by(add);
             handles.insert(name.to_owned(), counter);

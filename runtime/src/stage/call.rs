@@ -1,7 +1,7 @@
 //! One call of the guest: the frame is built, the effects are checked whole, and only then applied.
 
 use super::{Admitted, Failure, FailureKind, Run, Stage, StageError, refuse::copy};
-use crate::events::{Events, Row, Span};
+use crate::events::{Events, Format, Row, Span};
 use crate::sandbox::StateReads;
 use crate::store::{Due, KeyId, KeyedTable, Store, StoreError};
 use crate::time::Millis;
@@ -39,7 +39,9 @@ impl Stage {
     pub(super) fn call(&mut self, run: &mut Run<'_>, span: Stretch) -> Result<(), CallFailed> {
         self.build_frame(run, span);
         self.instance().map_err(CallFailed::Fatal)?;
-        let Stage { instance: Some(instance), frame, table, slots, spec, due, admitted, refuser, watermark, .. } = self else { return Ok(()) };
+        let Stage { instance: Some(instance), frame, table, slots, spec, due, admitted, refuser, watermark, .. } = self else {
+            return Ok(());
+        };
         let events = admitted.get(span.from..span.to).unwrap_or(&[]);
         let answering = Answering { events: events.len(), slots: slots.len(), timers: due.len(), ports: run.out.ports.len() };
         let pieces = frame.finish(span.watermark, span.until);
@@ -53,7 +55,11 @@ impl Stage {
             return Err(CallFailed::Fatal(why.into()));
         }
         let bytes = bytes.map_err(|why| {
-            if why.is_hosts_fault() { CallFailed::Fatal(StageError::Host(spec.name.to_string(), why)) } else { CallFailed::Failure(why.into()) }
+            if why.is_hosts_fault() {
+                CallFailed::Fatal(StageError::Host(spec.name.to_string(), why))
+            } else {
+                CallFailed::Failure(why.into())
+            }
         })?;
         let effects = Effects::read(bytes, answering, &spec.limits.effects).map_err(|why| CallFailed::Failure(why.into()))?;
 
@@ -195,7 +201,7 @@ impl Emitter<'_> {
                         None => self.events.key(row).map_or(Span::NONE, |key| out.store(key)),
                     };
                     let value = value.map_or(Span::NONE, |value| out.store(value));
-                    let row = Row { key, value, headers: Span::NONE, kind: 0, ..*row };
+                    let row = Row { key, value, headers: Span::NONE, format: Format::MsgPack, ..*row };
                     out.rows.push(row);
                     row
                 }
@@ -211,7 +217,7 @@ impl Emitter<'_> {
                         Cause::Event(event) => self.event(event).map_or(Row::at(time), |(_, row)| *row),
                         Cause::TimerBefore(event) => Row { watermark: self.watermark_before_timer(event), ..Row::at(time) },
                     };
-                    let row = Row { key, value, headers, time, kind: 0, ..origin };
+                    let row = Row { key, value, headers, time, format: Format::MsgPack, ..origin };
                     out.rows.push(row);
                     row
                 }

@@ -30,7 +30,8 @@ impl Stage {
     pub fn replace(&mut self, plugin: Arc<Plugin>, inputs: Vec<crate::route::Input>, instance: Instance, watch: u32) {
         let old = std::mem::replace(&mut self.spec.plugin, plugin);
         let old_inputs = std::mem::replace(&mut self.spec.inputs, inputs);
-        self.probation = (watch > 0).then(|| Probation { plugin: old, config: self.spec.config.clone(), inputs: old_inputs, batches_left: watch });
+        self.probation =
+            (watch > 0).then(|| Probation { plugin: old, config: self.spec.config.clone(), inputs: old_inputs, batches_left: watch });
         self.instance = Some(instance);
         self.refuser = super::Refuser::new(&self.spec);
     }

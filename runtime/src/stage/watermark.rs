@@ -110,10 +110,18 @@ impl Combined {
         self.watermark
     }
 
+    /// True when no input is to be waited for.
+    pub fn all_idle(&self) -> bool {
+        self.inputs.iter().all(|(_, standing)| *standing == Standing::Idle)
+    }
+
     /// The input that holds the common watermark back, and where it stands.
     pub fn holding_back(&self) -> Option<(usize, Millis)> {
         let active = self.inputs.iter().enumerate().filter(|(_, (_, standing))| *standing == Standing::Active);
-        active.map(|(input, (watermark, _))| (input, *watermark)).min_by_key(|(_, watermark)| *watermark).filter(|(_, w)| *w != WATERMARK_MAX)
+        active
+            .map(|(input, (watermark, _))| (input, *watermark))
+            .min_by_key(|(_, watermark)| *watermark)
+            .filter(|(_, w)| *w != WATERMARK_MAX)
     }
 
     fn settle(&mut self) -> Millis {
