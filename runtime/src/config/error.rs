@@ -9,8 +9,6 @@ use std::fmt;
 pub struct ConfigErrors {
     /// What must be put right; never empty.
     pub errors: Vec<Diagnostic>,
-    /// What looks like a slip, but does not keep the pipeline from starting.
-    pub warnings: Vec<Diagnostic>,
 }
 
 /// One finding.
@@ -94,7 +92,7 @@ pub enum Kind {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, diagnostic) in self.warnings.iter().chain(&self.errors).enumerate() {
+        for (i, diagnostic) in self.errors.iter().enumerate() {
             if i > 0 {
                 writeln!(f)?;
             }

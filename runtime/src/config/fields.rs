@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Kind;
-use super::source::{At, Place, Source, did_you_mean, either};
+use super::source::{At, Place, Source, did_you_mean, either, nearest};
 use super::units::{parse_bytes, parse_duration};
 use super::values::with_article;
 
@@ -31,13 +31,18 @@ impl<'t> Fields<'t> {
 
     /// The value of a key and its place.
     fn value(&self, key: &'static str) -> Option<(&'t DeValue<'t>, Place)> {
-        self.known.borrow_mut().push(key);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
         self.table.get(key).map(|value| (value.get_ref(), value.span()))
     }
 
-    /// True when the key stands there, right or wrong.
-    pub fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+    /// True when the key is not there, and no key that nobody knows was meant to be it. Ask once all keys have been read.
+    pub fn lacks(&self, key: &str) -> bool {
+        let known = self.known.borrow();
+        let unknown = self.table.keys().map(|name| name.get_ref().as_ref()).filter(|name| !known.contains(name));
+        !self.table.contains_key(key) && unknown.into_iter().all(|name| nearest(name, known.iter().copied()) != Some(key))
     }
 
     /// Where the key stands.
@@ -139,7 +144,11 @@ impl<'t> Fields<'t> {
     }
 
     fn as_path(&self, written: At<&str>) -> Option<At<String>> {
-        if written.value.is_empty() || written.value.split('.').any(str::is_empty) {
+        if written.value.is_empty() {
+            self.source.error(Kind::BadField, &written.place, "a field must not be empty; write names joined by dots, as in `user.id`");
+            return None;
+        }
+        if written.value.split('.').any(str::is_empty) {
             let quote = self.source.quote(&written.place);
             self.source.error(
                 Kind::BadField,
@@ -212,13 +221,15 @@ impl<'t> Fields<'t> {
 
     /// A duration or `"off"`.
     pub fn duration_or_off(&self, key: &'static str) -> Option<At<Option<Duration>>> {
-        match self.table.get(key) {
-            Some(value) if value.get_ref().as_str() == Some("off") => {
-                self.known.borrow_mut().push(key);
-                Some(At::new(value.span(), None))
-            }
-            _ => self.duration(key, false).map(|duration| At::new(duration.place, Some(duration.value))),
+        match self.says(key, "off") {
+            Some(place) => Some(At::new(place, None)),
+            None => self.duration(key, false).map(|duration| At::new(duration.place, Some(duration.value))),
         }
+    }
+
+    /// The place of the value, if it is exactly that word.
+    pub fn says(&self, key: &'static str, word: &str) -> Option<Place> {
+        self.value(key).and_then(|(value, place)| (value.as_str() == Some(word)).then_some(place))
     }
 
     /// A size in bytes: text with a unit, or a plain number of bytes. Never zero, at most `max`.
@@ -332,20 +343,17 @@ impl<'t> Fields<'t> {
     }
 
     fn free_value(&self, key: &str, value: &DeValue<'_>, place: &Place) -> Option<toml::Value> {
-        let number = || {
+        let too_large = || {
             let quote = self.source.quote(place);
             self.source.error(Kind::OutOfRange, place, format!("`{key}`: {quote} does not fit 64 bits"));
+            None
         };
         Some(match value {
             DeValue::String(text) => toml::Value::String(self.source.expand(text, place)?),
-            DeValue::Integer(written) => match i64::from_str_radix(written.as_str(), written.radix()) {
-                Ok(integer) => toml::Value::Integer(integer),
-                Err(_) => return number_none(number),
-            },
-            DeValue::Float(written) => match written.as_str().parse() {
-                Ok(float) => toml::Value::Float(float),
-                Err(_) => return number_none(number),
-            },
+            DeValue::Integer(written) => {
+                toml::Value::Integer(i64::from_str_radix(written.as_str(), written.radix()).ok().or_else(too_large)?)
+            }
+            DeValue::Float(written) => toml::Value::Float(written.as_str().parse().ok()?),
             DeValue::Boolean(yes) => toml::Value::Boolean(*yes),
             DeValue::Datetime(time) => toml::Value::Datetime(*time),
             DeValue::Array(items) => {
@@ -388,12 +396,6 @@ pub(super) fn check_name(source: &Source<'_>, written: &At<&str>) -> bool {
     };
     source.error(Kind::BadName, &written.place, problem);
     false
-}
-
-/// Reports by `report` and yields nothing.
-fn number_none<T>(report: impl FnOnce()) -> Option<T> {
-    report();
-    None
 }
 
 fn shown(bytes: u64) -> String {

@@ -35,7 +35,8 @@ impl Pipeline {
         let (errors, warnings) = source.into_findings();
         match pipeline {
             Some(pipeline) if errors.is_empty() => Ok(Pipeline { warnings, ..pipeline }),
-            _ => Err(ConfigErrors { errors, warnings }),
+            // A slip in an operator leaves streams unused: warnings would only tell its consequences.
+            _ => Err(ConfigErrors { errors }),
         }
     }
 }

@@ -164,7 +164,7 @@ pub(super) fn did_you_mean<'n>(written: &str, names: impl IntoIterator<Item = &'
 /// The valid name that `written` was most likely meant to be.
 pub(super) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     // A third of the letters may be wrong: enough for two swapped ones in `input`, too few to take one short name for another.
-    let slips_max = (written.chars().count() / 3).max(1);
+    let slips_max = written.chars().count() / 3;
     names
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase()), name))

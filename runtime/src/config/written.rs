@@ -29,6 +29,8 @@ pub(super) struct Written {
 pub(super) struct WrittenAdmin {
     pub listen: Option<At<String>>,
     pub token: Option<At<String>>,
+    /// `token` stands there, right or wrong.
+    pub has_token: bool,
 }
 
 pub(super) struct WrittenCluster {
@@ -95,7 +97,7 @@ pub(super) struct WrittenOperator {
     pub config: Option<toml::Table>,
     pub late: Option<At<String>>,
     pub dead_letters: Option<At<String>>,
-    pub on_error: Option<At<WrittenOnError>>,
+    pub on_error: Option<At<OnError>>,
     pub limits: Option<WrittenLimits>,
 }
 
@@ -103,12 +105,6 @@ pub(super) struct WrittenOperator {
 pub(super) struct WrittenBinding {
     pub port: Option<String>,
     pub stream: At<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum WrittenOnError {
-    Known(OnError),
-    Fallback,
 }
 
 pub(super) struct WrittenLimits {
@@ -168,7 +164,7 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(name, fields)).collect(),
         operators: fields.tables("operators").into_iter().map(|(name, fields)| operator(source, name, fields)).collect(),
     };
-    if !fields.has("operators") {
+    if fields.lacks("operators") {
         source.error(Kind::MissingKey, &fields.place, "there is no operator; add one as `[operators.NAME]` with `input = \"STREAM\"`");
     }
     fields.finish();
@@ -176,8 +172,8 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
 }
 
 fn admin(source: &Source<'_>, fields: Fields<'_>) -> WrittenAdmin {
-    let written = WrittenAdmin { listen: fields.text("listen"), token: fields.text("token") };
-    if !fields.has("listen") {
+    let written = WrittenAdmin { listen: fields.text("listen"), token: fields.text("token"), has_token: !fields.lacks("token") };
+    if fields.lacks("listen") {
         source.error(Kind::MissingKey, &fields.place, "`[admin]` has no `listen`; write `listen = \"127.0.0.1:9600\"`");
     }
     fields.finish();
@@ -189,12 +185,12 @@ fn cluster(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Written
     let written = WrittenCluster {
         kind: fields.choice("kind", &kinds),
         brokers: fields.text("brokers"),
-        has_brokers: fields.has("brokers"),
+        has_brokers: !fields.lacks("brokers"),
         options: fields.pass_through("options"),
         options_key: fields.key_place("options"),
         name,
     };
-    if !fields.has("kind") {
+    if fields.lacks("kind") {
         let message = format!("the cluster `{}` has no `kind`; write `kind = \"kafka\"`, `\"local\"` or `\"memory\"`", written.name.value);
         source.error(Kind::MissingKey, &fields.place, message);
     }
@@ -240,12 +236,6 @@ fn stream(name: At<String>, fields: Fields<'_>) -> WrittenStream {
 
 fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenOperator {
     let routes = [("auto", Route::Auto), ("forward", Route::Forward), ("exchange", Route::Exchange)];
-    let on_errors = [
-        ("dead_letter", WrittenOnError::Known(OnError::DeadLetter)),
-        ("drop", WrittenOnError::Known(OnError::Drop)),
-        ("stop", WrittenOnError::Known(OnError::Stop)),
-        ("fallback", WrittenOnError::Fallback),
-    ];
     let written = WrittenOperator {
         plugin: fields.name("plugin"),
         inputs: bindings(source, &fields, "input", "inputs"),
@@ -256,16 +246,24 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
         config: fields.free("config"),
         late: fields.name("late"),
         dead_letters: fields.name("dead_letters"),
-        on_error: fields.choice("on_error", &on_errors),
+        on_error: on_error(source, &fields),
         limits: fields.table("limits", format!("[operators.{}.limits]", name.value)).map(limits),
         name,
     };
-    if !fields.has("input") && !fields.has("inputs") {
+    if fields.lacks("input") && fields.lacks("inputs") {
         let message = format!("the operator `{}` has no input; write `input = \"STREAM\"`", written.name.value);
         source.error(Kind::MissingKey, &fields.place, message);
     }
     fields.finish();
     written
+}
+
+fn on_error(source: &Source<'_>, fields: &Fields<'_>) -> Option<At<OnError>> {
+    if let Some(place) = fields.says("on_error", "fallback") {
+        source.error(Kind::NotYet, &place, "a fallback route is not there yet; choose `dead_letter`, `drop` or `stop`");
+        return None;
+    }
+    fields.choice("on_error", &[("dead_letter", OnError::DeadLetter), ("drop", OnError::Drop), ("stop", OnError::Stop)])
 }
 
 /// The streams at the only port (`output = "x"`) or at named ones (`outputs = { alerts = "x" }`).

@@ -62,7 +62,7 @@ fn open_doors(admin: WrittenAdmin, source: &Source<'_>) -> Option<Admin> {
         source.error(Kind::BadAddress, &listen.place, message);
         return None;
     };
-    if !address.ip().is_loopback() && admin.token.is_none() {
+    if !address.ip().is_loopback() && !admin.has_token {
         let quote = source.quote(&listen.place);
         let message =
             format!("`{quote}` can be reached from the network; add `token = \"${{NAME}}\"`, or listen on `127.0.0.1:{}`", address.port());

@@ -3,7 +3,7 @@
 use crate::config::error::Kind;
 use crate::config::meaning::{Binding, Config, Limits, OnError, Operator};
 use crate::config::source::Source;
-use crate::config::written::{WrittenBinding, WrittenLimits, WrittenOnError, WrittenOperator};
+use crate::config::written::{WrittenBinding, WrittenLimits, WrittenOperator};
 
 /// What the operators mean, not yet wired: dead letters are where the operator itself says.
 pub(super) fn mean(written: &[WrittenOperator], source: &Source<'_>) -> Vec<Operator> {
@@ -41,14 +41,7 @@ fn bindings(written: &[WrittenBinding], verb: &str, source: &Source<'_>) -> Vec<
 
 fn on_error(written: &WrittenOperator, source: &Source<'_>) -> OnError {
     let Some(at) = &written.on_error else { return OnError::default() };
-    let chosen = match at.value {
-        WrittenOnError::Known(chosen) => chosen,
-        WrittenOnError::Fallback => {
-            let message = "a fallback route is not there yet; choose `dead_letter`, `drop` or `stop`";
-            source.error(Kind::NotYet, &at.place, message);
-            OnError::default()
-        }
-    };
+    let chosen = at.value;
     if let (Some(stream), true) = (&written.dead_letters, chosen != OnError::DeadLetter) {
         let quote = source.quote(&at.place);
         let message = format!("nothing would go to `{}`, since `on_error` is `{quote}`; leave one of the two out", stream.value);
