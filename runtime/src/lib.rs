@@ -19,3 +19,6 @@ pub mod stage;
 
 // Floor 3: the loop of one partition.
 pub mod task;
+
+// Floor 4: pipelines.
+pub mod pipeline;

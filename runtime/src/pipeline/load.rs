@@ -92,7 +92,8 @@ impl Plugins {
 
     fn names(&self) -> String {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".wasm").map(str::to_owned)).collect();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".wasm").map(str::to_owned)).collect();
         names.sort();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     }

@@ -1,16 +1,15 @@
 //! From what the file means to who runs where: which operators share a task, where events change hands, what a port is bound to.
 
 use super::{LoadFailed, Loaded, Plugins};
-use crate::config::{Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, Timestamp, TimeUnit as FileUnit};
+use crate::config::{self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp};
 use crate::events::Format;
 use crate::metrics::Metrics;
 use crate::route::{InputError, TimeUnit, Wants};
 use crate::sandbox::Limits;
 use crate::stage::OnError;
-use crate::task::{Consumer, Group, OperatorNode, StreamNode, Topology, TopicRef};
+use crate::task::{Consumer, Group, OperatorNode, StreamNode, TopicRef, Topology};
 use sangam_protocol::effects::EffectLimits;
 use sangam_protocol::manifest::Kind;
-use std::sync::Arc;
 
 /// Everything that keeps a pipeline from being planned.
 #[derive(Debug)]
@@ -36,7 +35,9 @@ pub enum PlanError {
         ports: String,
     },
     /// A port that the file says nothing about.
-    #[error("operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (a name that no stream and no operator uses drops what is written there)")]
+    #[error(
+        "operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (a name that no stream and no operator uses drops what is written there)"
+    )]
     Unbound {
         /// The operator.
         operator: String,
@@ -73,7 +74,7 @@ pub fn plan(
         .operators
         .iter()
         .map(|operator| {
-            let loaded = plugins.load(&operator.plugin, &operator.config.to_msgpack(), &limits(operator));
+            let loaded = plugins.load(&operator.plugin, &config::to_msgpack(&operator.config.0), &limits(operator));
             loaded.map_err(|why| errors.push(PlanError::Load(operator.name.clone(), why))).ok()
         })
         .collect();
@@ -248,7 +249,10 @@ impl Planner<'_> {
                         *writers += 1;
                         if *writers > 1 && !stream.consumers.is_empty() {
                             let operator = self.pipeline.operators.get(o).map(|operator| operator.name.clone()).unwrap_or_default();
-                            let why = format!("the stream `{}` is written by two operators in memory; declare it under [streams] to give it a topic", stream.name);
+                            let why = format!(
+                                "the stream `{}` is written by two operators in memory; declare it under [streams] to give it a topic",
+                                stream.name
+                            );
                             self.errors.push(PlanError::Operator(operator, why));
                         }
                     }
@@ -292,7 +296,8 @@ impl Planner<'_> {
     }
 
     fn parallelism(&mut self, groups: &mut Groups) {
-        let partitions = |streams: &[StreamNode], s: usize| streams.get(s).and_then(|stream| stream.topic.as_ref()).map(|topic| topic.partitions);
+        let partitions =
+            |streams: &[StreamNode], s: usize| streams.get(s).and_then(|stream| stream.topic.as_ref()).map(|topic| topic.partitions);
         for group in &mut groups.groups {
             let of_topics: Vec<u32> = group.reads.iter().filter_map(|s| partitions(&self.streams, *s)).collect();
             let asked = group.operators.iter().filter_map(|o| self.pipeline.operators.get(*o)?.parallelism).max();
@@ -300,7 +305,8 @@ impl Planner<'_> {
                 group.parallelism = *most;
                 if of_topics.iter().any(|other| other != most) {
                     let name = self.first_name(group);
-                    let why = "it takes several topics as they are, but they differ in number of partitions; set `route = \"exchange\"`".to_owned();
+                    let why = "it takes several topics as they are, but they differ in number of partitions; set `route = \"exchange\"`"
+                        .to_owned();
                     self.errors.push(PlanError::Operator(name, why));
                 }
                 if asked.is_some_and(|asked| asked as u32 != *most) {
@@ -318,9 +324,14 @@ impl Planner<'_> {
             for stream in &self.streams {
                 let from = stream.producer.and_then(|group| groups.groups.get(group)).map_or(0, |group| group.parallelism);
                 for consumer in stream.consumers.iter().filter(|consumer| consumer.exchange) {
-                    let Some(group) = groups.of_operator.get(consumer.operator).and_then(|group| groups.groups.get_mut(*group)) else { continue };
+                    let Some(group) = groups.of_operator.get(consumer.operator).and_then(|group| groups.groups.get_mut(*group)) else {
+                        continue;
+                    };
                     group.has_inbox = true;
-                    let asked = group.operators.iter().any(|o| self.pipeline.operators.get(*o).is_some_and(|operator| operator.parallelism.is_some()));
+                    let asked = group
+                        .operators
+                        .iter()
+                        .any(|o| self.pipeline.operators.get(*o).is_some_and(|operator| operator.parallelism.is_some()));
                     if group.reads.is_empty() && !asked {
                         group.parallelism = group.parallelism.max(from);
                     }
@@ -363,7 +374,7 @@ impl Planner<'_> {
                 name: operator.name.as_str().into(),
                 plugin_name: operator.plugin.clone(),
                 plugin: loaded.plugin.clone(),
-                config: operator.config.to_msgpack().into(),
+                config: config::to_msgpack(&operator.config.0).into(),
                 inputs,
                 channels,
                 outputs: ports,

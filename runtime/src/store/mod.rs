@@ -59,6 +59,11 @@ impl Changes {
         self.push(space, key, None);
     }
 
+    /// Adds all of `other`, after what is here.
+    pub fn extend(&mut self, other: &Changes) {
+        other.iter().for_each(|(space, key, value)| self.push(space, key, value));
+    }
+
     /// The changes in order.
     pub fn iter(&self) -> impl Iterator<Item = Change<'_>> {
         self.entries.iter().map(|entry| {

@@ -68,7 +68,19 @@ impl Intake {
             source.seek(next)?;
         }
         let scanner = Scanner::new(&node.wants, &[]);
-        Ok(Intake { stream: index, partition, source, scanner, generator, next, clock, silent_since: None, silence: 0, idle: false, ended: false })
+        Ok(Intake {
+            stream: index,
+            partition,
+            source,
+            scanner,
+            generator,
+            next,
+            clock,
+            silent_since: None,
+            silence: 0,
+            idle: false,
+            ended: false,
+        })
     }
 
     /// Appends up to `max` events, scanned, to `events`, and those that cannot be read to `refused`.
@@ -105,6 +117,13 @@ impl Intake {
             events.remove(*i);
         }
         Ok(found)
+    }
+
+    /// Looks for the fields that are wanted now.
+    pub fn rewire(&mut self, node: &StreamNode) {
+        if self.scanner.width() != node.wants.paths().len() {
+            self.scanner = Scanner::new(&node.wants, &[]);
+        }
     }
 
     /// Where the watermark of this partition stands.

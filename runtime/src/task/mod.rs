@@ -3,11 +3,13 @@
 //! A task belongs to one thread at a time. It owns its partitions' readers, one stage per operator, and the lanes to other tasks. It
 //! does not decide when to commit; `pipeline::supervise` does.
 
+mod commit;
 mod intake;
 mod lanes;
 mod outbox;
 mod topology;
 
+pub use commit::{CommitError, Work, commit};
 pub use intake::{Intake, POSITIONS, read_position};
 pub use lanes::{Lanes, Parcel, Switchboard};
 pub use outbox::Outbox;
@@ -163,6 +165,22 @@ impl Task {
     /// The stage of an operator that runs here.
     pub fn stage(&mut self, operator: usize) -> Option<&mut Stage> {
         self.nodes.get_mut(operator)?.as_mut().map(|node| &mut node.stage)
+    }
+
+    /// Puts a changed topology in the place of the old one: the same streams, operators and groups, with an operator that wants other
+    /// fields. Fields only ever get added, so that what other operators want stays in its place.
+    pub fn rewire(&mut self, topology: Arc<Topology>) {
+        for intake in &mut self.intakes {
+            if let Some(stream) = topology.streams.get(intake.stream) {
+                intake.rewire(stream);
+            }
+        }
+        for (stream, scanner) in topology.streams.iter().zip(&mut self.scanners) {
+            if scanner.is_some() {
+                *scanner = Some(Scanner::new(&stream.wants, &[]));
+            }
+        }
+        self.topology = topology;
     }
 
     /// All stages of the task, with their operators.

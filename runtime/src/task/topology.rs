@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A pipeline's streams, operators, and the groups that run together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Topology {
     /// The pipeline's name.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Topology {
 }
 
 /// A stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StreamNode {
     /// Its name.
     pub name: String,
@@ -78,7 +78,7 @@ pub struct Consumer {
 }
 
 /// An operator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OperatorNode {
     /// Its name.
     pub name: Arc<str>,
@@ -109,13 +109,13 @@ pub struct OperatorNode {
 }
 
 /// What runs in one task.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Group {
     /// Tasks; each has one partition of every stream that the group reads, and one slice of the keys.
     pub parallelism: u32,
     /// Streams whose topics it reads.
     pub reads: Vec<usize>,
-    /// Operators, each behind those that it takes events from.
+    /// Its operators.
     pub operators: Vec<usize>,
     /// Whether events come to it from other tasks.
     pub has_inbox: bool,
