@@ -2,14 +2,13 @@
 //!
 //! One table holds every space: opening a table costs each commit more than a short prefix costs each key.
 
-use super::{Changes, Store, StoreError, Visit};
+use super::{Changes, Pair, Store, StoreError, Visit};
 use parking_lot::{Mutex, RwLock};
 use redb::{
     Builder, CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
     TableError, TransactionError,
 };
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// A store on disk.
@@ -156,7 +155,7 @@ impl Store for DiskStore {
         })
     }
 
-    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<Pair>, StoreError> {
         self.in_space(space, |table, prefix| {
             let mut last = Vec::with_capacity(4 + key.len());
             prefix.place(key, &mut last);

@@ -3,10 +3,10 @@
 //! With a file, reading never touches the disk and a write appends once; opening reads the whole file.
 
 use super::log::Log;
-use super::{Changes, Store, StoreError, Visit};
+use super::{Changes, Pair, Store, StoreError, Visit};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::path::Path;
 
 /// A store in memory.
@@ -59,7 +59,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<Pair>, StoreError> {
         let spaces = self.spaces.read();
         let last = spaces.maps.get(space).and_then(|map| map.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back());
         Ok(last.map(|(key, value)| (key.clone(), value.clone())))

@@ -27,7 +27,7 @@ pub trait Store: Send + Sync {
     fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError>;
 
     /// The last entry of a space whose key is not above `key`.
-    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<Pair>, StoreError>;
 
     /// Names of the spaces that hold anything, in order.
     fn spaces(&self) -> Result<Vec<String>, StoreError>;
@@ -35,6 +35,9 @@ pub trait Store: Send + Sync {
     /// Applies all changes or none; when it returns, they survive a crash as far as the store can promise.
     fn write(&self, changes: &Changes) -> Result<(), StoreError>;
 }
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// Is given keys and values one by one until it breaks.
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
