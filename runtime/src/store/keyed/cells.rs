@@ -2,7 +2,7 @@
 //!
 //! A cell is known by its key and its own name; their bytes are joined so that a key's cells stand together, in order of name.
 
-use super::super::{Changes, Store, StoreError};
+use super::super::{Changes, Store, StoreError, Visit};
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
@@ -37,7 +37,7 @@ impl Cells {
         key: &[u8],
         prefix: &[u8],
         after: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        each: Visit<'_>,
     ) -> Result<(), StoreError> {
         let (base, within) = (place(key, &[]).len(), place(key, prefix));
         // The smallest name behind `after` is `after` and a zero byte.

@@ -13,7 +13,7 @@ mod tests;
 
 pub use record::Record;
 
-use super::{Changes, Store, StoreError};
+use super::{Changes, Store, StoreError, Visit};
 use crate::time::Millis;
 use cells::Cells;
 use foldhash::fast::RandomState;
@@ -297,14 +297,7 @@ impl KeyedTable {
     }
 
     /// Visits a key's cells whose name starts with `prefix`, in order, behind `after`, until `each` breaks.
-    pub fn scan_cells(
-        &self,
-        store: &dyn Store,
-        id: KeyId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    pub fn scan_cells(&self, store: &dyn Store, id: KeyId, prefix: &[u8], after: Option<&[u8]>, each: Visit<'_>) -> Result<(), StoreError> {
         self.cells.scan(store, self.name(id), prefix, after, each)
     }
 

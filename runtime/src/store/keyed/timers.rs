@@ -228,6 +228,12 @@ impl Names {
         name
     }
 
+    /// Number of names.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
     /// True when there are so many names that unused ones should be looked for: operators may put anything into a name.
     pub(super) fn wants_sweep(&self) -> bool {
         self.index.len() > self.sweep_at.max(NAMES_MIN)
