@@ -1,0 +1,37 @@
+# The verbs of this repository. Each calls a script or cargo, so `just` itself is a convenience.
+
+# Say what there is
+default:
+    @just --list
+
+# A first pipeline, from nothing to results on the screen
+demo *ARGS:
+    scripts/demo {{ARGS}}
+
+# Format, lints and all tests, with a real Kafka
+test *ARGS:
+    scripts/test {{ARGS}}
+
+# What continuous integration runs
+verify:
+    .ci/run
+
+# Compile guests to wasm, into target/guests
+guests *NAMES:
+    scripts/guests {{NAMES}}
+
+# What an event costs, against the same code linked natively
+bench *ARGS: guests
+    cargo bench -p sangam {{ARGS}}
+
+# Format all code
+fmt:
+    cargo fmt --all
+
+# Start a Kafka of one node for tests
+kafka-start *PORT:
+    scripts/kafka start {{PORT}}
+
+# Stop it and remove its data
+kafka-stop:
+    scripts/kafka stop
