@@ -30,10 +30,10 @@
 extern crate self as sangam_sdk;
 
 // What an author names.
-mod error;
 mod context;
-mod event;
 mod emit;
+mod error;
+mod event;
 mod field;
 
 // What the attributes implement.
@@ -53,16 +53,16 @@ pub mod log;
 #[doc(hidden)]
 pub mod manifest;
 
+pub use config::Config;
 pub use context::{Context, Timer};
 pub use emit::{Emit, Emitter, Forward, Leave, Output, Payload};
 pub use error::{Error, Result, discard, late, reject};
 pub use event::{Event, FieldPath, Raw, Row};
 pub use field::{Encode, Field, Value, Wrong};
-pub use config::Config;
 pub use operator::Operator;
-pub use state::State;
 pub use sangam_macros::{config, event, operator, outputs, state};
 pub use sangam_protocol::Millis;
+pub use state::State;
 
 /// What generated code names; not for authors.
 #[doc(hidden)]

@@ -1,7 +1,9 @@
 //! From what the file means to who runs where: which operators share a task, where events change hands, what a port is bound to.
 
 use super::{LoadFailed, Loaded, Plugins};
-use crate::config::{self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp};
+use crate::config::{
+    self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp,
+};
 use crate::events::Format;
 use crate::metrics::Metrics;
 use crate::route::{InputError, TimeUnit, Wants};

@@ -49,6 +49,8 @@ pub struct StageSpec {
     pub batch: usize,
     /// What it counts.
     pub metrics: OperatorMetrics,
+    /// Output ports.
+    pub ports: usize,
     /// Where state lies between commits.
     pub store: Arc<dyn Store>,
 }

@@ -44,13 +44,14 @@ pub struct Found {
 }
 
 impl Intake {
-    /// Reads `source` on from where the store says that the last commit left off, or else from `committed`, or else from the start.
+    /// Reads `source` from where the store says that the last commit left off, or else from what the outside has committed, or else from
+    /// its start; with no `start` at all, from where it stands, which is the last commit's position too.
     pub fn new(
         index: usize,
         node: &StreamNode,
         partition: i32,
         mut source: Box<dyn Source>,
-        committed: Option<i64>,
+        start: Option<Option<i64>>,
         store: &dyn Store,
         clock: Arc<dyn Clock>,
     ) -> Result<Intake, BrokerError> {
@@ -59,12 +60,12 @@ impl Intake {
             Watermarks::ProcessingTime => Strategy::ProcessingTime,
         };
         let mut generator = Generator::new(strategy);
-        let mut next = committed.unwrap_or(-1);
+        let mut next = start.flatten().unwrap_or(-1);
         if let Some((offset, watermark)) = read_position(store, &node.name, partition)? {
             next = offset;
             generator.advance(watermark);
         }
-        if next >= 0 {
+        if next >= 0 && start.is_some() {
             source.seek(next)?;
         }
         let scanner = Scanner::new(&node.wants, &[]);

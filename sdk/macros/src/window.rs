@@ -28,7 +28,10 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             return Err(Error::new_spanned(state, "`self` is the state of the window here: take no other by `&mut`"));
         }
     }
-    let event = added.event.as_ref().ok_or_else(|| Error::new_spanned(&add.sig, "`add` takes its event by value: `fn add(&mut self, event: Sale)`"))?;
+    let event = added
+        .event
+        .as_ref()
+        .ok_or_else(|| Error::new_spanned(&add.sig, "`add` takes its event by value: `fn add(&mut self, event: Sale)`"))?;
     let config: Type = added.config.clone().or(closed.config.clone()).unwrap_or(parse_quote!(()));
     let size_ms = duration(size)?;
     if size_ms == 0 {
@@ -39,7 +42,11 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     let open = text::with_lifetime(event, "a");
     let (added_output, closed_output) = (&added.output, &closed.output);
     let (add_call, close_call) = (&added.call, &closed.call);
-    let peek = if closed.by_value { quote!(::core::clone::Clone::clone(self).close(#(#close_call),*)) } else { quote!(self.close(#(#close_call),*)) };
+    let peek = if closed.by_value {
+        quote!(::core::clone::Clone::clone(self).close(#(#close_call),*))
+    } else {
+        quote!(self.close(#(#close_call),*))
+    };
     let schema = quote!(
         "{\"name\":\"", <#this as ::sangam_sdk::window::Aggregate>::NAME,
         "\",\"version\":1,\"fields\":[{\"name\":\"windows\",\"type\":\"array\"}]}"
