@@ -13,3 +13,6 @@ pub mod store;
 
 // Floor 2: one operator, one slice of keys.
 pub mod route;
+
+// Floor 5: what users see.
+pub mod cli;
