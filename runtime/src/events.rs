@@ -138,6 +138,8 @@ pub struct Events {
     pub fields: Vec<Span>,
     /// Spans per row in `fields`.
     pub width: usize,
+    /// Rows that cannot be read, in order, and why: they keep their place, so that they are settled in order too.
+    pub unreadable: Vec<(usize, String)>,
 }
 
 /// The most bytes that one run may hold; spans count in 32 bits.
@@ -159,6 +161,7 @@ impl Events {
         self.arena.clear();
         self.rows.clear();
         self.fields.clear();
+        self.unreadable.clear();
     }
 
     /// Appends bytes to the arena.
@@ -193,16 +196,6 @@ impl Events {
                 field.of(&other.arena).map_or(Span::NONE, |bytes| self.store(bytes))
             };
             self.fields.push(field);
-        }
-    }
-
-    /// Removes row `i` and its fields.
-    pub fn remove(&mut self, i: usize) {
-        if i < self.rows.len() {
-            self.rows.remove(i);
-            if self.fields.len() >= (i + 1) * self.width {
-                self.fields.drain(i * self.width..(i + 1) * self.width);
-            }
         }
     }
 

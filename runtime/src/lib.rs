@@ -22,3 +22,6 @@ pub mod task;
 
 // Floor 4: pipelines.
 pub mod pipeline;
+
+// Floor 5: what people touch.
+pub mod cli;

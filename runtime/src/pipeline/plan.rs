@@ -38,7 +38,7 @@ pub enum PlanError {
     },
     /// A port that the file says nothing about.
     #[error(
-        "operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (a name that no stream and no operator uses drops what is written there)"
+        "operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (a stream with `internal = true` that nobody reads drops what it gets)"
     )]
     Unbound {
         /// The operator.

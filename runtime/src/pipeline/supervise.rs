@@ -15,6 +15,7 @@ use crate::store::{Changes, Store, StoreError};
 use crate::task::{CommitError, Intake, Lanes, Outbox, Switchboard, Task, TaskError, Topology, Work, commit};
 use crate::time::Clock;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -157,6 +158,8 @@ struct Crew {
     board: Switchboard,
     /// By operator: how many of its tasks each worker has.
     instances: Vec<Vec<usize>>,
+    /// Reports that came while another was waited for.
+    aside: RefCell<Vec<Report>>,
 }
 
 /// How often the supervisor looks around while the workers work.
@@ -340,7 +343,15 @@ impl Supervisor {
             }
         }
         let (reports_in, reports) = unbounded();
-        let mut crew = Crew { commands: Vec::new(), threads: Vec::new(), reports, gauges: Vec::new(), board, instances: Vec::new() };
+        let mut crew = Crew {
+            commands: Vec::new(),
+            threads: Vec::new(),
+            reports,
+            gauges: Vec::new(),
+            board,
+            instances: Vec::new(),
+            aside: RefCell::default(),
+        };
         crew.instances = (0..self.topology.operators.len())
             .map(|operator| {
                 let group = self.topology.operators.get(operator).map(|node| node.group);
@@ -374,7 +385,11 @@ impl Supervisor {
         let mut taken_back: Vec<(usize, String)> = Vec::new();
         let mut closed = false;
         loop {
+            let mut reports = crew.aside.take();
             while let Some(report) = crew.next_report(TICK)? {
+                reports.push(report);
+            }
+            for report in reports {
                 match report {
                     Report::RolledBack(operator, rolled_back) => {
                         self.note_roll_back(operator, &rolled_back);
@@ -571,7 +586,8 @@ impl Crew {
             match self.next_report(TICK)? {
                 Some(Report::Failed(why)) => return Err(why.into()),
                 Some(report) if wanted(&report) => answers.push(report),
-                _ => {}
+                Some(report) => self.aside.borrow_mut().push(report),
+                None => {}
             }
         }
         Ok(answers)

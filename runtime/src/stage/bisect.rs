@@ -69,6 +69,7 @@ impl Stage {
         };
         if let Some(poison) = poison {
             let row = self.admitted.get(event).map_or(0, |admitted| admitted.row as usize);
+            self.settle_unreadable(run, row)?;
             self.refuser.refuse(run, row, &poison)?;
         }
         self.fire(run, end, 1)

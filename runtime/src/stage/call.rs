@@ -1,6 +1,7 @@
 //! One call of the guest: the frame is built, the effects are checked whole, and only then applied.
 
-use super::{Admitted, Failure, FailureKind, Run, Stage, StageError, refuse::copy};
+use super::refuse::{Refuser, copy};
+use super::{Admitted, Failure, FailureKind, Outputs, Run, Stage, StageError, Way};
 use crate::events::{Events, Format, Row, Span};
 use crate::sandbox::StateReads;
 use crate::store::{Due, KeyId, KeyedTable, Store, StoreError};
@@ -8,6 +9,7 @@ use crate::time::Millis;
 use sangam_protocol::effects::{Answering, Cause, Effects, Emit, OutputKey, RejectKind};
 use sangam_protocol::frame::DueTimer;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -39,7 +41,7 @@ impl Stage {
     pub(super) fn call(&mut self, run: &mut Run<'_>, span: Stretch) -> Result<(), CallFailed> {
         self.build_frame(run, span);
         self.instance().map_err(CallFailed::Fatal)?;
-        let Stage { instance: Some(instance), frame, table, slots, spec, due, admitted, refuser, watermark, .. } = self else {
+        let Stage { instance: Some(instance), frame, table, slots, spec, due, admitted, unreadable, refuser, watermark, .. } = self else {
             return Ok(());
         };
         let events = admitted.get(span.from..span.to).unwrap_or(&[]);
@@ -65,8 +67,28 @@ impl Stage {
 
         // From here on nothing can fail but `on_error = "stop"`, which gives the whole commit up.
         table.consume(due);
+        let mut rejects: Vec<_> = effects.rejects().collect();
+        rejects.sort_by_key(|(event, ..)| *event);
+        let mut rejects = rejects.into_iter().peekable();
         let emitter = Emitter { events: run.events, admitted: events, table, slots, before: *watermark };
-        let behind = emitter.emit_all(&effects, &mut run.out.ports);
+        let mut behind = 0;
+        for emit in effects.emits() {
+            // What was not processed comes before what came of later events.
+            let (Emit::Forward { event: next, .. }
+            | Emit::Simple { event: next, .. }
+            | Emit::Full { cause: Cause::Event(next) | Cause::TimerBefore(next), .. }) = emit;
+            let timer = matches!(emit, Emit::Full { cause: Cause::TimerBefore(_), .. });
+            while let Some((event, kind, reason)) = rejects.next_if(|(event, ..)| *event < next) {
+                settle(refuser, unreadable, run, events, event, kind, reason).map_err(CallFailed::Fatal)?;
+            }
+            // A timer fires right after the event before it.
+            let row = if timer { next.checked_sub(1) } else { Some(next) }.and_then(|event| events.get(event as usize));
+            settle_unreadable(refuser, unreadable, run, row.map_or(0, |admitted| admitted.row as usize)).map_err(CallFailed::Fatal)?;
+            behind += u64::from(emitter.emit(emit, run.out));
+        }
+        for (event, kind, reason) in rejects {
+            settle(refuser, unreadable, run, events, event, kind, reason).map_err(CallFailed::Fatal)?;
+        }
         spec.metrics.events_out.inc_by(effects.emit_count() as u64);
         spec.metrics.outputs_behind.inc_by(behind);
         spec.metrics.timers_fired.inc_by(due.len() as u64);
@@ -82,18 +104,6 @@ impl Stage {
         }
         for (name, add) in effects.counters() {
             spec.metrics.guest_counter(name, add);
-        }
-        for (event, kind, reason) in effects.rejects() {
-            let Some(row) = events.get(event as usize).map(|admitted| admitted.row as usize) else { continue };
-            let kind = match kind {
-                RejectKind::Reject => FailureKind::Reject,
-                RejectKind::Late => FailureKind::Late,
-                RejectKind::Drop => {
-                    refuser.drop_quietly();
-                    continue;
-                }
-            };
-            refuser.refuse(run, row, &Failure::new(kind, reason.to_owned())).map_err(CallFailed::Fatal)?;
         }
         spec.metrics.ok.inc_by((events.len() - effects.reject_count().min(events.len())) as u64);
         let memory = instance.memory_bytes() as i64;
@@ -182,49 +192,46 @@ struct Emitter<'a> {
 }
 
 impl Emitter<'_> {
-    /// Appends all emits to their ports; returns how many are not after the watermark.
-    fn emit_all(&self, effects: &Effects<'_>, ports: &mut [Events]) -> u64 {
-        let mut behind = 0;
-        for emit in effects.emits() {
-            let (Emit::Forward { port, .. } | Emit::Simple { port, .. } | Emit::Full { port, .. }) = emit;
-            let Some(out) = ports.get_mut(port as usize) else { continue };
-            let row = match emit {
-                Emit::Forward { event, .. } => {
-                    let Some((_, row)) = self.event(event) else { continue };
-                    copy(self.events, row, out);
-                    *row
-                }
-                Emit::Simple { event, value, .. } => {
-                    let Some((admitted, row)) = self.event(event) else { continue };
-                    let key = match admitted.key {
-                        Some(id) => out.store(self.table.name(id)),
-                        None => self.events.key(row).map_or(Span::NONE, |key| out.store(key)),
-                    };
-                    let value = value.map_or(Span::NONE, |value| out.store(value));
-                    let row = Row { key, value, headers: Span::NONE, format: Format::MsgPack, ..*row };
-                    out.rows.push(row);
-                    row
-                }
-                Emit::Full { cause, value, time, key, headers, .. } => {
-                    let key = match key {
-                        OutputKey::None => Span::NONE,
-                        OutputKey::Bytes(bytes) => out.store(bytes),
-                        OutputKey::Slot(slot) => self.slots.get(slot as usize).map_or(Span::NONE, |id| out.store(self.table.name(*id))),
-                    };
-                    let value = value.map_or(Span::NONE, |value| out.store(value));
-                    let headers = if headers.is_empty() { Span::NONE } else { out.store(headers) };
-                    let origin = match cause {
-                        Cause::Event(event) => self.event(event).map_or(Row::at(time), |(_, row)| *row),
-                        Cause::TimerBefore(event) => Row { watermark: self.watermark_before_timer(event), ..Row::at(time) },
-                    };
-                    let row = Row { key, value, headers, time, format: Format::MsgPack, ..origin };
-                    out.rows.push(row);
-                    row
-                }
-            };
-            behind += u64::from(row.time <= row.watermark);
-        }
-        behind
+    /// Appends one emit to its port; true when its time is not after the watermark.
+    fn emit(&self, emit: Emit<'_>, outputs: &mut Outputs) -> bool {
+        let (Emit::Forward { port, .. } | Emit::Simple { port, .. } | Emit::Full { port, .. }) = emit;
+        let Some(out) = outputs.ports.get_mut(port as usize) else { return false };
+        outputs.order.push(Way::Port(port as u16));
+        let row = match emit {
+            Emit::Forward { event, .. } => {
+                let Some((_, row)) = self.event(event) else { return false };
+                copy(self.events, row, out);
+                *row
+            }
+            Emit::Simple { event, value, .. } => {
+                let Some((admitted, row)) = self.event(event) else { return false };
+                let key = match admitted.key {
+                    Some(id) => out.store(self.table.name(id)),
+                    None => self.events.key(row).map_or(Span::NONE, |key| out.store(key)),
+                };
+                let value = value.map_or(Span::NONE, |value| out.store(value));
+                let row = Row { key, value, headers: Span::NONE, format: Format::MsgPack, ..*row };
+                out.rows.push(row);
+                row
+            }
+            Emit::Full { cause, value, time, key, headers, .. } => {
+                let key = match key {
+                    OutputKey::None => Span::NONE,
+                    OutputKey::Bytes(bytes) => out.store(bytes),
+                    OutputKey::Slot(slot) => self.slots.get(slot as usize).map_or(Span::NONE, |id| out.store(self.table.name(*id))),
+                };
+                let value = value.map_or(Span::NONE, |value| out.store(value));
+                let headers = if headers.is_empty() { Span::NONE } else { out.store(headers) };
+                let origin = match cause {
+                    Cause::Event(event) => self.event(event).map_or(Row::at(time), |(_, row)| *row),
+                    Cause::TimerBefore(event) => Row { watermark: self.watermark_before_timer(event), ..Row::at(time) },
+                };
+                let row = Row { key, value, headers, time, format: Format::MsgPack, ..origin };
+                out.rows.push(row);
+                row
+            }
+        };
+        row.time <= row.watermark
     }
 
     fn event(&self, event: u32) -> Option<(&Admitted, &Row)> {
@@ -237,6 +244,42 @@ impl Emitter<'_> {
         let previous = event.checked_sub(1).and_then(|previous| self.event(previous));
         previous.map_or(self.before, |(_, row)| row.watermark.max(self.before))
     }
+}
+
+/// Settles the unreadable rows that come before row `before`.
+pub(super) fn settle_unreadable(
+    refuser: &mut Refuser,
+    unreadable: &mut VecDeque<(usize, Failure)>,
+    run: &mut Run<'_>,
+    before: usize,
+) -> Result<(), StageError> {
+    while let Some((row, failure)) = unreadable.pop_front_if(|(row, _)| *row < before) {
+        refuser.refuse(run, row, &failure)?;
+    }
+    Ok(())
+}
+
+/// Settles an event that the guest did not process.
+fn settle(
+    refuser: &mut Refuser,
+    unreadable: &mut VecDeque<(usize, Failure)>,
+    run: &mut Run<'_>,
+    events: &[Admitted],
+    event: u32,
+    kind: RejectKind,
+    reason: &str,
+) -> Result<(), StageError> {
+    let Some(row) = events.get(event as usize).map(|admitted| admitted.row as usize) else { return Ok(()) };
+    settle_unreadable(refuser, unreadable, run, row)?;
+    let kind = match kind {
+        RejectKind::Reject => FailureKind::Reject,
+        RejectKind::Late => FailureKind::Late,
+        RejectKind::Drop => {
+            refuser.drop_quietly();
+            return Ok(());
+        }
+    };
+    refuser.refuse(run, row, &Failure::new(kind, reason.to_owned()))
 }
 
 /// Consumes due timers that the guest will never be shown again.

@@ -12,7 +12,7 @@ mod refuse;
 mod watermark;
 
 pub use failure::{Failure, FailureKind, StageError};
-pub use outputs::{Outputs, push_header};
+pub use outputs::{Outputs, Way, push_header};
 pub use probation::RolledBack;
 pub use refuse::{OnError, Origin};
 pub use watermark::{Combined, Generator, Strategy};
@@ -26,6 +26,7 @@ use crate::time::{Millis, WATERMARK_MIN};
 use probation::Probation;
 use refuse::Refuser;
 use sangam_protocol::frame::FrameWriter;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What a stage is made from.
@@ -69,6 +70,8 @@ pub struct Stage {
     frame: FrameWriter,
     batch_number: u32,
     admitted: Vec<Admitted>,
+    /// Rows that the operator cannot see, in order; they are settled when their turn comes.
+    unreadable: VecDeque<(usize, Failure)>,
     slots: Vec<KeyId>,
     due: Vec<Due>,
     key: Vec<u8>,
@@ -116,6 +119,7 @@ impl Stage {
             frame: FrameWriter::default(),
             batch_number: 0,
             admitted: Vec::new(),
+            unreadable: VecDeque::new(),
             slots: Vec::new(),
             due: Vec::new(),
             key: Vec::new(),
@@ -156,8 +160,9 @@ impl Stage {
     /// not an error here: the event becomes a dead letter in `out`.
     pub fn process(&mut self, events: &Events, input: usize, end: Millis, out: &mut Outputs) -> Result<(), StageError> {
         let end = end.max(self.watermark);
+        self.unreadable.clear();
         let run = &mut Run { events, input, out };
-        self.admit(run)?;
+        self.admit(run);
         self.spec.metrics.events_in.inc_by(events.len() as u64);
         let mut from = 0;
         while from < self.admitted.len() {
@@ -169,7 +174,7 @@ impl Stage {
         if self.watermark < end {
             self.advance(run, from, from, end)?;
         }
-        Ok(())
+        self.settle_unreadable(run, usize::MAX)
     }
 
     /// The next time at which a timer is due.
@@ -189,24 +194,32 @@ impl Stage {
     }
 
     /// Decides for every row whether the operator can see it, under which key and as which type.
-    fn admit(&mut self, run: &mut Run<'_>) -> Result<(), StageError> {
+    fn admit(&mut self, run: &Run<'_>) {
         self.admitted.clear();
-        let Some(input) = self.spec.inputs.get(run.input) else { return Ok(()) };
+        let Some(input) = self.spec.inputs.get(run.input) else { return };
+        let mut unreadable = run.events.unreadable.iter().peekable();
         for (i, row) in run.events.rows.iter().enumerate() {
-            let verdict = input.admit(run.events, i).and_then(|kind| {
-                if !input.keyed() {
-                    return Ok((kind, None));
-                }
-                self.key.clear();
-                input.key(run.events, i, row, &mut self.key)?;
-                Ok((kind, Some(self.table.key(&self.key))))
-            });
+            let verdict = match unreadable.next_if(|(row, _)| *row == i) {
+                Some((_, reason)) => Err(reason.clone()),
+                None => input.admit(run.events, i).and_then(|kind| {
+                    if !input.keyed() {
+                        return Ok((kind, None));
+                    }
+                    self.key.clear();
+                    input.key(run.events, i, row, &mut self.key)?;
+                    Ok((kind, Some(self.table.key(&self.key))))
+                }),
+            };
             match verdict {
                 Ok((kind, key)) => self.admitted.push(Admitted { row: i as u32, kind, key }),
-                Err(reason) => self.refuser.refuse(run, i, &Failure::new(FailureKind::Unreadable, reason))?,
+                Err(reason) => self.unreadable.push_back((i, Failure::new(FailureKind::Unreadable, reason))),
             }
         }
-        Ok(())
+    }
+
+    /// Settles the unreadable rows that come before row `before`.
+    fn settle_unreadable(&mut self, run: &mut Run<'_>, before: usize) -> Result<(), StageError> {
+        call::settle_unreadable(&mut self.refuser, &mut self.unreadable, run, before)
     }
 
     /// The watermark as it stood before admitted event `i`.

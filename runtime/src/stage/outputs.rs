@@ -12,6 +12,20 @@ pub struct Outputs {
     pub late: Events,
     /// Events that were refused, as they came, with the reason in their headers.
     pub dead_letters: Events,
+    /// Where each of them went, in the order in which it happened over all ports: however the input is cut into runs, this order is
+    /// the same.
+    pub order: Vec<Way>,
+}
+
+/// A way out of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// An output port.
+    Port(u16),
+    /// The late events.
+    Late,
+    /// The dead letters.
+    DeadLetter,
 }
 
 impl Outputs {
@@ -20,11 +34,21 @@ impl Outputs {
         Outputs { ports: (0..ports).map(|_| Events::default()).collect(), ..Outputs::default() }
     }
 
+    /// The events that went one way.
+    pub fn way(&self, way: Way) -> Option<&Events> {
+        match way {
+            Way::Port(port) => self.ports.get(usize::from(port)),
+            Way::Late => Some(&self.late),
+            Way::DeadLetter => Some(&self.dead_letters),
+        }
+    }
+
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
         self.ports.iter_mut().for_each(Events::clear);
         self.late.clear();
         self.dead_letters.clear();
+        self.order.clear();
     }
 }
 

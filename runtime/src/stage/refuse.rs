@@ -1,6 +1,6 @@
 //! Why was my event refused? What becomes of an event that an operator cannot take.
 
-use super::{Failure, FailureKind, Run, StageError, StageSpec, outputs::push_header};
+use super::{Failure, FailureKind, Run, StageError, StageSpec, Way, outputs::push_header};
 use crate::events::{Events, Row, Span};
 use crate::metrics::OperatorMetrics;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ impl Refuser {
         if failure.kind == FailureKind::Late {
             self.metrics.late.inc();
             copy(run.events, row, &mut run.out.late);
+            run.out.order.push(Way::Late);
             return Ok(());
         }
         match self.on_error {
@@ -56,6 +57,7 @@ impl Refuser {
             OnError::DeadLetter => {
                 self.metrics.dead_letters.inc();
                 self.origin.dead_letter(run.events, row, failure, &mut run.out.dead_letters);
+                run.out.order.push(Way::DeadLetter);
             }
             OnError::Stop => return Err(StageError::Stop(self.origin.operator.to_string(), failure.message.clone())),
         }
@@ -77,6 +79,7 @@ impl Refuser {
         if let (OnError::DeadLetter, Some(row)) = (self.on_error, timer.rows.first()) {
             let failure = Failure { message: format!("the timer `{name}` for {at}: {}", failure.message), ..failure.clone() };
             self.origin.dead_letter(&timer, row, &failure, &mut run.out.dead_letters);
+            run.out.order.push(Way::DeadLetter);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::broker::{BrokerError, Polled, Source};
 use crate::config::Watermarks;
 use crate::events::{Events, Span};
 use crate::route::{Scanner, check_time, event_time};
-use crate::stage::{Failure, FailureKind, Generator, Strategy};
+use crate::stage::{Generator, Strategy};
 use crate::store::{Changes, Store, StoreError};
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
 use sangam_protocol::msgpack::{Reader, write};
@@ -33,8 +33,6 @@ pub struct Intake {
 /// What an intake found.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Events that cannot be read: their row in `refused`, and why.
-    pub refused: Vec<Failure>,
     /// True when there was nothing to read.
     pub empty: bool,
     /// True when nothing will come any more.
@@ -84,8 +82,8 @@ impl Intake {
         })
     }
 
-    /// Appends up to `max` events, scanned, to `events`, and those that cannot be read to `refused`.
-    pub fn take(&mut self, node: &StreamNode, max: usize, events: &mut Events, refused: &mut Events) -> Result<Found, BrokerError> {
+    /// Appends up to `max` events, scanned, to `events`; those that cannot be read are marked.
+    pub fn take(&mut self, node: &StreamNode, max: usize, events: &mut Events) -> Result<Found, BrokerError> {
         let mut found = Found::default();
         if self.ended {
             return Ok(Found { empty: true, ended: true, ..found });
@@ -104,18 +102,10 @@ impl Intake {
         }
         (self.silent_since, self.silence, self.idle) = (None, 0, false);
         events.width = self.scanner.width();
-        let mut unreadable = Vec::new();
         for i in 0..events.rows.len() {
             if let Err(reason) = self.read(node, events, i) {
-                unreadable.push((i, Failure::new(FailureKind::Unreadable, reason)));
+                events.unreadable.push((i, reason));
             }
-        }
-        for (i, failure) in unreadable.iter() {
-            refused.push_from(events, *i);
-            found.refused.push(failure.clone());
-        }
-        for (i, _) in unreadable.iter().rev() {
-            events.remove(*i);
         }
         Ok(found)
     }
@@ -166,6 +156,7 @@ impl Intake {
         let Some(row) = events.rows.get_mut(i) else { return Ok(()) };
         row.stream = self.stream as u16;
         row.format = node.format;
+        row.watermark = self.generator.watermark();
         self.next = row.offset + 1;
         let bytes = events.rows.get(i).and_then(|row| events.value(row)).map_or(0, <[u8]>::len);
         let scanned = if bytes > node.event_bytes_max {
@@ -189,7 +180,6 @@ impl Intake {
         };
         if let Some(row) = events.rows.get_mut(i) {
             row.time = time;
-            row.watermark = self.generator.watermark();
         }
         self.generator.observe(time);
         Ok(())

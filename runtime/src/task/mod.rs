@@ -18,7 +18,7 @@ pub use topology::{Consumer, Group, OperatorNode, StreamNode, TopicRef, Topology
 use crate::broker::{BrokerError, Source};
 use crate::events::Events;
 use crate::route::{Scanner, partition_of};
-use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError};
+use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Way};
 use crate::store::Changes;
 use crate::time::{Millis, WATERMARK_MAX};
 use crossbeam_channel::Receiver;
@@ -208,15 +208,11 @@ impl Task {
         let Some(intake) = self.intakes.get_mut(i) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
         let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
         let mut events = self.spare.pop().unwrap_or_default();
-        let mut refused = Events::default();
         let before = intake.watermark();
-        let found = intake.take(stream, FETCH_MAX, &mut events, &mut refused)?;
+        let found = intake.take(stream, FETCH_MAX, &mut events)?;
         let progress = Progress { watermark: intake.watermark(), idle: found.idle };
         let index = intake.stream;
         if !found.empty || found.idle || progress.watermark > before {
-            for (row, failure) in found.refused.iter().enumerate() {
-                self.unreadable(index, &refused, row, failure, outbox)?;
-            }
             self.deliver(index, &mut events, progress, outbox)?;
         }
         events.clear();
@@ -289,68 +285,78 @@ impl Task {
     fn pass_on(&mut self, operator: usize, outputs: &mut Outputs, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
         let topology = self.topology.clone();
         let Some(spec) = topology.operators.get(operator) else { return Ok(()) };
-        let partition = self.partition;
-        let mut refused = Events::default();
+        self.write(spec, operator, outputs, outbox)?;
+        let kept = |streams: &[usize]| -> Vec<usize> {
+            let in_memory = |s: &&usize| topology.streams.get(**s).is_some_and(|node| node.topic.is_none() && !node.consumers.is_empty());
+            streams.iter().filter(in_memory).copied().collect()
+        };
         for (port, streams) in outputs.ports.iter_mut().zip(&spec.outputs) {
+            for stream in kept(streams) {
+                self.hand_on(stream, port, progress, outbox)?;
+            }
+        }
+        for (events, stream) in [(&mut outputs.late, spec.late), (&mut outputs.dead_letters, spec.dead_letters)] {
+            for stream in kept(stream.as_slice()) {
+                self.hand_on(stream, events, progress, outbox)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is bound to topics, in the order in which it was emitted.
+    fn write(&mut self, spec: &OperatorNode, operator: usize, outputs: &Outputs, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let mut next = vec![0; outputs.ports.len() + 2];
+        for way in &outputs.order {
+            let (place, streams, as_it_came) = match way {
+                Way::Port(port) => (usize::from(*port), spec.outputs.get(usize::from(*port)).map_or(&[][..], Vec::as_slice), false),
+                Way::Late => {
+                    (outputs.ports.len(), spec.late.as_ref().or(spec.dead_letters.as_ref()).map_or(&[][..], std::slice::from_ref), true)
+                }
+                Way::DeadLetter => (outputs.ports.len() + 1, spec.dead_letters.as_slice(), true),
+            };
+            let (Some(events), Some(i)) = (outputs.way(*way), next.get_mut(place)) else { continue };
+            let row = *i;
+            *i += 1;
             for stream in streams {
-                let Some(node) = topology.streams.get(*stream) else { continue };
-                if node.topic.is_some() {
-                    for unwritable in outbox.write(*stream, port, partition)? {
-                        let failure = Failure::new(FailureKind::Effects, format!("an output cannot be written: {}", unwritable.reason));
-                        if let Some(row) = port.rows.get(unwritable.row) {
-                            self.origin(operator).dead_letter(port, row, &failure, &mut refused);
-                        }
-                    }
-                } else if !node.consumers.is_empty() {
-                    self.scan(*stream, port, outbox)?;
-                    self.deliver(*stream, port, progress, outbox)?;
-                }
-            }
-        }
-        if !outputs.late.is_empty()
-            && let Some(stream) = spec.late.or(spec.dead_letters)
-        {
-            self.set_aside(stream, &mut outputs.late, progress, outbox)?;
-        }
-        if let Some(stream) = spec.dead_letters {
-            for letters in [&mut outputs.dead_letters, &mut refused] {
-                if !letters.is_empty() {
-                    self.set_aside(stream, letters, progress, outbox)?;
+                if let Some(reason) = outbox.write(*stream, events, row, self.partition, as_it_came)? {
+                    self.keep_unwritable(spec, operator, events, row, reason, outbox)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes late events or dead letters, as they came.
-    fn set_aside(&mut self, stream: usize, events: &mut Events, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
-        let topology = self.topology.clone();
-        let Some(node) = topology.streams.get(stream) else { return Ok(()) };
-        if node.topic.is_some() {
-            outbox.write_as_they_came(stream, events, self.partition)?;
-        } else if !node.consumers.is_empty() {
-            self.scan(stream, events, outbox)?;
-            self.deliver(stream, events, progress, outbox)?;
+    /// Keeps an output that its stream cannot take.
+    fn keep_unwritable(
+        &mut self,
+        spec: &OperatorNode,
+        operator: usize,
+        events: &Events,
+        row: usize,
+        reason: String,
+        outbox: &mut Outbox,
+    ) -> Result<(), TaskError> {
+        let failure = Failure::new(FailureKind::Effects, format!("an output cannot be written: {reason}"));
+        let mut letters = Events::default();
+        if let (Some(row), Some(stream)) = (events.rows.get(row), spec.dead_letters) {
+            self.origin(operator).dead_letter(events, row, &failure, &mut letters);
+            outbox.write(stream, &letters, 0, self.partition, true)?;
         }
         Ok(())
     }
 
-    /// Scans events that an operator of this task emitted, for those that read them in memory.
-    fn scan(&mut self, stream: usize, events: &mut Events, outbox: &mut Outbox) -> Result<(), TaskError> {
+    /// Scans events that an operator of this task emitted, and hands them to those that read them in memory.
+    fn hand_on(&mut self, stream: usize, events: &mut Events, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
         let Some(scanner) = self.scanners.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
         events.fields.clear();
+        events.unreadable.clear();
         events.width = scanner.width();
-        let mut unreadable = Vec::new();
         for i in 0..events.rows.len() {
             if let Err(reason) = scanner.scan(events, i) {
-                unreadable.push((i, Failure::new(FailureKind::Unreadable, reason)));
+                events.unreadable.push((i, reason));
             }
         }
-        for (i, failure) in unreadable.iter().rev() {
-            self.unreadable(stream, events, *i, failure, outbox)?;
-            events.remove(*i);
-        }
-        Ok(())
+        self.deliver(stream, events, progress, outbox)
     }
 
     /// Hands each event to the task that owns its key, and the watermark to all of them.
@@ -360,9 +366,14 @@ impl Task {
         let Some((input, group)) = spec.inputs.get(to.input).zip(topology.groups.get(spec.group)) else { return Ok(()) };
         let mut parcels: Vec<Events> = (0..group.parallelism).map(|_| self.spare.pop().unwrap_or_default()).collect();
         let mut key = Vec::new();
+        let mut unreadable = events.unreadable.iter().peekable();
         for (i, row) in events.rows.iter().enumerate() {
             key.clear();
-            match input.key(events, i, row, &mut key) {
+            let found = match unreadable.next_if(|(row, _)| *row == i) {
+                Some((_, reason)) => Err(reason.clone()),
+                None => input.key(events, i, row, &mut key),
+            };
+            match found {
                 Ok(()) => {
                     if let Some(parcel) = parcels.get_mut(partition_of(&key, group.parallelism) as usize) {
                         parcel.push_from(events, i);
@@ -377,13 +388,6 @@ impl Task {
             self.lanes.send(spec.group, partition, parcel);
         }
         Ok(())
-    }
-
-    /// Settles an event of a stream that nobody can read: it counts, and is kept, once for every operator that reads the stream.
-    fn unreadable(&mut self, stream: usize, events: &Events, row: usize, failure: &Failure, outbox: &mut Outbox) -> Result<(), TaskError> {
-        let topology = self.topology.clone();
-        let Some(node) = topology.streams.get(stream) else { return Ok(()) };
-        node.consumers.iter().try_for_each(|consumer| self.refuse_for(consumer.operator, events, row, failure, outbox))
     }
 
     /// Settles an event that never gets as far as its operator.
@@ -409,8 +413,7 @@ impl Task {
                 let mut letters = Events::default();
                 self.origin(operator).dead_letter(events, row, failure, &mut letters);
                 if let Some(stream) = spec.dead_letters {
-                    let watermark = row.watermark;
-                    self.set_aside(stream, &mut letters, Progress { watermark, idle: false }, outbox)?;
+                    outbox.write(stream, &letters, 0, self.partition, true)?;
                 }
             }
         }

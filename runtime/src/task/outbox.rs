@@ -17,29 +17,50 @@ pub struct Outbox {
     scratch: Vec<u8>,
 }
 
-/// A value that could not be written in the stream's format.
-#[derive(Debug)]
-pub struct Unwritable {
-    /// The row.
-    pub row: usize,
-    /// Why.
-    pub reason: String,
-}
-
 impl Outbox {
     /// An outbox over one sink per cluster.
     pub fn new(topology: Arc<Topology>, sinks: Vec<Box<dyn Sink>>) -> Outbox {
         Outbox { topology, sinks, changes: Changes::default(), scratch: Vec::new() }
     }
 
-    /// Writes events to a stream, in its format; `partition` takes those without a key. What cannot be written comes back.
-    pub fn write(&mut self, stream: usize, events: &Events, partition: u32) -> Result<Vec<Unwritable>, BrokerError> {
-        self.write_as(stream, events, partition, false)
-    }
-
-    /// Writes events as they came, whatever the stream's format: late events and dead letters.
-    pub fn write_as_they_came(&mut self, stream: usize, events: &Events, partition: u32) -> Result<(), BrokerError> {
-        self.write_as(stream, events, partition, true).map(drop)
+    /// Writes event `row` to a stream, in its format, or as it came; `partition` takes those without a key. Gives back why it cannot be
+    /// written; a stream that is not in a topic takes nothing here.
+    pub fn write(
+        &mut self,
+        stream: usize,
+        events: &Events,
+        row: usize,
+        partition: u32,
+        as_it_came: bool,
+    ) -> Result<Option<String>, BrokerError> {
+        let Some(node) = self.topology.streams.get(stream) else { return Ok(None) };
+        let Some(topic) = &node.topic else { return Ok(None) };
+        let (Some(sink), Some(row)) = (self.sinks.get_mut(topic.cluster), events.rows.get(row)) else { return Ok(None) };
+        let mut value = events.value(row);
+        if let Some(bytes) = value
+            && !as_it_came
+        {
+            self.scratch.clear();
+            let converted = match (row.format, node.format) {
+                (Format::MsgPack, Format::Json) => Some(msgpack_to_json(bytes, &mut self.scratch)),
+                (Format::Json, Format::MsgPack) => Some(json_to_msgpack(bytes, &mut self.scratch)),
+                _ => None,
+            };
+            match converted {
+                Some(Ok(())) => value = Some(&self.scratch),
+                Some(Err(reason)) => return Ok(Some(reason)),
+                None => {}
+            }
+        }
+        let key = events.key(row);
+        let partition = key.map_or(partition % topic.partitions.max(1), |key| partition_of(key, topic.partitions));
+        let record =
+            OutRecord { topic: &topic.topic, partition: partition as i32, key, value, headers: events.headers(row), time: row.time };
+        match sink.write(&record, &mut self.changes) {
+            Ok(()) => Ok(None),
+            Err(BrokerError::Refused(reason)) => Ok(Some(reason)),
+            Err(why) => Err(why),
+        }
     }
 
     /// Adds to `changes` what the sinks in the store still hold, and waits until everything outside is safe.
@@ -50,43 +71,5 @@ impl Outbox {
     /// The changes of the last flush have been written, or are lost.
     pub fn settled(&mut self, written: bool) {
         self.sinks.iter_mut().for_each(|sink| sink.settled(written));
-    }
-
-    fn write_as(&mut self, stream: usize, events: &Events, partition: u32, as_it_came: bool) -> Result<Vec<Unwritable>, BrokerError> {
-        let mut unwritable = Vec::new();
-        let Some(node) = self.topology.streams.get(stream) else { return Ok(unwritable) };
-        let Some(topic) = &node.topic else { return Ok(unwritable) };
-        let Some(sink) = self.sinks.get_mut(topic.cluster) else { return Ok(unwritable) };
-        for (i, row) in events.rows.iter().enumerate() {
-            let mut value = events.value(row);
-            if let Some(bytes) = value
-                && !as_it_came
-            {
-                self.scratch.clear();
-                let converted = match (row.format, node.format) {
-                    (Format::MsgPack, Format::Json) => Some(msgpack_to_json(bytes, &mut self.scratch)),
-                    (Format::Json, Format::MsgPack) => Some(json_to_msgpack(bytes, &mut self.scratch)),
-                    _ => None,
-                };
-                match converted {
-                    Some(Ok(())) => value = Some(&self.scratch),
-                    Some(Err(reason)) => {
-                        unwritable.push(Unwritable { row: i, reason });
-                        continue;
-                    }
-                    None => {}
-                }
-            }
-            let key = events.key(row);
-            let partition = key.map_or(partition % topic.partitions.max(1), |key| partition_of(key, topic.partitions));
-            let record =
-                OutRecord { topic: &topic.topic, partition: partition as i32, key, value, headers: events.headers(row), time: row.time };
-            match sink.write(&record, &mut self.changes) {
-                Ok(()) => {}
-                Err(BrokerError::Refused(reason)) => unwritable.push(Unwritable { row: i, reason }),
-                Err(why) => return Err(why),
-            }
-        }
-        Ok(unwritable)
     }
 }
