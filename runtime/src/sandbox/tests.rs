@@ -149,7 +149,7 @@ fn a_trap_names_the_functions_that_led_to_it() {
 
 #[test]
 fn the_time_limit_is_the_batchs_own_and_not_that_of_all_batches_together() {
-    let limits = Limits { batch_time: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits { batch_time: Duration::from_millis(100), ..Limits::default() };
     // The first byte of the frame says whether to loop.
     let process = "(loop $again (br_if $again (i32.load8_u (local.get $ptr)))) (i64.const 0x1000000007)";
     let plugin = sandbox().load(&Guest { process, ..Guest::default() }.build()).unwrap();
