@@ -64,6 +64,22 @@ pub fn check(wasm: &[u8]) {
         let got = count(&plugin, &words, batch_events, new_instance_each_batch);
         assert!(got == expected, "in batches of {batch_events}");
     }
+    check_memory(&plugin);
+}
+
+/// A guest that leaks a few bytes per batch runs well for a week.
+fn check_memory(plugin: &Arc<Plugin>) {
+    let limits = Limits::default();
+    let mut instance = plugin.start(&[0x80], &limits).unwrap();
+    let batch = Batch::texts(&["some", "words", "to", "count"]);
+    let mut run = |batches: usize| {
+        for _ in 0..batches {
+            play(&mut instance, &batch, &limits, |_| ()).unwrap();
+        }
+        instance.memory_bytes()
+    };
+    let before = run(1_000);
+    assert_eq!(run(100_000), before, "after 100,000 batches");
 }
 
 fn load(wasm: &[u8]) -> Arc<Plugin> {
