@@ -1,4 +1,5 @@
 //! `docs/abi.md` is a contract: its examples are what our own writers write, and its defaults are the real ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use sangam_protocol::effects::{Answering, Cause, EffectLimits, Effects, EffectsWriter, OutputKey, RejectKind};
 use sangam_protocol::frame::{DueTimer, Frame, FrameWriter};
