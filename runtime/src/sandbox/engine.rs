@@ -53,7 +53,7 @@ impl Default for SandboxOptions {
     fn default() -> Self {
         SandboxOptions {
             cache_dir: None,
-            instances_max: 2_000,
+            instances_max: 1_000,
             memory_bytes_max: 1 << 30,
             module_bytes_max: 64 << 20,
             allocation: Allocation::Pooled,

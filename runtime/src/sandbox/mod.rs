@@ -31,3 +31,4 @@ pub use inspect::{Export, Import, Inspection, inspect};
 pub use instance::{DeclaredField, Instance};
 pub use limits::Limits;
 pub use plugin::Plugin;
+pub use text::line as printable;

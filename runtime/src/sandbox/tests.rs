@@ -125,6 +125,46 @@ fn more_instances_than_there_are_places_is_an_error_and_not_the_guests_fault() {
     }
 }
 
+/// Runs this test again in a process of its own, where address space is short; there it finds the pool refused.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_address_space_is_short_instances_get_their_memory_on_demand() {
+    const SHORT: &str = "SANGAM_TEST_SHORT_OF_ADDRESS_SPACE";
+    if std::env::var_os(SHORT).is_none() {
+        let name = "sandbox::tests::where_address_space_is_short_instances_get_their_memory_on_demand";
+        let script = format!("ulimit -v 2000000 && exec \"$0\" --exact {name} --nocapture");
+        let shell = std::process::Command::new("sh").args(["-c", &script]).arg(std::env::current_exe().unwrap()).env(SHORT, "1").output();
+        let output = shell.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let sandbox = Sandbox::new(SandboxOptions::default()).unwrap();
+    assert_eq!(sandbox.options().allocation, Allocation::OnDemand);
+    let plugin = sandbox.load(&Guest::default().build()).unwrap();
+    let mut instances: Vec<_> = (0..10).map(|_| plugin.start(&[0x80], &Limits::default()).unwrap()).collect();
+    for instance in &mut instances {
+        assert_eq!(instance.process([b"", b""], 0, &mut NoState).unwrap().len(), 7);
+    }
+}
+
+#[test]
+fn the_limits_in_the_abis_page_are_the_defaults() {
+    let page = include_str!("../../../docs/abi.md");
+    let limits = Limits::default();
+    let options = SandboxOptions::default();
+    for row in [
+        format!("| linear memory | {} MiB; {} GiB for any operator", limits.memory_bytes >> 20, options.memory_bytes_max >> 30),
+        format!("| time of one batch, wall clock | {} s |", limits.batch_time.as_secs()),
+        format!("| time to start: instantiation, `_initialize`, `sangam_init` | {} s |", limits.init_time.as_secs()),
+        format!("| log lines per call, bytes per line | {}, {} KiB;", limits.log_lines, limits.log_line_bytes >> 10),
+        format!("| bytes of the module's file (host) | {} MiB |", options.module_bytes_max >> 20),
+        format!("| table entries (fixed) | {},000, in at most 2 tables |", limits::TABLE_ENTRIES_MAX / 1000),
+    ] {
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
 #[test]
 fn an_instance_may_move_to_another_thread_between_calls() {
     let mut instance = start(&Guest::default()).unwrap();
@@ -149,7 +189,7 @@ fn a_trap_names_the_functions_that_led_to_it() {
 
 #[test]
 fn the_time_limit_is_the_batchs_own_and_not_that_of_all_batches_together() {
-    let limits = Limits { batch_time: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits { batch_time: Duration::from_millis(100), ..Limits::default() };
     // The first byte of the frame says whether to loop.
     let process = "(loop $again (br_if $again (i32.load8_u (local.get $ptr)))) (i64.const 0x1000000007)";
     let plugin = sandbox().load(&Guest { process, ..Guest::default() }.build()).unwrap();

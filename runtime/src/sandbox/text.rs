@@ -1,6 +1,7 @@
 //! Text from a guest, made fit for a log: a guest must not be able to forge lines or drive a terminal.
 
-/// Bytes as one line: invalid UTF-8 replaced, control characters escaped, cut at about `bytes_max`.
+/// Bytes as one line for people: invalid UTF-8 replaced, control characters escaped, cut at about `bytes_max`. For whatever a guest
+/// says that ends in a log, a terminal or a header: reasons, faults, names.
 pub fn line(bytes: &[u8], bytes_max: usize) -> String {
     let cut = bytes.len() > bytes_max;
     let kept = bytes.get(..bytes_max).unwrap_or(bytes);
