@@ -2,7 +2,7 @@
 //!
 //! Records, offsets and commits are the embedded broker's; only the faults are its own.
 
-use super::{Assignment, Broker, BrokerError, LocalBroker, OutRecord, Polled, Sink, Source, Start, Subscribe, Subscription};
+use super::{Assignment, Broker, BrokerError, LocalBroker, OutRecord, Polled, Sink, Source, Subscribe, Subscription};
 use crate::events::Events;
 use crate::store::{Changes, Store};
 use parking_lot::Mutex;
@@ -257,6 +257,7 @@ impl Sink for MemorySink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Start;
     use crate::broker::suite::{CASES, World, commit, read, record, subscribe, values};
     use crate::store::MemoryStore;
     use std::time::Duration;

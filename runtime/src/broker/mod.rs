@@ -3,6 +3,7 @@
 //! It moves bytes, keys, times, headers and offsets; it does not know events' formats, operators or state.
 
 mod error;
+mod file;
 mod local;
 mod memory;
 
@@ -10,6 +11,7 @@ mod memory;
 pub mod suite;
 
 pub use error::BrokerError;
+pub use file::{FileBroker, FileFormat, FileOptions};
 pub use local::LocalBroker;
 pub use memory::{Controls, MemoryBroker};
 

@@ -2,7 +2,7 @@
 //!
 //! It is code for tests, public so that brokers which need a server are held to the same words.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation is what this is for")]
+#![expect(clippy::unwrap_used, reason = "a failed expectation is what this is for")]
 
 use super::{Assignment, Broker, BrokerError, OutRecord, Polled, Sink, Source, Start, Subscribe, Subscription};
 use crate::events::Events;
@@ -134,7 +134,8 @@ fn records_come_back_whole_and_in_order(world: &World<'_>) {
     let topic = topic(world, 1);
     let headers = [0x81, 0xa1, b'h', 0xc4, 0x01, 0xff];
     let large = vec![b'x'; 300_000];
-    let parts: [(Option<&[u8]>, Option<&[u8]>, &[u8], Millis); 5] = [
+    type Parts<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, &'a [u8], Millis);
+    let parts: [Parts<'_>; 5] = [
         (Some(b"key"), Some(b"value"), &headers, 1_700_000_000_000),
         (None, Some(b"no key"), &[], 0),
         (Some(b"tombstone"), None, &headers, 5),
