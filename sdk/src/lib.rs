@@ -30,16 +30,20 @@
 extern crate self as sangam_sdk;
 
 // What an author names.
-mod error;
 mod context;
-mod event;
 mod emit;
+mod error;
+mod event;
 mod field;
 
 // What the attributes implement.
 mod config;
 mod operator;
 mod state;
+
+// Libraries over state and timers.
+mod large;
+pub mod window;
 
 // One batch.
 mod batch;
@@ -52,17 +56,21 @@ pub mod guest;
 pub mod log;
 #[doc(hidden)]
 pub mod manifest;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod test;
 
+pub use config::Config;
 pub use context::{Context, Timer};
 pub use emit::{Emit, Emitter, Forward, Leave, Output, Payload};
 pub use error::{Error, Result, discard, late, reject};
 pub use event::{Event, FieldPath, Raw, Row};
 pub use field::{Encode, Field, Value, Wrong};
-pub use config::Config;
+pub use large::{CellKey, List, Map, OwnedCellKey};
 pub use operator::Operator;
-pub use state::State;
 pub use sangam_macros::{config, event, operator, outputs, state};
 pub use sangam_protocol::Millis;
+pub use state::State;
+pub use window::Window;
 
 /// What generated code names; not for authors.
 #[doc(hidden)]

@@ -24,7 +24,12 @@ pub fn expand(args: TokenStream, mut item: DeriveInput) -> Result<TokenStream> {
         let title = text::plain(&field.ident);
         let (ident, ty) = (&field.ident, &field.ty);
         let (kind, option) = kind_of(ty);
-        json.push(format!("{{\"name\":{},\"type\":{},\"required\":{}}}", text::json(&title), text::json(&kind), default.is_none() && !option));
+        json.push(format!(
+            "{{\"name\":{},\"type\":{},\"required\":{}}}",
+            text::json(&title),
+            text::json(&kind),
+            default.is_none() && !option
+        ));
         reads.push(match &default {
             Some(_) => {
                 let function = format_ident!("__default_{}_{}", text::snake(&text::plain(name)), title);

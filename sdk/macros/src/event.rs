@@ -21,10 +21,9 @@ pub fn expand(args: TokenStream, mut item: DeriveInput) -> Result<TokenStream> {
     syn::parse::Parser::parse2(parser, args)?;
     match (&item.data, tag) {
         (Data::Enum(_), Some(tag)) => several(&tag, &mut item),
-        (Data::Enum(_), None) => Err(Error::new_spanned(
-            &item.ident,
-            "an enum of event types needs the field that tells them apart: #[event(tag = \"kind\")]",
-        )),
+        (Data::Enum(_), None) => {
+            Err(Error::new_spanned(&item.ident, "an enum of event types needs the field that tells them apart: #[event(tag = \"kind\")]"))
+        }
         (_, Some(tag)) => Err(Error::new_spanned(tag, "a tag tells the variants of an enum apart; a struct has none")),
         (_, None) => single(&mut item),
     }
@@ -108,7 +107,9 @@ fn path_of(member: &Member) -> Result<String> {
         attr.parse_nested_meta(|meta| {
             let nested = meta.path.is_ident("path");
             if !nested && !meta.path.is_ident("rename") {
-                return Err(meta.error("a field takes `path = \"user.id\"` or `rename = \"x\"`; make its type an Option where it may be missing"));
+                return Err(
+                    meta.error("a field takes `path = \"user.id\"` or `rename = \"x\"`; make its type an Option where it may be missing")
+                );
             }
             let given: LitStr = meta.value()?.parse()?;
             let text = given.value();
@@ -162,7 +163,8 @@ fn encode(fields: &[Placed]) -> Result<TokenStream> {
 }
 
 fn insert<'f>(map: &mut Vec<(String, Node<'f>)>, path: &str, field: &'f Placed) -> Result<()> {
-    let clash = || Error::new_spanned(&field.member.ident, format!("the field `{}` is there twice, or another field lies inside it", field.path));
+    let clash =
+        || Error::new_spanned(&field.member.ident, format!("the field `{}` is there twice, or another field lies inside it", field.path));
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let place = map.iter_mut().find(|(known, _)| known == name).map(|(_, node)| node);
     match (place, rest) {
@@ -206,7 +208,10 @@ fn flush(constant: &mut Vec<u8>, code: &mut TokenStream) {
 fn several(tag: &LitStr, item: &mut DeriveInput) -> Result<TokenStream> {
     let lifetime = item.generics.lifetimes().next().is_some();
     if item.generics.params.len() > usize::from(lifetime) {
-        return Err(Error::new_spanned(&item.generics, "an #[event] enum is not generic, except for one lifetime to borrow from the batch"));
+        return Err(Error::new_spanned(
+            &item.generics,
+            "an #[event] enum is not generic, except for one lifetime to borrow from the batch",
+        ));
     }
     let name = item.ident.clone();
     let Data::Enum(data) = &mut item.data else { return Err(Error::new_spanned(&name, "expected an enum")) };

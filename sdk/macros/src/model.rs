@@ -30,7 +30,9 @@ impl Struct {
         };
         let unit = matches!(data.fields, Fields::Unit);
         let fields = match &mut data.fields {
-            Fields::Named(fields) => fields.named.iter_mut().map(|field| member(field, own)).collect::<Option<Vec<_>>>().unwrap_or_default(),
+            Fields::Named(fields) => {
+                fields.named.iter_mut().map(|field| member(field, own)).collect::<Option<Vec<_>>>().unwrap_or_default()
+            }
             Fields::Unit => Vec::new(),
             Fields::Unnamed(fields) => {
                 return Err(Error::new_spanned(

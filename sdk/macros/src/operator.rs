@@ -63,7 +63,10 @@ impl Args {
             return Err(Error::new_spanned(lateness, "lateness belongs to a window: add `window = \"1m\"`"));
         }
         if let (Some(window), false) = (&args.window, args.keyed) {
-            return Err(Error::new_spanned(window, "a window is kept per key: add `key = \"field\"`, or `keyed` where the pipeline names it"));
+            return Err(Error::new_spanned(
+                window,
+                "a window is kept per key: add `key = \"field\"`, or `keyed` where the pipeline names it",
+            ));
         }
         Ok(args)
     }
@@ -178,9 +181,10 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     };
     let params = Params::read(&on_event.sig, "event")?;
     refuse_config(&params, "`self` is the configuration here: take no other by `&`")?;
-    let event = params.event.as_ref().ok_or_else(|| {
-        Error::new_spanned(&on_event.sig, "on_event takes its event by value: `fn on_event(&self, event: Order, ..)`")
-    })?;
+    let event = params
+        .event
+        .as_ref()
+        .ok_or_else(|| Error::new_spanned(&on_event.sig, "on_event takes its event by value: `fn on_event(&self, event: Order, ..)`"))?;
     needs_self(on_event)?;
     let timer = method(block, "on_timer").map(|method| needs_self(method).and(Params::read(&method.sig, "Timer"))).transpose()?;
     if let Some(timer) = &timer {

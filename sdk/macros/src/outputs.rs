@@ -38,7 +38,10 @@ pub fn expand(args: TokenStream, mut item: ItemEnum) -> Result<TokenStream> {
         idents.push(variant.ident.clone());
     }
     if ports.is_empty() {
-        return Err(Error::new_spanned(&item.ident, "an #[outputs] enum needs a variant per port; an operator that emits nothing returns ()"));
+        return Err(Error::new_spanned(
+            &item.ident,
+            "an #[outputs] enum needs a variant per port; an operator that emits nothing returns ()",
+        ));
     }
     let derives = model::derives(&item.attrs, &model::usual());
     let name = &item.ident;

@@ -22,13 +22,13 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     if receiver.reference.is_some() && receiver.mutability.is_some() {
         return Err(Error::new_spanned(receiver, "closing changes nothing: take `self` or `&self`"));
     }
-    for (params, state) in [(&added, added.state.as_ref()), (&closed, closed.state.as_ref())] {
-        if let Some(state) = state {
-            let _ = params;
-            return Err(Error::new_spanned(state, "`self` is the state of the window here: take no other by `&mut`"));
-        }
+    if let Some(state) = added.state.as_ref().or(closed.state.as_ref()) {
+        return Err(Error::new_spanned(state, "`self` is the state of the window here: take no other by `&mut`"));
     }
-    let event = added.event.as_ref().ok_or_else(|| Error::new_spanned(&add.sig, "`add` takes its event by value: `fn add(&mut self, event: Sale)`"))?;
+    let event = added
+        .event
+        .as_ref()
+        .ok_or_else(|| Error::new_spanned(&add.sig, "`add` takes its event by value: `fn add(&mut self, event: Sale)`"))?;
     let config: Type = added.config.clone().or(closed.config.clone()).unwrap_or(parse_quote!(()));
     let size_ms = duration(size)?;
     if size_ms == 0 {
@@ -39,7 +39,10 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     let open = text::with_lifetime(event, "a");
     let (added_output, closed_output) = (&added.output, &closed.output);
     let (add_call, close_call) = (&added.call, &closed.call);
-    let peek = if closed.by_value { quote!(::core::clone::Clone::clone(self).close(#(#close_call),*)) } else { quote!(self.close(#(#close_call),*)) };
+    let (finish, peek) = match closed.by_value {
+        true => (quote!(self), quote!(::core::clone::Clone::clone(self))),
+        false => (quote!(&self), quote!(self)),
+    };
     let schema = quote!(
         "{\"name\":\"", <#this as ::sangam_sdk::window::Aggregate>::NAME,
         "\",\"version\":1,\"fields\":[{\"name\":\"windows\",\"type\":\"array\"}]}"
@@ -58,24 +61,34 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             const LATENESS: ::sangam_sdk::Millis = #lateness_ms;
             #[inline]
             #[allow(unused_variables)]
-            fn add(
+            fn gather(
                 &mut self,
                 config: &Self::Config,
                 event: Self::Event<'_>,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {
-                ::sangam_sdk::window::added(self.add(#(#add_call),*))
+                ::sangam_sdk::window::Added::result(<#this>::add(self, #(#add_call),*))
             }
             #[allow(unused_variables)]
-            fn close(
+            fn finish(
+                self,
+                config: &Self::Config,
+                event: ::sangam_sdk::Window,
+                ctx: &mut ::sangam_sdk::Context<'_>,
+                out: &mut ::sangam_sdk::Emitter<'_>,
+            ) -> ::sangam_sdk::Result<()> {
+                ::sangam_sdk::Emit::emit(<#this>::close(#finish, #(#close_call),*), out)
+            }
+            #[allow(unused_variables)]
+            fn peek(
                 &self,
                 config: &Self::Config,
                 event: ::sangam_sdk::Window,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {
-                ::sangam_sdk::Emit::emit(#peek, out)
+                ::sangam_sdk::Emit::emit(<#this>::close(#peek, #(#close_call),*), out)
             }
         }
 
