@@ -81,6 +81,9 @@ impl<O: Operator> Instance<O> {
             let watermark = frame.watermark_before(i);
             batch.advance(i, watermark)?;
             batch.event(frame, i, watermark, &mut events)?;
+            // What the event set for the past fires now, under the watermark of now: were it left to the next advance, it would see
+            // how far that one goes, which depends on where the batch ends.
+            batch.advance(i + 1, watermark)?;
         }
         batch.advance(frame.len(), frame.watermark)?;
         batch.finish(&self.blank, &mut self.scratch);

@@ -1,6 +1,6 @@
 //! An operator's configuration: a map from the pipeline's `config` table, read once, with errors that name the field.
 
-use sangam_protocol::msgpack::Reader;
+use sangam_protocol::msgpack::{Reader, type_name};
 use serde::de::DeserializeOwned;
 
 /// What an operator is configured with. `#[config]` implements it.
@@ -19,7 +19,11 @@ pub trait Config: Sized + 'static {
 impl Config for () {
     const FIELDS: &'static str = "[]";
     fn read(bytes: &[u8]) -> Result<Self, String> {
-        Table::read(bytes, &[]).map(|_| ())
+        // Without the machinery of a table, which most guests then do not carry.
+        match Reader::new(bytes).map() {
+            Ok(0) => Ok(()),
+            _ => Err("this operator takes no configuration".into()),
+        }
     }
 }
 
@@ -47,15 +51,31 @@ impl<'a> Table<'a> {
         Ok(Table(fields))
     }
 
-    /// Reads one field; `None` where the table does not have it.
-    pub fn optional<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, String> {
+    /// Reads one field; `None` where the table does not have it. `kind` is its type, for errors.
+    pub fn optional<T: DeserializeOwned>(&self, name: &str, kind: &str) -> Result<Option<T>, String> {
         let Some((_, value)) = self.0.iter().find(|(known, _)| *known == name) else { return Ok(None) };
-        rmp_serde::from_slice(value).map(Some).map_err(|error| format!("config field `{name}`: {error}"))
+        rmp_serde::from_slice(value).map(Some).map_err(|error| misfit(name, kind, value, &error))
     }
 
     /// Reads one field that must be there.
-    pub fn required<T: DeserializeOwned>(&self, name: &str) -> Result<T, String> {
-        self.optional(name)?.ok_or_else(|| format!("config field `{name}` is missing"))
+    pub fn required<T: DeserializeOwned>(&self, name: &str, kind: &str) -> Result<T, String> {
+        self.optional(name, kind)?.ok_or_else(|| format!("config field `{name}` is missing"))
+    }
+}
+
+#[cold]
+fn misfit(name: &str, kind: &str, value: &[u8], error: &rmp_serde::decode::Error) -> String {
+    match error {
+        // In its own words this error is one about markers, which nobody who writes a pipeline knows.
+        rmp_serde::decode::Error::TypeMismatch(marker) => {
+            let found = type_name(marker.to_u8());
+            if value.first().is_some_and(|first| type_name(*first) == found) {
+                format!("config field `{name}`: expected {kind}, found {found}")
+            } else {
+                format!("config field `{name}`: {found} inside it does not fit")
+            }
+        }
+        other => format!("config field `{name}`: {other}"),
     }
 }
 
@@ -70,15 +90,11 @@ fn unknown(name: &str, known: &[&str]) -> String {
     } else {
         text.push(';');
     }
-    if known.is_empty() {
-        text.push_str(" this operator takes no configuration");
-    } else {
-        text.push_str(" valid: ");
-        for (i, known) in known.iter().enumerate() {
-            text.push_str(if i > 0 { ", `" } else { "`" });
-            text.push_str(known);
-            text.push('`');
-        }
+    text.push_str(" valid: ");
+    for (i, known) in known.iter().enumerate() {
+        text.push_str(if i > 0 { ", `" } else { "`" });
+        text.push_str(known);
+        text.push('`');
     }
     text
 }
@@ -113,6 +129,6 @@ mod tests {
         check("maxx", "unknown config field `maxx`: did you mean `max`? valid: `max`, `window_ms`");
         check("windowms", "unknown config field `windowms`: did you mean `window_ms`? valid: `max`, `window_ms`");
         check("colour", "unknown config field `colour`; valid: `max`, `window_ms`");
-        assert_eq!(unknown("max", &[]), "unknown config field `max`; this operator takes no configuration");
+        assert_eq!(<()>::read(b"\x81\xa3max\x01"), Err("this operator takes no configuration".into()));
     }
 }

@@ -41,6 +41,10 @@ mod config;
 mod operator;
 mod state;
 
+// Libraries over state and timers.
+mod large;
+pub mod window;
+
 // One batch.
 mod batch;
 mod cells;
@@ -52,6 +56,8 @@ pub mod guest;
 pub mod log;
 #[doc(hidden)]
 pub mod manifest;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod test;
 
 pub use config::Config;
 pub use context::{Context, Timer};
@@ -59,10 +65,12 @@ pub use emit::{Emit, Emitter, Forward, Leave, Output, Payload};
 pub use error::{Error, Result, discard, late, reject};
 pub use event::{Event, FieldPath, Raw, Row};
 pub use field::{Encode, Field, Value, Wrong};
+pub use large::{CellKey, List, Map, OwnedCellKey};
 pub use operator::Operator;
 pub use sangam_macros::{config, event, operator, outputs, state};
 pub use sangam_protocol::Millis;
 pub use state::State;
+pub use window::Window;
 
 /// What generated code names; not for authors.
 #[doc(hidden)]

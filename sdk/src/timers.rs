@@ -121,8 +121,11 @@ impl Timers {
         if self.entries.is_empty() {
             return;
         }
-        self.entries.sort_by_key(|entry| entry.set);
-        for entry in &self.entries {
+        // The queue has done its work and sorts this too: a stable sort would be the largest function of a small guest.
+        self.queue.clear();
+        self.queue.extend(self.entries.iter().enumerate().map(|(index, entry)| Reverse((0, entry.set, index as u32))));
+        while let Some(Reverse((_, _, index))) = self.queue.pop() {
+            let Some(entry) = self.entries.get(index as usize) else { return };
             // A due timer that did not fire is gone from the host as well, so it must be set again.
             let news = if entry.at.is_some() { entry.touched || entry.due } else { entry.touched && !entry.due };
             if news {

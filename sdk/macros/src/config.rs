@@ -33,10 +33,10 @@ pub fn expand(args: TokenStream, mut item: DeriveInput) -> Result<TokenStream> {
         reads.push(match &default {
             Some(_) => {
                 let function = format_ident!("__default_{}_{}", text::snake(&text::plain(name)), title);
-                quote!(#ident: match table.optional(#title)? { Some(given) => given, None => #function() })
+                quote!(#ident: match table.optional(#title, #kind)? { Some(given) => given, None => #function() })
             }
-            None if option => quote!(#ident: table.optional::<#ty>(#title)?.flatten()),
-            None => quote!(#ident: table.required(#title)?),
+            None if option => quote!(#ident: table.optional::<#ty>(#title, #kind)?.flatten()),
+            None => quote!(#ident: table.required(#title, #kind)?),
         });
         if let Some(default) = default {
             let function = format_ident!("__default_{}_{}", text::snake(&text::plain(name)), title);

@@ -22,11 +22,8 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     if receiver.reference.is_some() && receiver.mutability.is_some() {
         return Err(Error::new_spanned(receiver, "closing changes nothing: take `self` or `&self`"));
     }
-    for (params, state) in [(&added, added.state.as_ref()), (&closed, closed.state.as_ref())] {
-        if let Some(state) = state {
-            let _ = params;
-            return Err(Error::new_spanned(state, "`self` is the state of the window here: take no other by `&mut`"));
-        }
+    if let Some(state) = added.state.as_ref().or(closed.state.as_ref()) {
+        return Err(Error::new_spanned(state, "`self` is the state of the window here: take no other by `&mut`"));
     }
     let event = added
         .event
@@ -42,10 +39,9 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     let open = text::with_lifetime(event, "a");
     let (added_output, closed_output) = (&added.output, &closed.output);
     let (add_call, close_call) = (&added.call, &closed.call);
-    let peek = if closed.by_value {
-        quote!(::core::clone::Clone::clone(self).close(#(#close_call),*))
-    } else {
-        quote!(self.close(#(#close_call),*))
+    let (finish, peek) = match closed.by_value {
+        true => (quote!(self), quote!(::core::clone::Clone::clone(self))),
+        false => (quote!(&self), quote!(self)),
     };
     let schema = quote!(
         "{\"name\":\"", <#this as ::sangam_sdk::window::Aggregate>::NAME,
@@ -57,6 +53,11 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     Ok(quote! {
         #block
 
+        const _: () = ::core::assert!(
+            !<#this as ::sangam_sdk::Field<'static>>::CELLS.any(),
+            "a window cannot hold a Map or List: use BTreeMap or Vec"
+        );
+
         impl ::sangam_sdk::window::Aggregate for #this {
             type Config = #config;
             type Event<'a> = #open;
@@ -65,24 +66,34 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             const LATENESS: ::sangam_sdk::Millis = #lateness_ms;
             #[inline]
             #[allow(unused_variables)]
-            fn add(
+            fn gather(
                 &mut self,
                 config: &Self::Config,
                 event: Self::Event<'_>,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {
-                ::sangam_sdk::window::added(self.add(#(#add_call),*))
+                ::sangam_sdk::window::Added::result(<#this>::add(self, #(#add_call),*))
             }
             #[allow(unused_variables)]
-            fn close(
+            fn finish(
+                self,
+                config: &Self::Config,
+                event: ::sangam_sdk::Window,
+                ctx: &mut ::sangam_sdk::Context<'_>,
+                out: &mut ::sangam_sdk::Emitter<'_>,
+            ) -> ::sangam_sdk::Result<()> {
+                ::sangam_sdk::Emit::emit(<#this>::close(#finish, #(#close_call),*), out)
+            }
+            #[allow(unused_variables)]
+            fn peek(
                 &self,
                 config: &Self::Config,
                 event: ::sangam_sdk::Window,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {
-                ::sangam_sdk::Emit::emit(#peek, out)
+                ::sangam_sdk::Emit::emit(<#this>::close(#peek, #(#close_call),*), out)
             }
         }
 
