@@ -3,6 +3,7 @@
 //! It moves bytes, keys, times, headers and offsets; it does not know events' formats, operators or state.
 
 mod error;
+pub mod kafka;
 
 pub use error::BrokerError;
 
