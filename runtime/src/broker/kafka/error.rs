@@ -27,9 +27,13 @@ pub(super) fn sort_code(code: Code, doing: &str, cluster: &str) -> BrokerError {
         Code::Fatal | Code::GaplessGuarantee | Code::OutOfOrderSequenceNumber | Code::UnknownProducerId => {
             BrokerError::Fenced(text("this writer is given up, and a new one starts from the last commit"))
         }
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidRecord | Code::InvalidTimestamp => {
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidRecord => {
             BrokerError::Refused(text("the record cannot be written as it is"))
         }
+        // Brokers take no more than an hour ahead of their clock unless told otherwise.
+        Code::InvalidTimestamp => BrokerError::Refused(text(
+            "its time is too far from the broker's clock: see the topic's `message.timestamp.after.max.ms` and `message.timestamp.before.max.ms`",
+        )),
         Code::Resolve => BrokerError::Retry(text("check the host's name")),
         Code::BrokerTransportFailure | Code::AllBrokersDown => BrokerError::Retry(text(UNREACHABLE)),
         _ if is_transient(code) => BrokerError::Retry(text("it will be tried again")),
