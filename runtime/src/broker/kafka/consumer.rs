@@ -251,7 +251,11 @@ impl Reader {
     /// Moves what has been fetched into the buffers that have room; says whether there was anything.
     fn fill(&mut self) -> bool {
         let mut lanes = self.consumer.context().lanes.lock();
-        lanes.iter_mut().fold(false, |any, lane| lane.fill(&mut self.batch, &self.cluster) || any)
+        let mut any = false;
+        for lane in lanes.iter_mut() {
+            any |= lane.fill(&mut self.batch, &self.cluster);
+        }
+        any
     }
 
     /// Looks how far each partition goes.

@@ -68,6 +68,8 @@ const CLIENT_DEFAULTS: &[(&str, &str)] = &[
 const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     // The library's one second throttles a fast reader: a full queue then sleeps long after it has been emptied.
     ("fetch.queue.backoff.ms", "10"),
+    // Members hear of a rebalance with a heartbeat, and moving partitions takes two of them: the library's three seconds would be felt.
+    ("heartbeat.interval.ms", "1000"),
     // Per partition, on top of our own buffer: enough for one fetch ahead.
     ("queued.min.messages", "20000"),
     ("queued.max.messages.kbytes", "8192"),
