@@ -39,11 +39,35 @@ impl Span {
         if self.is_none() { None } else { arena.get(self.at as usize..self.at as usize + self.len as usize) }
     }
 
+    /// True when `inner` lies in this stretch.
+    #[inline]
+    pub fn contains(self, inner: Span) -> bool {
+        !self.is_none() && !inner.is_none() && inner.at >= self.at && inner.at + inner.len <= self.at + self.len
+    }
+
+    /// The same stretch after what was at `from` has been copied to `to`.
+    #[inline]
+    pub fn moved_from(self, from: Span, to: Span) -> Span {
+        Span { at: self.at - from.at + to.at, len: self.len }
+    }
+
     /// The same stretch of an arena whose bytes moved up by `by`.
     #[inline]
     pub fn moved(self, by: usize) -> Span {
         if self.is_none() { self } else { Span { at: self.at + by as u32, len: self.len } }
     }
+}
+
+/// How a value is encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// MessagePack maps or arrays.
+    #[default]
+    MsgPack,
+    /// JSON objects.
+    Json,
+    /// Bytes that only the operator understands.
+    Raw,
 }
 
 /// One event of a run.
@@ -65,8 +89,8 @@ pub struct Row {
     pub partition: i32,
     /// Offset that it was read from.
     pub offset: i64,
-    /// Which of its operator's event types it is.
-    pub kind: u8,
+    /// How the value is encoded: a forwarded event keeps the form in which it came.
+    pub format: Format,
 }
 
 impl Row {
@@ -81,7 +105,7 @@ impl Row {
             stream: 0,
             partition: 0,
             offset: -1,
-            kind: 0,
+            format: Format::MsgPack,
         }
     }
 }
@@ -114,6 +138,8 @@ pub struct Events {
     pub fields: Vec<Span>,
     /// Spans per row in `fields`.
     pub width: usize,
+    /// Rows that cannot be read, in order, and why: they keep their place, so that they are settled in order too.
+    pub unreadable: Vec<(usize, String)>,
 }
 
 /// The most bytes that one run may hold; spans count in 32 bits.
@@ -135,6 +161,7 @@ impl Events {
         self.arena.clear();
         self.rows.clear();
         self.fields.clear();
+        self.unreadable.clear();
     }
 
     /// Appends bytes to the arena.
@@ -152,6 +179,24 @@ impl Events {
         let value = record.value.map_or(Span::NONE, |value| self.store(value));
         let headers = if record.headers.is_empty() { Span::NONE } else { self.store(record.headers) };
         self.rows.push(Row { key, value, headers, partition: record.partition, offset: record.offset, ..Row::at(record.time) });
+    }
+
+    /// Appends row `i` of another run, with its fields.
+    pub fn push_from(&mut self, other: &Events, i: usize) {
+        let Some(row) = other.rows.get(i) else { return };
+        let mut take = |span: Span| span.of(&other.arena).map_or(Span::NONE, |bytes| self.store(bytes));
+        let (key, value, headers) = (take(row.key), take(row.value), take(row.headers));
+        self.rows.push(Row { key, value, headers, ..*row });
+        self.width = other.width;
+        for field in other.fields_of(i) {
+            let inside = row.value.contains(*field);
+            let field = if inside {
+                field.moved_from(row.value, value)
+            } else {
+                field.of(&other.arena).map_or(Span::NONE, |bytes| self.store(bytes))
+            };
+            self.fields.push(field);
+        }
     }
 
     /// The event's key.

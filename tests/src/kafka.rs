@@ -12,8 +12,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sangam::broker::Broker;
-use sangam::broker::kafka::{KafkaBroker, Options};
+
+use sangam::broker::{Broker, KafkaBroker, KafkaOptions};
 
 /// Longest wait for something that Kafka does. Ample, as machines that run tests are busy; nothing waits longer than it needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ pub fn bootstrap() -> String {
 
 /// The broker as the engine sees it.
 pub fn broker() -> KafkaBroker {
-    KafkaBroker::connect(Options::new(bootstrap())).unwrap()
+    KafkaBroker::connect(KafkaOptions::new(bootstrap())).unwrap()
 }
 
 /// A name that no other test, and no other run, uses.

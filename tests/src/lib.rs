@@ -1,3 +1,5 @@
-//! What the scenarios share: a real Kafka, and patience with a limit.
+//! What the scenarios share: small stand-ins for parts of the host, guests to run, and a real Kafka.
 
+pub mod guest;
 pub mod kafka;
+pub mod play;

@@ -3,9 +3,19 @@
 //! It moves bytes, keys, times, headers and offsets; it does not know events' formats, operators or state.
 
 mod error;
-pub mod kafka;
+mod file;
+mod kafka;
+mod local;
+mod memory;
+
+#[doc(hidden)]
+pub mod suite;
 
 pub use error::BrokerError;
+pub use file::{FileBroker, FileFormat, FileOptions};
+pub use kafka::{BadProperty, Bounds, KafkaBroker, KafkaOptions};
+pub use local::LocalBroker;
+pub use memory::{Controls, MemoryBroker};
 
 use crate::events::Events;
 use crate::store::Changes;
@@ -89,6 +99,9 @@ pub trait Source: Send {
     /// Records that are there and not read yet, where that is known.
     fn lag(&self) -> Option<u64>;
 }
+
+/// A poll stops once a run holds this many bytes, so that large records do not add up to what no run can hold.
+pub(crate) const POLL_BYTES_MAX: usize = 64 << 20;
 
 /// How a poll went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

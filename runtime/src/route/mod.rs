@@ -8,8 +8,8 @@ mod scan;
 mod time;
 mod transcode;
 
-pub use input::{Input, InputError, Refusal};
+pub use input::{Input, InputError, RECORD_KEY, Refusal};
 pub use partition::{murmur2, partition_of};
-pub use scan::{Format, Scanner, Wants};
-pub use time::{TIME_MAX, TimeUnit, event_time};
+pub use scan::{Scanner, Wants};
+pub use time::{TIME_MAX, TimeUnit, check as check_time, event_time};
 pub use transcode::{json_to_msgpack, msgpack_to_json};

@@ -2,23 +2,10 @@
 //!
 //! It does not decode values: a field is the bytes of its MessagePack form, in place where the event is MessagePack.
 
-use crate::events::{Events, Span};
+use crate::events::{Events, Format, Span};
 use sangam_protocol::msgpack::{Reader, type_name};
-use std::collections::BTreeMap;
 
 use super::transcode;
-
-/// How a stream's values are encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// MessagePack maps or arrays.
-    #[default]
-    MsgPack,
-    /// JSON objects.
-    Json,
-    /// Bytes that only the operator understands.
-    Raw,
-}
 
 /// The fields that are wanted of a stream's events, each once.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +31,6 @@ impl Wants {
 /// Finds fields. It learns the order in which a producer writes its fields and tries that order first.
 #[derive(Debug)]
 pub struct Scanner {
-    format: Format,
     width: usize,
     root: Node,
 }
@@ -79,7 +65,7 @@ const EXPECTED_MAX: usize = 64;
 
 impl Scanner {
     /// A scanner for `wants`. `columns` names the elements of events that are arrays; it may be empty.
-    pub fn new(format: Format, wants: &Wants, columns: &[String]) -> Scanner {
+    pub fn new(wants: &Wants, columns: &[String]) -> Scanner {
         let mut root = Node::default();
         for (want, path) in wants.paths.iter().enumerate() {
             root.insert(path, want);
@@ -87,7 +73,7 @@ impl Scanner {
         for child in &mut root.children {
             child.index = columns.iter().position(|column| *column == child.name).or_else(|| child.name.parse().ok());
         }
-        Scanner { format, width: wants.paths.len(), root }
+        Scanner { width: wants.paths.len(), root }
     }
 
     /// Fields per event.
@@ -106,7 +92,7 @@ impl Scanner {
         if row.value.is_none() {
             return Err("the value is null (a tombstone), which this operator cannot read".into());
         }
-        let found = match self.format {
+        let found = match row.format {
             Format::Raw => return Ok(()),
             Format::MsgPack => {
                 let base = row.value.start();
@@ -229,19 +215,20 @@ impl Child {
     }
 }
 
-/// Reads a whole value into a map from path to bytes: for tests and tools.
-pub fn fields(format: Format, wants: &Wants, value: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    let mut events = Events::default();
-    events.push(&crate::events::Record { value: Some(value), ..Default::default() });
-    Scanner::new(format, wants, &[]).scan(&mut events, 0)?;
-    let spans = events.fields_of(0).iter().zip(wants.paths());
-    Ok(spans.filter_map(|(span, path)| Some((path.clone(), span.of(&events.arena)?.to_vec()))).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
+
+    fn fields(format: Format, wants: &Wants, value: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        let mut events = Events::default();
+        events.push(&crate::events::Record { value: Some(value), ..Default::default() });
+        events.rows[0].format = format;
+        Scanner::new(wants, &[]).scan(&mut events, 0)?;
+        let spans = events.fields_of(0).iter().zip(wants.paths());
+        Ok(spans.filter_map(|(span, path)| Some((path.clone(), span.of(&events.arena)?.to_vec()))).collect())
+    }
 
     fn wants(paths: &[&str]) -> Wants {
         let mut wants = Wants::default();
@@ -280,7 +267,7 @@ mod tests {
     #[test]
     fn events_that_change_their_field_order_are_still_read_right() {
         let wants = wants(&["a", "b"]);
-        let mut scanner = Scanner::new(Format::MsgPack, &wants, &[]);
+        let mut scanner = Scanner::new(&wants, &[]);
         let mut events = Events::default();
         for event in [json!({"a": 1, "b": 2}), json!({"b": 3, "a": 4}), json!({"x": 0, "b": 5}), json!({"a": 6, "b": 7})] {
             // serde_json sorts keys; write the pairs in the order meant here.
@@ -309,7 +296,7 @@ mod tests {
         let wants = wants(&["amount", "0"]);
         let mut events = Events::default();
         events.push(&crate::events::Record { value: Some(&[0x93, 1, 2, 3]), ..Default::default() });
-        let mut scanner = Scanner::new(Format::MsgPack, &wants, &["id".into(), "user".into(), "amount".into()]);
+        let mut scanner = Scanner::new(&wants, &["id".into(), "user".into(), "amount".into()]);
         scanner.scan(&mut events, 0).unwrap();
         let found: Vec<_> = events.fields_of(0).iter().map(|span| span.of(&events.arena).unwrap()).collect();
         assert_eq!(found, [&[3u8][..], &[1]]);

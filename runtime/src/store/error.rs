@@ -1,6 +1,7 @@
 //! What can go wrong with a store, sorted by what to do next.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 /// An error of a store.
 #[derive(Debug, thiserror::Error)]
@@ -20,4 +21,17 @@ pub enum StoreError {
     /// Anything else the disk says.
     #[error("{}: {}", .0.display(), .1)]
     Io(PathBuf, String),
+}
+
+impl StoreError {
+    /// What an error of the file system means for a store at `path`.
+    pub(super) fn from_io(path: &Path, error: std::io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => StoreError::Full(path),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::Denied(path, error),
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => StoreError::Damaged(path, error.to_string()),
+            _ => StoreError::Io(path, error.to_string()),
+        }
+    }
 }

@@ -2,9 +2,19 @@
 //!
 //! It does not know operators, keys or timers; `keyed` builds those on top and is what the hot path uses.
 
+mod disk;
 mod error;
+pub mod keyed;
+mod log;
+mod memory;
 
+#[cfg(test)]
+mod suite;
+
+pub use disk::DiskStore;
 pub use error::StoreError;
+pub use keyed::{Due, KeyId, KeyedTable, TimerName};
+pub use memory::MemoryStore;
 
 use std::ops::ControlFlow;
 
@@ -14,10 +24,10 @@ pub trait Store: Send + Sync {
     fn get(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Visits a space in key order from `from` (inclusive) until `each` breaks.
-    fn scan(&self, space: &str, from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError>;
+    fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError>;
 
     /// The last entry of a space whose key is not above `key`.
-    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<Pair>, StoreError>;
 
     /// Names of the spaces that hold anything, in order.
     fn spaces(&self) -> Result<Vec<String>, StoreError>;
@@ -25,6 +35,12 @@ pub trait Store: Send + Sync {
     /// Applies all changes or none; when it returns, they survive a crash as far as the store can promise.
     fn write(&self, changes: &Changes) -> Result<(), StoreError>;
 }
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// Is given keys and values one by one until it breaks.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// Changes to be applied together, in order; a later change of the same key wins.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +71,11 @@ impl Changes {
     /// Deletes a key; deleting what is not there is fine.
     pub fn delete(&mut self, space: &str, key: &[u8]) {
         self.push(space, key, None);
+    }
+
+    /// Adds all of `other`, after what is here.
+    pub fn extend(&mut self, other: &Changes) {
+        other.iter().for_each(|(space, key, value)| self.push(space, key, value));
     }
 
     /// The changes in order.

@@ -8,8 +8,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer};
-use sangam::broker::kafka::{Bounds, KafkaBroker, Options};
-use sangam::broker::{Assignment, Broker, BrokerError, OutRecord, Polled, Sink, Source, Start, Subscribe, Subscription};
+
+use sangam::broker::{
+    Assignment, Bounds, Broker, BrokerError, KafkaBroker, KafkaOptions, OutRecord, Polled, Sink, Source, Start, Subscribe, Subscription,
+};
 use sangam::events::Events;
 use sangam::store::Changes;
 use sangam::time::WATERMARK_MIN;
@@ -216,7 +218,8 @@ fn a_partition_that_nobody_reads_holds_a_bounded_buffer_while_another_goes_on() 
     let topic = topic("pressure", 2);
     produce_numbers(&topic, 0, RECORDS);
     produce_numbers(&topic, 1, RECORDS);
-    let broker = KafkaBroker::connect(Options { buffer: Bounds { records: BOUND, bytes: 1 << 20 }, ..Options::new(bootstrap()) }).unwrap();
+    let broker =
+        KafkaBroker::connect(KafkaOptions { buffer: Bounds { records: BOUND, bytes: 1 << 20 }, ..KafkaOptions::new(bootstrap()) }).unwrap();
     let mut member = Member::join(&broker, &unique("group"), &topic);
     member.wait_for_partitions(2);
     let mut held_back = member.sources.remove(&0).unwrap();
@@ -246,7 +249,8 @@ fn large_records_are_held_back_by_bytes() {
     let topic = topic("heavy", 1);
     let large = "x".repeat(RECORD);
     produce(&topic, 0, &[("k", large.as_str()); 60]);
-    let broker = KafkaBroker::connect(Options { buffer: Bounds { records: 10_000, bytes: BOUND }, ..Options::new(bootstrap()) }).unwrap();
+    let broker =
+        KafkaBroker::connect(KafkaOptions { buffer: Bounds { records: 10_000, bytes: BOUND }, ..KafkaOptions::new(bootstrap()) }).unwrap();
     let mut member = Member::join(&broker, &unique("group"), &topic);
     member.wait_for_partitions(1);
     let source = member.sources.get_mut(&0).unwrap();
@@ -367,7 +371,7 @@ fn damaged_headers_refuse_the_record_and_nothing_else() {
 #[test]
 fn a_topic_that_is_not_there_is_an_error_with_its_name() {
     let topic = unique("nowhere");
-    let broker = KafkaBroker::connect(Options::new(bootstrap()).with("topic.metadata.propagation.max.ms", "500")).unwrap();
+    let broker = KafkaBroker::connect(KafkaOptions::new(bootstrap()).with("topic.metadata.propagation.max.ms", "500")).unwrap();
     assert_eq!(broker.partitions(&topic).unwrap(), None);
     let subscribe = Subscribe { group: unique("group"), topics: vec![topic.clone()], start: Start::Earliest };
     let reading = broker.subscribe(&subscribe).err().unwrap();
@@ -388,7 +392,7 @@ fn making_a_topic_twice_leaves_it_as_it_is() {
 #[test]
 fn a_broker_that_is_not_there_is_named_within_seconds() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let broker = KafkaBroker::connect(Options { connect_timeout: Duration::from_secs(1), ..Options::new(&address) }).unwrap();
+    let broker = KafkaBroker::connect(KafkaOptions { connect_timeout: Duration::from_secs(1), ..KafkaOptions::new(&address) }).unwrap();
     let started = Instant::now();
     let error = broker.partitions("any").unwrap_err();
     assert!(matches!(error, BrokerError::Retry(_)), "{error}");
@@ -399,6 +403,6 @@ fn a_broker_that_is_not_there_is_named_within_seconds() {
 
 #[test]
 fn a_property_that_kafka_does_not_know_stops_the_start_by_name() {
-    let error = KafkaBroker::connect(Options::new(bootstrap()).with("compresion.type", "lz4").with("group.id", "x")).err().unwrap();
+    let error = KafkaBroker::connect(KafkaOptions::new(bootstrap()).with("compresion.type", "lz4").with("group.id", "x")).err().unwrap();
     assert!(error.to_string().contains("`compresion.type`") && error.to_string().contains("`group.id`"), "{error}");
 }

@@ -1,5 +1,6 @@
-//! Scenarios that run the whole program. One binary, so that they are linked once.
+//! The scenarios: each file is one promise of the program, kept under conditions that break others.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
-#![expect(clippy::unwrap_used, reason = "the first surprise ends a test")]
-
+mod count_guest;
+mod hostile_guest;
 mod kafka_broker;

@@ -15,7 +15,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error;
-use super::options::Options;
+use super::options::KafkaOptions;
 use super::queue::{self, Batch};
 use super::rebalance::{Membership, News};
 use super::source::{Buffer, UNKNOWN};
@@ -65,7 +65,7 @@ const SEEK_TURN: Duration = Duration::from_millis(20);
 // === impl KafkaSubscription ===
 
 impl KafkaSubscription {
-    pub(super) fn start(options: &Options, subscribe: &Subscribe) -> Result<KafkaSubscription, BrokerError> {
+    pub(super) fn start(options: &KafkaOptions, subscribe: &Subscribe) -> Result<KafkaSubscription, BrokerError> {
         let (commands, received) = bounded(COMMANDS_MAX);
         let (news, wake, stop) = (Arc::new(News::default()), Arc::new(Wake::default()), Arc::new(AtomicBool::new(false)));
         let membership = Membership {

@@ -12,14 +12,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::error;
-use super::options::Options;
+use super::options::KafkaOptions;
 use super::watch::Watch;
 use crate::broker::BrokerError;
 
 /// A client that asks questions.
 pub(super) struct Metadata {
     client: BaseConsumer<Watch>,
-    options: Options,
+    options: KafkaOptions,
 }
 
 /// A question is asked in turns this long; between them the client tells why there is no answer yet.
@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(20);
 // === impl Metadata ===
 
 impl Metadata {
-    pub(super) fn new(options: &Options) -> Result<Metadata, BrokerError> {
+    pub(super) fn new(options: &KafkaOptions) -> Result<Metadata, BrokerError> {
         let client = options.client().create_with_context(Watch::default());
         let client = client.map_err(|cause| error::sort(&cause, "make a client", &options.bootstrap))?;
         Ok(Metadata { client, options: options.clone() })

@@ -17,7 +17,7 @@ mod wake;
 mod watch;
 
 pub use gate::Bounds;
-pub use options::{BadProperty, Options};
+pub use options::{BadProperty, KafkaOptions};
 
 use parking_lot::Mutex;
 
@@ -28,14 +28,14 @@ use super::{Broker, BrokerError, Sink, Subscribe, Subscription};
 
 /// A Kafka cluster.
 pub struct KafkaBroker {
-    options: Options,
+    options: KafkaOptions,
     /// One question at a time; they are rare.
     metadata: Mutex<Metadata>,
 }
 
 impl KafkaBroker {
     /// Gets ready to talk to a cluster. Nothing is sent yet, so a cluster that is down is no error here; a bad property is.
-    pub fn connect(options: Options) -> Result<KafkaBroker, BrokerError> {
+    pub fn connect(options: KafkaOptions) -> Result<KafkaBroker, BrokerError> {
         let bad = options.bad_properties();
         if !bad.is_empty() {
             let bad: Vec<_> = bad.iter().map(|bad| format!("`{}`: {}", bad.name, bad.why)).collect();

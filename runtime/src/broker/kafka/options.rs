@@ -13,7 +13,7 @@ use crate::broker::Start;
 
 /// A Kafka cluster and how to talk to it.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct KafkaOptions {
     /// Addresses to start from: `host:port`, several with commas between.
     pub bootstrap: String,
     /// Properties of librdkafka by their own names: SASL, TLS, compression and so on.
@@ -92,14 +92,19 @@ const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("topic.metadata.propagation.max.ms", "10000"),
 ];
 
-impl Options {
+impl KafkaOptions {
     /// A cluster without special wishes.
-    pub fn new(bootstrap: impl Into<String>) -> Options {
-        Options { bootstrap: bootstrap.into(), properties: BTreeMap::new(), connect_timeout: CONNECT_TIMEOUT, buffer: Bounds::default() }
+    pub fn new(bootstrap: impl Into<String>) -> KafkaOptions {
+        KafkaOptions {
+            bootstrap: bootstrap.into(),
+            properties: BTreeMap::new(),
+            connect_timeout: CONNECT_TIMEOUT,
+            buffer: Bounds::default(),
+        }
     }
 
     /// The same with one more property.
-    pub fn with(mut self, name: &str, value: &str) -> Options {
+    pub fn with(mut self, name: &str, value: &str) -> KafkaOptions {
         self.properties.insert(name.to_owned(), value.to_owned());
         self
     }
@@ -180,13 +185,14 @@ mod tests {
     use super::*;
 
     fn why(name: &str, value: &str) -> String {
-        let bad = Options::new("localhost:9092").with(name, value).bad_properties();
+        let bad = KafkaOptions::new("localhost:9092").with(name, value).bad_properties();
         bad.into_iter().map(|bad| format!("{}: {}", bad.name, bad.why)).collect()
     }
 
     #[test]
     fn properties_of_librdkafka_pass_through() {
-        let options = Options::new("a:1,b:2").with("compression.type", "lz4").with("security.protocol", "SASL_SSL").with("linger.ms", "50");
+        let options =
+            KafkaOptions::new("a:1,b:2").with("compression.type", "lz4").with("security.protocol", "SASL_SSL").with("linger.ms", "50");
         assert_eq!(options.bad_properties(), []);
         let config = options.producer();
         assert_eq!(config.get("compression.type"), Some("lz4"));
@@ -216,14 +222,14 @@ mod tests {
 
     #[test]
     fn all_bad_properties_are_found_at_once() {
-        let options = Options::new("a:1").with("nonsense", "1").with("group.id", "x").with("acks", "all").with("zero", "0");
+        let options = KafkaOptions::new("a:1").with("nonsense", "1").with("group.id", "x").with("acks", "all").with("zero", "0");
         let names: Vec<_> = options.bad_properties().into_iter().map(|bad| bad.name).collect();
         assert_eq!(names, ["group.id", "nonsense", "zero"]);
     }
 
     #[test]
     fn every_default_is_one_that_librdkafka_knows() {
-        let options = Options::new("a:1");
+        let options = KafkaOptions::new("a:1");
         for config in [options.client(), options.consumer("g", Start::Latest), options.producer()] {
             config.create_native_config().unwrap();
         }
@@ -231,7 +237,7 @@ mod tests {
 
     #[test]
     fn readers_see_committed_records_only_and_never_commit_by_themselves() {
-        let config = Options::new("a:1").consumer("g", Start::Earliest);
+        let config = KafkaOptions::new("a:1").consumer("g", Start::Earliest);
         assert_eq!(config.get("isolation.level"), Some("read_committed"));
         assert_eq!(config.get("enable.auto.commit"), Some("false"));
         assert_eq!(config.get("auto.offset.reset"), Some("earliest"));

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
-use super::options::Options;
+use super::options::KafkaOptions;
 use super::watch::Watch;
 use super::{error, headers};
 use crate::broker::{BrokerError, OutRecord, Sink};
@@ -55,7 +55,7 @@ const GRACE: Duration = Duration::from_secs(5);
 // === impl KafkaSink ===
 
 impl KafkaSink {
-    pub(super) fn new(options: &Options) -> Result<KafkaSink, BrokerError> {
+    pub(super) fn new(options: &KafkaOptions) -> Result<KafkaSink, BrokerError> {
         let cluster = options.bootstrap.clone();
         let sort = |cause| error::sort(&cause, "make a writer", &cluster);
         let config = options.producer();

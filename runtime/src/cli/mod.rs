@@ -1,0 +1,5 @@
+//! The commands of `sangam`, one file each.
+
+pub mod build;
+pub mod inspect;
+pub mod new;

@@ -1,0 +1,72 @@
+//! From what was written to what it means: fills in defaults, and compares the parts of the file with each other.
+//!
+//! After an error it goes on with whatever is most plausible, so that one run finds them all; the result counts only without errors.
+
+mod clusters;
+mod cycle;
+mod operators;
+mod streams;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::error::Kind;
+use super::meaning::{Admin, Guarantee, Pipeline, Secret};
+use super::source::{At, Source};
+use super::written::{Written, WrittenAdmin};
+
+/// What a file means. Reports what does not fit together.
+pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
+    let folder = Path::new(source.file).parent().unwrap_or(Path::new(""));
+    let name = written.name.as_ref().map_or_else(|| stem(source.file), |name| name.value.clone());
+    let base = Pipeline::new(&name);
+
+    let clusters = clusters::mean(&written.clusters, source);
+    let declared = streams::mean(&written.streams, &clusters, folder, source);
+    let operators = operators::mean(&written.operators, source);
+    let wired = wiring::connect(&written, operators, declared, &clusters, source);
+    let guarantee = wiring::guarantee(written.guarantee.as_ref(), &wired, &clusters, source);
+
+    let place = |path: Option<At<String>>, default| folder.join(path.map_or(default, |path| path.value.into()));
+    Pipeline {
+        name,
+        data: place(written.data, base.data),
+        plugins: place(written.plugins, base.plugins),
+        commit_interval: written.commit_interval.map_or(base.commit_interval, |at| at.value),
+        workers: written.workers.map_or(base.workers, |at| at.value as usize),
+        batch: written.batch.map_or(base.batch, |at| at.value as usize),
+        on_remove: written.on_remove.map_or(base.on_remove, |at| at.value),
+        guarantee: guarantee.unwrap_or(Guarantee::AtLeastOnce),
+        admin: written.admin.and_then(|admin| open_doors(admin, source)),
+        clusters,
+        streams: wired.streams,
+        operators: wired.operators,
+        warnings: Vec::new(),
+    }
+}
+
+/// The file's name without its ending, as a name.
+fn stem(file: &str) -> String {
+    let stem = Path::new(file).file_stem().map_or_else(|| "pipeline".into(), |stem| stem.to_string_lossy());
+    stem.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' }).collect()
+}
+
+fn open_doors(admin: WrittenAdmin, source: &Source<'_>) -> Option<Admin> {
+    let listen = admin.listen?;
+    // The one name that needs no resolver; anything else would ask the network.
+    let address = listen.value.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let Ok(address) = address.as_ref().unwrap_or(&listen.value).parse::<SocketAddr>() else {
+        let quote = source.quote(&listen.place);
+        let message = format!("`listen`: `{quote}` is not an address; write an IP address and a port, such as `127.0.0.1:9600`");
+        source.error(Kind::BadAddress, &listen.place, message);
+        return None;
+    };
+    if !address.ip().is_loopback() && !admin.has_token {
+        let quote = source.quote(&listen.place);
+        let message =
+            format!("`{quote}` can be reached from the network; add `token = \"${{NAME}}\"`, or listen on `127.0.0.1:{}`", address.port());
+        source.error(Kind::Insecure, &listen.place, message);
+    }
+    Some(Admin { listen: address, token: admin.token.map(|token| Secret(token.value)) })
+}

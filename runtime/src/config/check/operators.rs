@@ -1,0 +1,63 @@
+//! Operators, each by itself: defaults, and settings that exclude each other.
+
+use crate::config::error::Kind;
+use crate::config::meaning::{Binding, Config, Limits, OnError, Operator};
+use crate::config::source::Source;
+use crate::config::written::{WrittenBinding, WrittenLimits, WrittenOperator};
+
+/// What the operators mean, not yet wired: dead letters are where the operator itself says.
+pub(super) fn mean(written: &[WrittenOperator], source: &Source<'_>) -> Vec<Operator> {
+    written.iter().map(|operator| mean_one(operator, source)).collect()
+}
+
+fn mean_one(written: &WrittenOperator, source: &Source<'_>) -> Operator {
+    let base = Operator::new(&written.name.value);
+    let on_error = on_error(written, source);
+    Operator {
+        plugin: written.plugin.as_ref().map_or(base.plugin, |plugin| plugin.value.clone()),
+        inputs: bindings(&written.inputs, "reads", source),
+        key: written.key.iter().flatten().map(|path| path.value.clone()).collect(),
+        route: written.route.as_ref().map_or(base.route, |route| route.value),
+        outputs: bindings(&written.outputs, "writes", source),
+        parallelism: written.parallelism.as_ref().map(|at| at.value as usize),
+        config: Config(written.config.clone().unwrap_or_default()),
+        late: written.late.as_ref().map(|late| late.value.clone()),
+        dead_letters: written.dead_letters.as_ref().map(|stream| stream.value.clone()),
+        on_error,
+        limits: written.limits.as_ref().map_or(base.limits, limits),
+        name: base.name,
+    }
+}
+
+fn bindings(written: &[WrittenBinding], verb: &str, source: &Source<'_>) -> Vec<Binding> {
+    for (i, binding) in written.iter().enumerate() {
+        if written[..i].iter().any(|other| other.port == binding.port && other.stream.value == binding.stream.value) {
+            let message = format!("the operator already {verb} `{}` here; leave one of the two out", binding.stream.value);
+            source.error(Kind::Conflict, &binding.stream.place, message);
+        }
+    }
+    written.iter().map(|binding| Binding { port: binding.port.clone(), stream: binding.stream.value.clone() }).collect()
+}
+
+fn on_error(written: &WrittenOperator, source: &Source<'_>) -> OnError {
+    let Some(at) = &written.on_error else { return OnError::default() };
+    let chosen = at.value;
+    if let (Some(stream), true) = (&written.dead_letters, chosen != OnError::DeadLetter) {
+        let quote = source.quote(&at.place);
+        let message = format!("nothing would go to `{}`, since `on_error` is `{quote}`; leave one of the two out", stream.value);
+        source.error(Kind::Conflict, &stream.place, message);
+    }
+    chosen
+}
+
+fn limits(written: &WrittenLimits) -> Limits {
+    let base = Limits::default();
+    Limits {
+        memory: written.memory.as_ref().map_or(base.memory, |at| at.value),
+        batch_time: written.batch_time.as_ref().map_or(base.batch_time, |at| at.value),
+        output: written.output.as_ref().map_or(base.output, |at| at.value),
+        outputs_per_event: written.outputs_per_event.as_ref().map_or(base.outputs_per_event, |at| at.value),
+        state: written.state.as_ref().map_or(base.state, |at| at.value),
+        log_lines: written.log_lines.as_ref().map_or(base.log_lines, |at| at.value),
+    }
+}

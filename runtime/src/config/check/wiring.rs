@@ -1,0 +1,167 @@
+//! How operators and streams hang together: names that lead nowhere, internal streams, dead letters, what can be guaranteed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{cycle, streams};
+use crate::config::error::Kind;
+use crate::config::meaning::{Carrier, Cluster, ClusterKind, DEAD_LETTERS, Guarantee, OnError, Operator, Stream};
+use crate::config::source::{At, Place, Source, nearest};
+use crate::config::written::Written;
+
+/// Operators with their dead letters bound, and every stream that there is.
+pub(super) struct Wired {
+    pub operators: Vec<Operator>,
+    pub streams: Vec<Stream>,
+}
+
+/// Finds or makes the stream behind every name.
+pub(super) fn connect(
+    written: &Written,
+    mut operators: Vec<Operator>,
+    mut streams: Vec<Stream>,
+    clusters: &[Cluster],
+    source: &Source<'_>,
+) -> Wired {
+    bind_dead_letters(written, &mut operators, &mut streams, clusters, source);
+
+    let declared: BTreeSet<String> = streams.iter().map(|stream| stream.name.clone()).collect();
+    let read = reads(written);
+    let wrote = writes(written, &operators);
+    let known = || declared.iter().map(String::as_str).chain(wrote.keys().copied());
+
+    for (name, places) in read.iter().filter(|(name, _)| !declared.contains(**name)) {
+        if wrote.contains_key(name) {
+            streams.push(Stream::internal(*name));
+            continue;
+        }
+        let hint = match nearest(name, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("declare it as `[streams.{name}]`, or let an operator write it"),
+        };
+        for place in places {
+            source.error(Kind::UnknownStream, place, format!("there is no stream `{name}`, and no operator writes it; {hint}"));
+        }
+    }
+    for (name, places) in wrote.iter().filter(|(name, _)| !declared.contains(**name) && !read.contains_key(**name)) {
+        let hint = match nearest(name, declared.iter().map(String::as_str).chain(read.keys().copied())) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("declare it as `[streams.{name}]`, or let an operator read it"),
+        };
+        for place in places {
+            source.error(Kind::UnknownStream, place, format!("there is no stream `{name}`, and no operator reads it; {hint}"));
+        }
+    }
+    for stream in &written.streams {
+        let name = stream.name.value.as_str();
+        if !read.contains_key(name) && !wrote.contains_key(name) {
+            source.warn(Kind::UnusedStream, &stream.name.place, format!("no operator reads or writes the stream `{name}`"));
+        }
+        if stream.internal.as_ref().is_some_and(|internal| internal.value) && read.contains_key(name) != wrote.contains_key(name) {
+            let missing = if read.contains_key(name) { "writes" } else { "reads" };
+            let message =
+                format!("no operator {missing} the internal stream `{name}`; let one, or leave out `internal` to give it a topic");
+            source.error(Kind::UnknownStream, &stream.name.place, message);
+        }
+    }
+    cycle::refuse(written, &operators, &streams, source);
+    Wired { operators, streams }
+}
+
+/// What holds after a failure: what was asked for where that can be kept, else the best that can be.
+pub(super) fn guarantee(asked: Option<&At<Guarantee>>, wired: &Wired, clusters: &[Cluster], source: &Source<'_>) -> Option<Guarantee> {
+    let is_used = |stream: &&Stream| {
+        let name = stream.name.as_str();
+        wired.operators.iter().any(|o| o.writes().any(|w| w == name) || o.inputs.iter().any(|input| input.stream == name))
+    };
+    let kafka = wired.streams.iter().filter(is_used).find_map(|stream| match &stream.carrier {
+        Carrier::Topic { cluster: name, .. } => {
+            let cluster = clusters.iter().find(|cluster| cluster.name == *name)?;
+            matches!(cluster.kind, ClusterKind::Kafka { .. }).then_some((stream, name))
+        }
+        _ => None,
+    });
+    let in_file = |stream: &&Stream| matches!(stream.carrier, Carrier::File { .. });
+    let Some(asked) = asked else {
+        let file = wired.streams.iter().filter(is_used).any(|stream| in_file(&stream));
+        return Some(if kafka.is_some() || file { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce });
+    };
+    if asked.value == Guarantee::ExactlyOnce {
+        let written = |stream: &&Stream| wired.operators.iter().any(|o| o.writes().any(|name| name == stream.name));
+        if let Some((stream, cluster)) = kafka {
+            let name = &stream.name;
+            let message = format!(
+                "`exactly_once` does not hold for Kafka yet, and the stream `{name}` is on the cluster `{cluster}`; write `at_least_once`"
+            );
+            source.error(Kind::NotYet, &asked.place, message);
+        } else if let Some(stream) = wired.streams.iter().filter(in_file).find(written) {
+            let name = &stream.name;
+            let message = format!("lines of a file cannot be taken back, and the stream `{name}` is written to one; write `at_least_once`");
+            source.error(Kind::Conflict, &asked.place, message);
+        }
+    }
+    Some(asked.value)
+}
+
+/// Gives every operator that has dead letters a stream for them: its own, the pipeline's, or one made for the purpose.
+fn bind_dead_letters(written: &Written, operators: &mut [Operator], streams: &mut Vec<Stream>, clusters: &[Cluster], source: &Source<'_>) {
+    let default = written.dead_letters.as_ref().map_or(DEAD_LETTERS, |stream| &stream.value);
+    let mut needed = false;
+    for (operator, at) in operators.iter_mut().zip(&written.operators) {
+        if operator.on_error != OnError::DeadLetter || operator.dead_letters.is_some() {
+            continue;
+        }
+        if operator.inputs.iter().any(|input| input.stream == default) {
+            let name = &operator.name;
+            let message = format!(
+                "`{name}` reads `{default}`, where its own dead letters would go; give it another `dead_letters`, or `on_error = \"drop\"`"
+            );
+            source.error(Kind::Cycle, &at.name.place, message);
+            continue;
+        }
+        operator.dead_letters = Some(default.to_owned());
+        needed = true;
+    }
+    if needed && written.dead_letters.is_none() && streams.iter().all(|stream| stream.name != default) {
+        streams.push(own_dead_letters(streams, clusters));
+    }
+}
+
+/// The stream for dead letters that nobody declared: embedded, but in memory where everything else is.
+fn own_dead_letters(declared: &[Stream], clusters: &[Cluster]) -> Stream {
+    let in_memory = |stream: &Stream| match &stream.carrier {
+        Carrier::Topic { cluster, .. } => {
+            clusters.iter().any(|candidate| candidate.name == *cluster && candidate.kind == ClusterKind::Memory).then_some(cluster.clone())
+        }
+        _ => None,
+    };
+    let homes: Option<Vec<String>> = declared.iter().filter(|stream| stream.carrier != Carrier::Internal).map(in_memory).collect();
+    let cluster = homes.and_then(|homes| homes.into_iter().next()).unwrap_or_else(|| streams::embedded(clusters).to_owned());
+    let topic = DEAD_LETTERS.to_owned();
+    Stream::new(DEAD_LETTERS, Carrier::Topic { cluster, topic, partitions: 1, create: true })
+}
+
+/// Every name that operators read, with the places where it is written.
+fn reads(written: &Written) -> BTreeMap<&str, Vec<&Place>> {
+    let mut read: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
+    for input in written.operators.iter().flat_map(|operator| &operator.inputs) {
+        read.entry(&input.stream.value).or_default().push(&input.stream.place);
+    }
+    read
+}
+
+/// Every name that operators write, with the places where it is written; one place for the pipeline's own `dead_letters`.
+fn writes<'w>(written: &'w Written, operators: &'w [Operator]) -> BTreeMap<&'w str, Vec<&'w Place>> {
+    let mut wrote: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
+    for operator in &written.operators {
+        let ports = operator.outputs.iter().map(|output| &output.stream);
+        for stream in ports.chain(&operator.late).chain(&operator.dead_letters) {
+            wrote.entry(&stream.value).or_default().push(&stream.place);
+        }
+    }
+    if let Some(stream) = &written.dead_letters {
+        wrote.entry(&stream.value).or_default().push(&stream.place);
+    } else if operators.iter().any(|operator| operator.dead_letters.as_deref() == Some(DEAD_LETTERS)) {
+        wrote.entry(DEAD_LETTERS).or_default();
+    }
+    wrote
+}

@@ -1,0 +1,470 @@
+//! What a pipeline file means: plain values with every default filled in, as the engine takes them.
+//!
+//! They can be made in code as well (`sangam exec` does); nothing here checks them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::Diagnostic;
+
+/// The name of the embedded cluster, where the file does not give it another.
+pub const EMBEDDED: &str = "local";
+
+/// The name of the stream that takes dead letters, where the file does not name one.
+pub const DEAD_LETTERS: &str = "dead-letters";
+
+/// The path that stands for standard input and standard output.
+pub const STDIO: &str = "-";
+
+/// A pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// Its name; also the consumer group at its clusters.
+    pub name: String,
+    /// Folder of the embedded store: state, timers, offsets, embedded topics.
+    pub data: PathBuf,
+    /// The folder of plugins that is watched.
+    pub plugins: PathBuf,
+    /// How often everything is committed.
+    pub commit_interval: Duration,
+    /// Worker threads.
+    pub workers: usize,
+    /// The most events per call of an operator.
+    pub batch: usize,
+    /// What happens to an operator whose plugin's file is deleted.
+    pub on_remove: OnRemove,
+    /// What holds for outputs after a failure.
+    pub guarantee: Guarantee,
+    /// The HTTP doors; `None`: closed.
+    pub admin: Option<Admin>,
+    /// The clusters; the embedded one is always among them.
+    pub clusters: Vec<Cluster>,
+    /// Every stream that an operator reads or writes, and the declared ones that none does.
+    pub streams: Vec<Stream>,
+    /// The operators, in the order of the file.
+    pub operators: Vec<Operator>,
+    /// What looks like a slip, but does not keep the pipeline from starting.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What happens to an operator whose plugin's file is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRemove {
+    /// It goes on with the build that it has.
+    #[default]
+    Keep,
+}
+
+/// What holds for outputs after a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Nothing is lost; outputs since the last commit may come twice.
+    AtLeastOnce,
+    /// Nothing is lost and nothing comes twice.
+    #[default]
+    ExactlyOnce,
+}
+
+/// The HTTP doors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The address that they listen at.
+    pub listen: SocketAddr,
+    /// What callers must show; always there when the address is not a loopback one.
+    pub token: Option<Secret>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+/// A place that holds topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Its kind.
+    pub kind: ClusterKind,
+}
+
+/// The kinds of clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterKind {
+    /// Topics in the embedded store.
+    Local,
+    /// Topics in memory, gone with the process; for tests.
+    Memory,
+    /// A Kafka cluster.
+    Kafka {
+        /// `host:port`, separated by commas.
+        brokers: String,
+        /// Settings of the client library, passed through.
+        options: Options,
+    },
+}
+
+/// Settings that are passed through; their values are never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options(pub BTreeMap<String, String>);
+
+/// A stream of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Where its events are.
+    pub carrier: Carrier,
+    /// How a value is encoded.
+    pub format: Format,
+    /// Where the event time comes from.
+    pub timestamp: Timestamp,
+    /// How the watermark follows from event times.
+    pub watermarks: Watermarks,
+    /// After how long without events a partition no longer holds the watermark back; `None`: it always does.
+    pub idle: Option<Duration>,
+    /// The fields that its topic is partitioned by; empty: not known.
+    pub key: Vec<String>,
+    /// Where to start in a partition that has never been read.
+    pub start: Start,
+    /// The most bytes of one event.
+    pub max_event: u64,
+}
+
+/// Where a stream's events are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// In a topic.
+    Topic {
+        /// The cluster's name.
+        cluster: String,
+        /// The topic's name at the cluster.
+        topic: String,
+        /// Partitions, for when the topic is made.
+        partitions: u32,
+        /// Whether to make the topic when it is not there.
+        create: bool,
+    },
+    /// In a file. JSON and raw: one event per line; MessagePack: each behind its length in four bytes, big-endian.
+    File {
+        /// The file; [`STDIO`] for standard input or output.
+        path: PathBuf,
+        /// Whether to wait for more at the end.
+        follow: bool,
+    },
+    /// Nowhere: from one operator to the next in memory.
+    Internal,
+}
+
+/// How a value is encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// MessagePack, a map or an array.
+    #[default]
+    MessagePack,
+    /// JSON.
+    Json,
+    /// Bytes that nobody looks into.
+    Raw,
+}
+
+/// Where the event time comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Timestamp {
+    /// The time that the broker keeps for the record; for a line of a file, the time it is read.
+    #[default]
+    Record,
+    /// A field of the event.
+    Field {
+        /// Its path.
+        path: String,
+        /// What it counts.
+        unit: TimeUnit,
+    },
+}
+
+/// What a timestamp counts since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Milliseconds.
+    #[default]
+    Milliseconds,
+    /// Seconds.
+    Seconds,
+}
+
+/// How the watermark follows from event times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watermarks {
+    /// Events may be late by so much against the newest one: the watermark is the newest time, less this, less a millisecond.
+    Bounded(Duration),
+    /// The clock: an event's time is when it was read.
+    ProcessingTime,
+}
+
+/// Where to start in a partition that has never been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest event.
+    #[default]
+    Earliest,
+    /// With events that come from now on.
+    Latest,
+}
+
+/// An operator in its place in the pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operator {
+    /// Its name in the pipeline; its state belongs to this name.
+    pub name: String,
+    /// The plugin: the stem of its file in the folder of plugins.
+    pub plugin: String,
+    /// The streams that it reads.
+    pub inputs: Vec<Binding>,
+    /// The fields that form the key; empty: those that the plugin names.
+    pub key: Vec<String>,
+    /// How events come to it.
+    pub route: Route,
+    /// The streams that it writes.
+    pub outputs: Vec<Binding>,
+    /// Slices of the keys; `None`: as many as its inputs have partitions.
+    pub parallelism: Option<usize>,
+    /// The plugin's own settings.
+    pub config: Config,
+    /// The stream that takes late events; `None`: they are counted and gone.
+    pub late: Option<String>,
+    /// The stream that takes what is refused; there for every operator of a file whose `on_error` is [`OnError::DeadLetter`].
+    pub dead_letters: Option<String>,
+    /// What happens to an event that the operator refuses or fails on.
+    pub on_error: OnError,
+    /// What one call may use.
+    pub limits: Limits,
+}
+
+/// A stream at a port of an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The port's name in the manifest; `None`: the operator's only one.
+    pub port: Option<String>,
+    /// The stream's name.
+    pub stream: String,
+}
+
+/// How events come to an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Route {
+    /// Forward where the stream is known to be partitioned by the operator's key, exchange otherwise.
+    #[default]
+    Auto,
+    /// As they are: the topic is already partitioned by the key.
+    Forward,
+    /// By the hash of the key, between the workers of this process.
+    Exchange,
+}
+
+/// What happens to an event that the operator refuses or fails on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It goes to the dead letters, with the reason.
+    #[default]
+    DeadLetter,
+    /// It is counted and gone.
+    Drop,
+    /// The pipeline stops before it.
+    Stop,
+}
+
+/// A plugin's own settings; their values are never printed.
+#[derive(Clone, Default, PartialEq)]
+pub struct Config(pub toml::Table);
+
+/// What one call of an operator may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of linear memory.
+    pub memory: u64,
+    /// Time for one batch.
+    pub batch_time: Duration,
+    /// Bytes of output of one call.
+    pub output: u64,
+    /// Events of output of one call, per event of input.
+    pub outputs_per_event: u64,
+    /// Bytes of state per key.
+    pub state: u64,
+    /// Log lines of one call.
+    pub log_lines: u64,
+}
+
+// === impl Pipeline ===
+
+impl Pipeline {
+    /// A pipeline with the defaults of a file of that name, without streams and operators.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Pipeline {
+            data: PathBuf::from("data").join(&name),
+            name,
+            plugins: PathBuf::from("plugins"),
+            commit_interval: Duration::from_millis(200),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            batch: 1024,
+            on_remove: OnRemove::default(),
+            guarantee: Guarantee::default(),
+            admin: None,
+            clusters: vec![Cluster { name: EMBEDDED.to_owned(), kind: ClusterKind::Local }],
+            streams: Vec::new(),
+            operators: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The stream of that name.
+    pub fn stream(&self, name: &str) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.name == name)
+    }
+
+    /// The operator of that name.
+    pub fn operator(&self, name: &str) -> Option<&Operator> {
+        self.operators.iter().find(|operator| operator.name == name)
+    }
+
+    /// The cluster of that name.
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.iter().find(|cluster| cluster.name == name)
+    }
+
+    /// The operators that read a stream.
+    pub fn readers<'a>(&'a self, stream: &'a str) -> impl Iterator<Item = &'a Operator> {
+        self.operators.iter().filter(move |operator| operator.inputs.iter().any(|input| input.stream == stream))
+    }
+
+    /// The operators that write a stream, through a port or as late or dead letters.
+    pub fn writers<'a>(&'a self, stream: &'a str) -> impl Iterator<Item = &'a Operator> {
+        self.operators.iter().filter(move |operator| operator.writes().any(|written| written == stream))
+    }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// A stream with defaults on that carrier.
+    pub fn new(name: impl Into<String>, carrier: Carrier) -> Self {
+        Stream {
+            name: name.into(),
+            carrier,
+            format: Format::default(),
+            timestamp: Timestamp::default(),
+            watermarks: Watermarks::default(),
+            idle: None,
+            key: Vec::new(),
+            start: Start::default(),
+            max_event: 16 << 20,
+        }
+    }
+
+    /// A stream on a topic of the same name with one partition, in the embedded cluster.
+    pub fn embedded(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Stream::new(name.clone(), Carrier::Topic { cluster: EMBEDDED.to_owned(), topic: name, partitions: 1, create: true })
+    }
+
+    /// A stream in a file; [`STDIO`] for standard input or output.
+    pub fn file(name: impl Into<String>, path: impl Into<PathBuf>, format: Format) -> Self {
+        Stream { format, ..Stream::new(name, Carrier::File { path: path.into(), follow: false }) }
+    }
+
+    /// A stream from one operator to the next, in memory.
+    pub fn internal(name: impl Into<String>) -> Self {
+        Stream::new(name, Carrier::Internal)
+    }
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// An operator that is its plugin's namesake, bound to nothing yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Operator {
+            plugin: name.clone(),
+            name,
+            inputs: Vec::new(),
+            key: Vec::new(),
+            route: Route::default(),
+            outputs: Vec::new(),
+            parallelism: None,
+            config: Config::default(),
+            late: None,
+            dead_letters: None,
+            on_error: OnError::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The same, reading that stream.
+    pub fn input(mut self, stream: impl Into<String>) -> Self {
+        self.inputs.push(Binding { port: None, stream: stream.into() });
+        self
+    }
+
+    /// The same, writing that stream through its only port.
+    pub fn output(mut self, stream: impl Into<String>) -> Self {
+        self.outputs.push(Binding { port: None, stream: stream.into() });
+        self
+    }
+
+    /// The same, writing that stream through that port.
+    pub fn port(mut self, port: impl Into<String>, stream: impl Into<String>) -> Self {
+        self.outputs.push(Binding { port: Some(port.into()), stream: stream.into() });
+        self
+    }
+
+    /// Every stream that it writes: through ports, late events, dead letters.
+    pub fn writes(&self) -> impl Iterator<Item = &str> {
+        let ports = self.outputs.iter().map(|output| output.stream.as_str());
+        ports.chain(self.late.as_deref()).chain(self.dead_letters.as_deref())
+    }
+}
+
+// === impl Watermarks, Limits ===
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Watermarks::Bounded(Duration::ZERO)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: 64 << 20,
+            batch_time: Duration::from_secs(1),
+            output: 64 << 20,
+            outputs_per_event: 10_000,
+            state: 1 << 20,
+            log_lines: 100,
+        }
+    }
+}
+
+// === what is never printed ===
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.keys().map(|name| (name, format_args!("…")))).finish()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.keys().map(|name| (name, format_args!("…")))).finish()
+    }
+}

@@ -1,0 +1,311 @@
+//! What was written: every key of the file with its type and its place. No defaults, nothing compared with anything else.
+
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::Kind;
+use super::fields::{Fields, check_name};
+use super::meaning::{Format, Guarantee, OnError, OnRemove, Route, Start, TimeUnit};
+use super::source::{At, Place, Source};
+use super::values::with_article;
+
+pub(super) struct Written {
+    pub name: Option<At<String>>,
+    pub data: Option<At<String>>,
+    pub plugins: Option<At<String>>,
+    pub commit_interval: Option<At<Duration>>,
+    pub workers: Option<At<u64>>,
+    pub batch: Option<At<u64>>,
+    pub on_remove: Option<At<OnRemove>>,
+    pub guarantee: Option<At<Guarantee>>,
+    pub dead_letters: Option<At<String>>,
+    pub admin: Option<WrittenAdmin>,
+    pub clusters: Vec<WrittenCluster>,
+    pub streams: Vec<WrittenStream>,
+    pub operators: Vec<WrittenOperator>,
+}
+
+pub(super) struct WrittenAdmin {
+    pub listen: Option<At<String>>,
+    pub token: Option<At<String>>,
+    /// `token` stands there, right or wrong.
+    pub has_token: bool,
+}
+
+pub(super) struct WrittenCluster {
+    pub name: At<String>,
+    pub kind: Option<At<WrittenKind>>,
+    pub brokers: Option<At<String>>,
+    /// `brokers` stands there, right or wrong.
+    pub has_brokers: bool,
+    pub options: Vec<(At<String>, String)>,
+    /// Where the key `options` stands.
+    pub options_key: Option<Place>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WrittenKind {
+    Local,
+    Memory,
+    Kafka,
+}
+
+pub(super) struct WrittenStream {
+    pub name: At<String>,
+    pub internal: Option<At<bool>>,
+    pub cluster: Option<At<String>>,
+    pub topic: Option<At<String>>,
+    pub partitions: Option<At<u64>>,
+    pub create: Option<At<bool>>,
+    pub file: Option<At<String>>,
+    pub follow: Option<At<bool>>,
+    pub format: Option<At<WrittenFormat>>,
+    pub timestamp: Option<At<String>>,
+    pub timestamp_unit: Option<At<TimeUnit>>,
+    pub watermark: Option<At<WrittenWatermark>>,
+    pub out_of_orderness: Option<At<Duration>>,
+    pub idle: Option<At<Option<Duration>>>,
+    pub key: Option<Vec<At<String>>>,
+    pub start: Option<At<Start>>,
+    pub max_event: Option<At<u64>>,
+    /// The keys that stand there, right or wrong, each with its place.
+    pub keys: Vec<At<&'static str>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WrittenFormat {
+    Plain(Format),
+    Framed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WrittenWatermark {
+    Bounded,
+    Monotonic,
+    ProcessingTime,
+}
+
+pub(super) struct WrittenOperator {
+    pub name: At<String>,
+    pub plugin: Option<At<String>>,
+    pub inputs: Vec<WrittenBinding>,
+    pub key: Option<Vec<At<String>>>,
+    pub route: Option<At<Route>>,
+    pub outputs: Vec<WrittenBinding>,
+    pub parallelism: Option<At<u64>>,
+    pub config: Option<toml::Table>,
+    pub late: Option<At<String>>,
+    pub dead_letters: Option<At<String>>,
+    pub on_error: Option<At<OnError>>,
+    pub limits: Option<WrittenLimits>,
+}
+
+/// A stream, and the port that it was bound to by name.
+pub(super) struct WrittenBinding {
+    pub port: Option<String>,
+    pub stream: At<String>,
+}
+
+pub(super) struct WrittenLimits {
+    pub memory: Option<At<u64>>,
+    pub batch_time: Option<At<Duration>>,
+    pub output: Option<At<u64>>,
+    pub outputs_per_event: Option<At<u64>>,
+    pub state: Option<At<u64>>,
+    pub log_lines: Option<At<u64>>,
+}
+
+/// The most worker threads, and slices of one operator.
+const WORKERS_MAX: u64 = 1024;
+/// The most events per call; a frame counts them in memory that the guest must hold at once.
+const BATCH_MAX: u64 = 1 << 20;
+/// The most partitions of a topic that Sangam makes.
+const PARTITIONS_MAX: u64 = 10_000;
+/// Linear memory of a 32-bit guest ends here.
+const MEMORY_MAX: u64 = 4 << 30;
+/// One call's bytes in or out; a run of events ends at 1 GiB.
+const CALL_BYTES_MAX: u64 = 1 << 30;
+/// The most of anything that is merely counted.
+const COUNT_MAX: u64 = 1_000_000_000;
+
+/// Reads the text. `None` when it is not TOML, which has been reported then.
+pub(super) fn read(source: &Source<'_>) -> Option<Written> {
+    let (table, errors) = DeTable::parse_recoverable(source.text());
+    let mut is_toml = true;
+    for error in errors {
+        let place = error.span().unwrap_or(0..0);
+        if error.message() == "duplicate key" {
+            let name = source.quote(&place);
+            source.error(Kind::DuplicateKey, &place, format!("`{name}` stands here a second time; keep one of the two"));
+        } else {
+            is_toml = false;
+            source.error(Kind::Syntax, &place, format!("this is not TOML: {}", error.message()));
+        }
+    }
+    // What recovery made of broken text would only give errors that are none.
+    is_toml.then(|| pipeline(source, table.get_ref()))
+}
+
+fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
+    let fields = Fields::new(source, table, String::new(), 0..0);
+    let written = Written {
+        name: fields.name("name"),
+        data: fields.text("data"),
+        plugins: fields.text("plugins"),
+        commit_interval: fields.duration("commit_interval", false),
+        workers: fields.count("workers", WORKERS_MAX),
+        batch: fields.count("batch", BATCH_MAX),
+        on_remove: fields.choice("on_remove", &[("keep", OnRemove::Keep)]),
+        guarantee: fields.choice("guarantee", &[("at_least_once", Guarantee::AtLeastOnce), ("exactly_once", Guarantee::ExactlyOnce)]),
+        dead_letters: fields.name("dead_letters"),
+        admin: fields.table("admin", "[admin]").map(|fields| admin(source, fields)),
+        clusters: fields.tables("clusters").into_iter().map(|(name, fields)| cluster(source, name, fields)).collect(),
+        streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(name, fields)).collect(),
+        operators: fields.tables("operators").into_iter().map(|(name, fields)| operator(source, name, fields)).collect(),
+    };
+    if fields.lacks("operators") {
+        source.error(Kind::MissingKey, &fields.place, "there is no operator; add one as `[operators.NAME]` with `input = \"STREAM\"`");
+    }
+    fields.finish();
+    written
+}
+
+fn admin(source: &Source<'_>, fields: Fields<'_>) -> WrittenAdmin {
+    let written = WrittenAdmin { listen: fields.text("listen"), token: fields.text("token"), has_token: !fields.lacks("token") };
+    if fields.lacks("listen") {
+        source.error(Kind::MissingKey, &fields.place, "`[admin]` has no `listen`; write `listen = \"127.0.0.1:9600\"`");
+    }
+    fields.finish();
+    written
+}
+
+fn cluster(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenCluster {
+    let kinds = [("kafka", WrittenKind::Kafka), ("local", WrittenKind::Local), ("memory", WrittenKind::Memory)];
+    let written = WrittenCluster {
+        kind: fields.choice("kind", &kinds),
+        brokers: fields.text("brokers"),
+        has_brokers: !fields.lacks("brokers"),
+        options: fields.pass_through("options"),
+        options_key: fields.key_place("options"),
+        name,
+    };
+    if fields.lacks("kind") {
+        let message = format!("the cluster `{}` has no `kind`; write `kind = \"kafka\"`, `\"local\"` or `\"memory\"`", written.name.value);
+        source.error(Kind::MissingKey, &fields.place, message);
+    }
+    fields.finish();
+    written
+}
+
+fn stream(name: At<String>, fields: Fields<'_>) -> WrittenStream {
+    let formats = [
+        ("msgpack", WrittenFormat::Plain(Format::MessagePack)),
+        ("json", WrittenFormat::Plain(Format::Json)),
+        ("raw", WrittenFormat::Plain(Format::Raw)),
+        ("framed-msgpack", WrittenFormat::Framed),
+    ];
+    let watermarks = [
+        ("bounded", WrittenWatermark::Bounded),
+        ("monotonic", WrittenWatermark::Monotonic),
+        ("processing_time", WrittenWatermark::ProcessingTime),
+    ];
+    let written = WrittenStream {
+        name,
+        internal: fields.bool("internal"),
+        cluster: fields.name("cluster"),
+        topic: fields.text("topic"),
+        partitions: fields.count("partitions", PARTITIONS_MAX),
+        create: fields.bool("create"),
+        file: fields.text("file"),
+        follow: fields.bool("follow"),
+        format: fields.choice("format", &formats),
+        timestamp: fields.path("timestamp"),
+        timestamp_unit: fields.choice("timestamp_unit", &[("ms", TimeUnit::Milliseconds), ("s", TimeUnit::Seconds)]),
+        watermark: fields.choice("watermark", &watermarks),
+        out_of_orderness: fields.duration("out_of_orderness", true),
+        idle: fields.duration_or_off("idle"),
+        key: fields.paths("key"),
+        start: fields.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]),
+        max_event: fields.bytes("max_event", CALL_BYTES_MAX),
+        keys: fields.present(),
+    };
+    fields.finish();
+    written
+}
+
+fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenOperator {
+    let routes = [("auto", Route::Auto), ("forward", Route::Forward), ("exchange", Route::Exchange)];
+    let written = WrittenOperator {
+        plugin: fields.name("plugin"),
+        inputs: bindings(source, &fields, "input", "inputs"),
+        key: fields.paths("key"),
+        route: fields.choice("route", &routes),
+        outputs: bindings(source, &fields, "output", "outputs"),
+        parallelism: fields.count("parallelism", WORKERS_MAX),
+        config: fields.free("config"),
+        late: fields.name("late"),
+        dead_letters: fields.name("dead_letters"),
+        on_error: on_error(source, &fields),
+        limits: fields.table("limits", format!("[operators.{}.limits]", name.value)).map(limits),
+        name,
+    };
+    if fields.lacks("input") && fields.lacks("inputs") {
+        let message = format!("the operator `{}` has no input; write `input = \"STREAM\"`", written.name.value);
+        source.error(Kind::MissingKey, &fields.place, message);
+    }
+    fields.finish();
+    written
+}
+
+fn on_error(source: &Source<'_>, fields: &Fields<'_>) -> Option<At<OnError>> {
+    if let Some(place) = fields.says("on_error", "fallback") {
+        source.error(Kind::NotYet, &place, "a fallback route is not there yet; choose `dead_letter`, `drop` or `stop`");
+        return None;
+    }
+    fields.choice("on_error", &[("dead_letter", OnError::DeadLetter), ("drop", OnError::Drop), ("stop", OnError::Stop)])
+}
+
+/// The streams at the only port (`output = "x"`) or at named ones (`outputs = { alerts = "x" }`).
+fn bindings(source: &Source<'_>, fields: &Fields<'_>, one: &'static str, many: &'static str) -> Vec<WrittenBinding> {
+    if let (Some(_), Some(place)) = (fields.key_place(one), fields.key_place(many)) {
+        source.error(Kind::Conflict, &place, format!("`{one}` and `{many}` exclude each other; keep `{many}` where ports have names"));
+    }
+    let only = fields.names(one).unwrap_or_default().into_iter();
+    let mut bound: Vec<_> = only.map(|stream| WrittenBinding { port: None, stream }).collect();
+    for (port, value, place) in fields.entries(many) {
+        check_name(source, &At::new(port.place.clone(), port.value.as_str()));
+        let streams = match value {
+            DeValue::String(stream) => vec![(stream.as_ref(), place)],
+            DeValue::Array(streams) => {
+                streams.iter().filter_map(|stream| stream.get_ref().as_str().map(|name| (name, stream.span()))).collect()
+            }
+            _ => Vec::new(),
+        };
+        if streams.is_empty() || matches!(value, DeValue::Array(written) if written.len() != streams.len()) {
+            let found = with_article(value.type_str());
+            let message = format!("`{many}.{}`: expected a stream or a list of streams, found {found}", port.value);
+            source.error(Kind::WrongType, &port.place, message);
+            continue;
+        }
+        for (name, place) in streams {
+            if check_name(source, &At::new(place.clone(), name)) {
+                bound.push(WrittenBinding { port: Some(port.value.clone()), stream: At::new(place, name.to_owned()) });
+            }
+        }
+    }
+    bound
+}
+
+fn limits(fields: Fields<'_>) -> WrittenLimits {
+    let written = WrittenLimits {
+        memory: fields.bytes("memory", MEMORY_MAX),
+        batch_time: fields.duration("batch_time", false),
+        output: fields.bytes("output", CALL_BYTES_MAX),
+        outputs_per_event: fields.count("outputs_per_event", COUNT_MAX),
+        state: fields.bytes("state", CALL_BYTES_MAX),
+        log_lines: fields.count("log_lines", COUNT_MAX),
+    };
+    fields.finish();
+    written
+}

@@ -1,0 +1,91 @@
+//! From the clusters of a pipeline file to brokers, and which topics they must hold.
+
+use crate::broker::{Broker, BrokerError};
+use crate::config::{Carrier, Pipeline};
+use std::sync::Arc;
+
+/// A pipeline's brokers, and which stream is on which.
+pub struct Brokers {
+    brokers: Vec<Arc<dyn Broker>>,
+    /// By stream; an internal stream has none.
+    of_stream: Vec<Option<usize>>,
+    partitions: Vec<u32>,
+}
+
+/// Why a pipeline's topics cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("stream `{stream}`: {why}")]
+pub struct TopicError {
+    /// The stream.
+    pub stream: String,
+    /// Why.
+    #[source]
+    pub why: BrokerError,
+}
+
+impl Brokers {
+    /// Asks `connect` for the broker of each stream: the same name gives the same broker.
+    pub fn connect(
+        pipeline: &Pipeline,
+        connect: &mut dyn FnMut(&Carrier, crate::config::Format) -> Result<(String, Arc<dyn Broker>), BrokerError>,
+    ) -> Result<Brokers, TopicError> {
+        let mut names: Vec<String> = Vec::new();
+        let mut brokers: Vec<Arc<dyn Broker>> = Vec::new();
+        let mut of_stream = Vec::new();
+        for stream in &pipeline.streams {
+            if stream.carrier == Carrier::Internal {
+                of_stream.push(None);
+                continue;
+            }
+            let (name, broker) = connect(&stream.carrier, stream.format).map_err(|why| TopicError { stream: stream.name.clone(), why })?;
+            let at = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                names.push(name);
+                brokers.push(broker);
+                brokers.len() - 1
+            });
+            of_stream.push(Some(at));
+        }
+        let partitions = vec![0; pipeline.streams.len()];
+        Ok(Brokers { brokers, of_stream, partitions })
+    }
+
+    /// Looks up how many partitions each topic has, and makes those that the pipeline is to make.
+    pub fn topics(&mut self, pipeline: &Pipeline) -> Result<(), TopicError> {
+        for (i, stream) in pipeline.streams.iter().enumerate() {
+            let Some(broker) = self.of_stream.get(i).copied().flatten().and_then(|at| self.brokers.get(at)) else { continue };
+            let (topic, asked, create) = match &stream.carrier {
+                Carrier::Topic { topic, partitions, create, .. } => (topic.clone(), *partitions, *create),
+                Carrier::File { path, .. } => (path.display().to_string(), 1, true),
+                Carrier::Internal => continue,
+            };
+            let failed = |why| TopicError { stream: stream.name.clone(), why };
+            let partitions = match broker.partitions(&topic).map_err(failed)? {
+                Some(partitions) => partitions,
+                None if create => {
+                    broker.create(&topic, asked).map_err(failed)?;
+                    asked
+                }
+                None => return Err(failed(BrokerError::NoTopic(topic))),
+            };
+            if let Some(place) = self.partitions.get_mut(i) {
+                *place = partitions;
+            }
+        }
+        Ok(())
+    }
+
+    /// The brokers.
+    pub fn all(&self) -> &[Arc<dyn Broker>] {
+        &self.brokers
+    }
+
+    /// The broker of a stream, by index.
+    pub fn of_stream(&self, stream: usize) -> usize {
+        self.of_stream.get(stream).copied().flatten().unwrap_or(0)
+    }
+
+    /// Partitions of a stream's topic.
+    pub fn partitions(&self, stream: usize) -> u32 {
+        self.partitions.get(stream).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,107 @@
+//! From a plugin's file to code that is known to work with its operator's configuration.
+
+use crate::route::{Input, InputError, Wants};
+use crate::sandbox::{CallError, Limits, LoadError, Plugin, Sandbox};
+use sangam_protocol::manifest::{EventType, Field};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The folder of plugins.
+pub struct Plugins {
+    sandbox: Arc<Sandbox>,
+    folder: PathBuf,
+}
+
+/// Why a plugin cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadFailed {
+    /// The folder is not there.
+    #[error("the plugin folder {} is not there; make it, or set `plugins` to the folder with your .wasm files", .0.display())]
+    NoFolder(PathBuf),
+    /// The file is not there.
+    #[error("there is no {} (plugins there: {}); build it with `sangam build`, or mend `plugin`", .0.display(), .1)]
+    NoFile(PathBuf, String),
+    /// The file cannot be read.
+    #[error("{} cannot be read: {}", .0.display(), .1)]
+    Unreadable(PathBuf, std::io::Error),
+    /// The file is not a plugin.
+    #[error("{}: {}", .0.display(), .1)]
+    Load(PathBuf, LoadError),
+    /// The plugin does not start with this configuration.
+    #[error("{}: {}", .0.display(), .1)]
+    Start(PathBuf, CallError),
+}
+
+/// A plugin that has been started once with its operator's configuration.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The code.
+    pub plugin: Arc<Plugin>,
+    /// The fields that it wants, where that depends on its configuration.
+    pub declared: Option<EventType>,
+}
+
+impl Plugins {
+    /// Plugins of a folder, run by a sandbox.
+    pub fn new(sandbox: Arc<Sandbox>, folder: &Path) -> Plugins {
+        Plugins { sandbox, folder: folder.to_owned() }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The sandbox.
+    pub fn sandbox(&self) -> &Arc<Sandbox> {
+        &self.sandbox
+    }
+
+    /// The file of a plugin.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.wasm"))
+    }
+
+    /// Loads a plugin by name and tries it with a configuration.
+    pub fn load(&self, name: &str, config: &[u8], limits: &Limits) -> Result<Loaded, LoadFailed> {
+        let path = self.path(name);
+        if !self.folder.is_dir() {
+            return Err(LoadFailed::NoFolder(self.folder.clone()));
+        }
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Err(LoadFailed::NoFile(path, self.names())),
+            Err(why) => return Err(LoadFailed::Unreadable(path, why)),
+        };
+        self.try_out(&path, &bytes, config, limits)
+    }
+
+    /// Compiles a module and tries it with a configuration; `path` is only for messages.
+    pub fn try_out(&self, path: &Path, bytes: &[u8], config: &[u8], limits: &Limits) -> Result<Loaded, LoadFailed> {
+        let plugin = self.sandbox.load(bytes).map_err(|why| LoadFailed::Load(path.to_owned(), why))?;
+        let instance = plugin.start(config, limits).map_err(|why| LoadFailed::Start(path.to_owned(), why))?;
+        let declared = instance.declared_fields().map(|fields| EventType {
+            name: plugin.manifest().name.clone(),
+            fields: fields
+                .iter()
+                .map(|field| Field { path: field.path.clone(), kind: "any".to_owned(), optional: field.optional })
+                .collect(),
+        });
+        Ok(Loaded { plugin, declared })
+    }
+
+    fn names(&self) -> String {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".wasm").map(str::to_owned)).collect();
+        names.sort();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
+impl Loaded {
+    /// How the plugin reads a stream, as its input `index`.
+    pub fn input(&self, index: usize, key: &[String], wants: &mut Wants) -> Result<Input, InputError> {
+        Input::new(self.plugin.manifest(), index, key, self.declared.clone(), wants)
+    }
+}

@@ -1,0 +1,18 @@
+//! A running pipeline: from what its file means to tasks on threads, with commits, reloads and recovery.
+//!
+//! It does not parse, print or serve; `config`, `cli` and `admin` do.
+
+mod brokers;
+mod load;
+mod plan;
+mod reload;
+mod supervise;
+mod watch;
+mod worker;
+
+pub use brokers::{Brokers, TopicError};
+pub use load::{LoadFailed, Loaded, Plugins};
+pub use plan::{PlanError, PlanErrors, plan};
+pub use reload::{BuildStatus, Builds, Reload, Reloader};
+pub use supervise::{Control, PipelineError, RunOptions, Supervisor};
+pub use watch::{NewFile, Watch};

@@ -1,0 +1,424 @@
+//! From what the file means to who runs where: which operators share a task, where events change hands, what a port is bound to.
+
+use super::{LoadFailed, Loaded, Plugins};
+use crate::config::{
+    self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp,
+};
+use crate::events::Format;
+use crate::metrics::Metrics;
+use crate::route::{InputError, TimeUnit, Wants};
+use crate::sandbox::Limits;
+use crate::stage::OnError;
+use crate::task::{Consumer, Group, OperatorNode, StreamNode, TopicRef, Topology};
+use sangam_protocol::effects::EffectLimits;
+use sangam_protocol::manifest::Kind;
+
+/// Everything that keeps a pipeline from being planned.
+#[derive(Debug)]
+pub struct PlanErrors(pub Vec<PlanError>);
+
+/// One thing that keeps a pipeline from being planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A plugin cannot be used.
+    #[error("operator `{0}`: {1}")]
+    Load(String, LoadFailed),
+    /// A plugin cannot read its input.
+    #[error("operator `{0}`: {1}")]
+    Input(String, InputError),
+    /// A port that the plugin does not have.
+    #[error("operator `{operator}`: the plugin has no port `{port}`; its ports are {ports}")]
+    NoPort {
+        /// The operator.
+        operator: String,
+        /// The port that the file names.
+        port: String,
+        /// The ports that there are.
+        ports: String,
+    },
+    /// A port that the file says nothing about.
+    #[error(
+        "operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (a stream with `internal = true` that nobody reads drops what it gets)"
+    )]
+    Unbound {
+        /// The operator.
+        operator: String,
+        /// The port.
+        port: String,
+    },
+    /// Anything else, as a sentence.
+    #[error("operator `{0}`: {1}")]
+    Operator(String, String),
+}
+
+impl std::fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for PlanErrors {}
+
+/// Plans a pipeline. `partitions` tells how many partitions each stream's topic has; plugins are loaded and tried.
+///
+/// # Errors
+/// Everything that is wrong, all at once.
+pub fn plan(
+    pipeline: &Pipeline,
+    plugins: &Plugins,
+    metrics: &Metrics,
+    partitions: &dyn Fn(usize) -> u32,
+    clusters: &dyn Fn(usize) -> usize,
+) -> Result<Topology, PlanErrors> {
+    let mut errors = Vec::new();
+    let loaded: Vec<Option<Loaded>> = pipeline
+        .operators
+        .iter()
+        .map(|operator| {
+            let loaded = plugins.load(&operator.plugin, &config::to_msgpack(&operator.config.0), &limits(operator));
+            loaded.map_err(|why| errors.push(PlanError::Load(operator.name.clone(), why))).ok()
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Err(PlanErrors(errors));
+    }
+    let loaded: Vec<Loaded> = loaded.into_iter().flatten().collect();
+    let mut planner = Planner { pipeline, loaded, streams: Vec::new(), errors };
+    planner.streams(partitions, clusters);
+    planner.consumers();
+    let outputs = planner.outputs();
+    let groups = planner.groups(&outputs);
+    let operators = planner.operators(outputs, &groups, metrics);
+    if !planner.errors.is_empty() {
+        return Err(PlanErrors(planner.errors));
+    }
+    Ok(Topology {
+        name: pipeline.name.clone(),
+        batch: pipeline.batch,
+        stream_names: pipeline.streams.iter().map(|stream| stream.name.clone()).collect(),
+        clusters: (0..pipeline.streams.len()).map(clusters).max().map_or(0, |last| last + 1),
+        streams: planner.streams,
+        operators,
+        groups: groups.groups,
+    })
+}
+
+/// An operator's limits as the sandbox takes them.
+pub fn limits(operator: &Operator) -> Limits {
+    let limits = &operator.limits;
+    let effects = EffectLimits {
+        output_bytes: limits.output as usize,
+        outputs_per_event: limits.outputs_per_event as usize,
+        state_bytes: limits.state as usize,
+        ..EffectLimits::default()
+    };
+    Limits {
+        memory_bytes: limits.memory as usize,
+        batch_time: limits.batch_time,
+        log_lines: limits.log_lines as u32,
+        effects,
+        ..Limits::default()
+    }
+}
+
+struct Planner<'a> {
+    pipeline: &'a Pipeline,
+    loaded: Vec<Loaded>,
+    streams: Vec<StreamNode>,
+    errors: Vec<PlanError>,
+}
+
+/// Streams and operators of each group, and the group of each.
+struct Groups {
+    groups: Vec<Group>,
+    of_stream: Vec<Option<usize>>,
+    of_operator: Vec<usize>,
+}
+
+/// For each operator: streams by port, late stream, dead letter stream.
+type Outputs = Vec<(Vec<Vec<usize>>, Option<usize>, Option<usize>)>;
+
+impl Planner<'_> {
+    fn index(&self, stream: &str) -> Option<usize> {
+        self.pipeline.streams.iter().position(|known| known.name == stream)
+    }
+
+    fn streams(&mut self, partitions: &dyn Fn(usize) -> u32, clusters: &dyn Fn(usize) -> usize) {
+        for (i, stream) in self.pipeline.streams.iter().enumerate() {
+            let topic = match &stream.carrier {
+                Carrier::Topic { topic, .. } => Some(topic.clone()),
+                Carrier::File { path, .. } => Some(path.display().to_string()),
+                Carrier::Internal => None,
+            };
+            let mut wants = Wants::default();
+            let (time_field, time_unit) = match &stream.timestamp {
+                Timestamp::Record => (None, TimeUnit::Millis),
+                Timestamp::Field { path, unit } => {
+                    let unit = if *unit == FileUnit::Seconds { TimeUnit::Seconds } else { TimeUnit::Millis };
+                    (Some(wants.add(path)), unit)
+                }
+            };
+            self.streams.push(StreamNode {
+                name: stream.name.clone(),
+                topic: topic.map(|topic| TopicRef { cluster: clusters(i), topic, partitions: partitions(i) }),
+                format: match stream.format {
+                    FileFormat::MessagePack => Format::MsgPack,
+                    FileFormat::Json => Format::Json,
+                    FileFormat::Raw => Format::Raw,
+                },
+                time_field,
+                time_unit,
+                watermarks: stream.watermarks,
+                idle: stream.idle,
+                event_bytes_max: stream.max_event as usize,
+                wants,
+                consumers: Vec::new(),
+                producer: None,
+            });
+        }
+    }
+
+    /// Who reads which stream, and whether events change hands on the way.
+    fn consumers(&mut self) {
+        for (o, operator) in self.pipeline.operators.iter().enumerate() {
+            let Some(loaded) = self.loaded.get(o) else { continue };
+            let manifest = loaded.plugin.manifest();
+            let key = if operator.key.is_empty() { &manifest.key } else { &operator.key };
+            for (i, binding) in operator.inputs.iter().enumerate() {
+                let Some(s) = self.pipeline.streams.iter().position(|known| known.name == binding.stream) else { continue };
+                let (Some(stream), Some(node)) = (self.pipeline.streams.get(s), self.streams.get_mut(s)) else { continue };
+                let single = node.topic.as_ref().is_some_and(|topic| topic.partitions == 1) && operator.parallelism.unwrap_or(1) == 1;
+                let exchange = match operator.route {
+                    Route::Forward => false,
+                    Route::Exchange => manifest.kind == Kind::Keyed,
+                    Route::Auto => manifest.kind == Kind::Keyed && !single && (stream.key.is_empty() || stream.key != *key),
+                };
+                node.consumers.push(Consumer { operator: o, input: i, exchange });
+            }
+        }
+    }
+
+    fn outputs(&mut self) -> Outputs {
+        let mut all = Vec::new();
+        for (operator, loaded) in self.pipeline.operators.iter().zip(&self.loaded) {
+            let manifest = loaded.plugin.manifest();
+            let mut ports = vec![Vec::new(); manifest.outputs.len()];
+            for binding in &operator.outputs {
+                let port = match &binding.port {
+                    Some(name) => manifest.port(name),
+                    None if manifest.outputs.len() == 1 => Some(0),
+                    None => None,
+                };
+                match (port.and_then(|port| ports.get_mut(port)), self.index(&binding.stream)) {
+                    (Some(streams), Some(stream)) => streams.push(stream),
+                    _ => self.errors.push(PlanError::NoPort {
+                        operator: operator.name.clone(),
+                        port: binding.port.clone().unwrap_or_else(|| "(the only one)".to_owned()),
+                        ports: if manifest.outputs.is_empty() { "none".to_owned() } else { manifest.outputs.join(", ") },
+                    }),
+                }
+            }
+            for (name, streams) in manifest.outputs.iter().zip(&ports) {
+                if streams.is_empty() {
+                    self.errors.push(PlanError::Unbound { operator: operator.name.clone(), port: name.clone() });
+                }
+            }
+            let late = operator.late.as_ref().and_then(|name| self.index(name));
+            let dead_letters = operator.dead_letters.as_ref().and_then(|name| self.index(name));
+            all.push((ports, late, dead_letters));
+        }
+        all
+    }
+
+    /// Joins what need not be apart: a stream with the operators that take its events where they are, and so on along the pipeline.
+    fn groups(&mut self, outputs: &Outputs) -> Groups {
+        let streams = self.streams.len();
+        let mut set = Sets::new(streams + self.loaded.len());
+        for (s, stream) in self.streams.iter().enumerate() {
+            for consumer in stream.consumers.iter().filter(|consumer| !consumer.exchange) {
+                set.join(s, streams + consumer.operator);
+            }
+        }
+        let mut writers = vec![0; streams];
+        for (o, (ports, late, dead_letters)) in outputs.iter().enumerate() {
+            for s in ports.iter().flatten().chain(late).chain(dead_letters) {
+                if let Some(stream) = self.streams.get(*s)
+                    && stream.topic.is_none()
+                {
+                    set.join(*s, streams + o);
+                    if let Some(writers) = writers.get_mut(*s) {
+                        *writers += 1;
+                        if *writers > 1 && !stream.consumers.is_empty() {
+                            let operator = self.pipeline.operators.get(o).map(|operator| operator.name.clone()).unwrap_or_default();
+                            let why = format!(
+                                "the stream `{}` is written by two operators in memory; declare it under [streams] to give it a topic",
+                                stream.name
+                            );
+                            self.errors.push(PlanError::Operator(operator, why));
+                        }
+                    }
+                }
+            }
+        }
+        // Only what runs makes a group: operators, and topics that somebody reads.
+        let mut groups: Vec<(usize, Group)> = Vec::new();
+        let mut group_of = |root: usize| {
+            groups.iter().position(|(known, _)| *known == root).unwrap_or_else(|| {
+                groups.push((root, Group::default()));
+                groups.len() - 1
+            })
+        };
+        let of_operator: Vec<usize> = (0..self.loaded.len()).map(|o| group_of(set.root(streams + o))).collect();
+        let of_stream: Vec<Option<usize>> = (0..streams)
+            .map(|s| {
+                let stream = self.streams.get(s)?;
+                (!stream.consumers.is_empty()).then(|| group_of(set.root(s)))
+            })
+            .collect();
+        let mut groups: Vec<Group> = groups.into_iter().map(|(_, group)| group).collect();
+        for (s, group) in of_stream.iter().enumerate() {
+            if let (Some(stream), Some(group)) = (self.streams.get_mut(s), group) {
+                stream.producer = Some(*group);
+                if stream.topic.is_some()
+                    && let Some(group) = groups.get_mut(*group)
+                {
+                    group.reads.push(s);
+                }
+            }
+        }
+        for (o, group) in of_operator.iter().enumerate() {
+            if let Some(group) = groups.get_mut(*group) {
+                group.operators.push(o);
+            }
+        }
+        let mut groups = Groups { groups, of_stream, of_operator };
+        self.parallelism(&mut groups);
+        groups
+    }
+
+    fn parallelism(&mut self, groups: &mut Groups) {
+        let partitions =
+            |streams: &[StreamNode], s: usize| streams.get(s).and_then(|stream| stream.topic.as_ref()).map(|topic| topic.partitions);
+        for group in &mut groups.groups {
+            let of_topics: Vec<u32> = group.reads.iter().filter_map(|s| partitions(&self.streams, *s)).collect();
+            let asked = group.operators.iter().filter_map(|o| self.pipeline.operators.get(*o)?.parallelism).max();
+            if let Some(most) = of_topics.iter().max() {
+                group.parallelism = *most;
+                if of_topics.iter().any(|other| other != most) {
+                    let name = self.first_name(group);
+                    let why = "it takes several topics as they are, but they differ in number of partitions; set `route = \"exchange\"`"
+                        .to_owned();
+                    self.errors.push(PlanError::Operator(name, why));
+                }
+                if asked.is_some_and(|asked| asked as u32 != *most) {
+                    let name = self.first_name(group);
+                    let why = format!("`parallelism` can differ from the {most} partitions of its input only with `route = \"exchange\"`");
+                    self.errors.push(PlanError::Operator(name, why));
+                }
+            } else {
+                group.parallelism = asked.unwrap_or(0) as u32;
+            }
+        }
+        // A group that is fed by exchange has as many tasks as the widest of those that feed it, unless the file says otherwise.
+        // Feeders come first along the pipeline, so as many rounds as there are groups settle all of them.
+        for _ in 0..groups.groups.len() {
+            for stream in &self.streams {
+                let from = stream.producer.and_then(|group| groups.groups.get(group)).map_or(0, |group| group.parallelism);
+                for consumer in stream.consumers.iter().filter(|consumer| consumer.exchange) {
+                    let Some(group) = groups.of_operator.get(consumer.operator).and_then(|group| groups.groups.get_mut(*group)) else {
+                        continue;
+                    };
+                    group.has_inbox = true;
+                    let asked = group
+                        .operators
+                        .iter()
+                        .any(|o| self.pipeline.operators.get(*o).is_some_and(|operator| operator.parallelism.is_some()));
+                    if group.reads.is_empty() && !asked {
+                        group.parallelism = group.parallelism.max(from);
+                    }
+                }
+            }
+        }
+        for group in &mut groups.groups {
+            group.parallelism = group.parallelism.max(1);
+        }
+        let _ = &groups.of_stream;
+    }
+
+    fn first_name(&self, group: &Group) -> String {
+        let first = group.operators.first().and_then(|o| self.pipeline.operators.get(*o));
+        first.map(|operator| operator.name.clone()).unwrap_or_default()
+    }
+
+    fn operators(&mut self, outputs: Outputs, groups: &Groups, metrics: &Metrics) -> Vec<OperatorNode> {
+        let mut nodes = Vec::new();
+        for (o, (ports, late, dead_letters)) in outputs.into_iter().enumerate() {
+            let (Some(operator), Some(loaded)) = (self.pipeline.operators.get(o), self.loaded.get(o)) else { continue };
+            let mut inputs = Vec::new();
+            let mut channels = Vec::new();
+            let mut next_channel = 0;
+            for (i, binding) in operator.inputs.iter().enumerate() {
+                let Some(s) = self.pipeline.streams.iter().position(|known| known.name == binding.stream) else { continue };
+                let Some(stream) = self.streams.get_mut(s) else { continue };
+                let index = if loaded.plugin.manifest().inputs.len() > 1 { i } else { 0 };
+                match loaded.input(index, &operator.key, &mut stream.wants) {
+                    Ok(input) => inputs.push(input),
+                    Err(why) => self.errors.push(PlanError::Input(operator.name.clone(), why)),
+                }
+                let exchange = stream.consumers.iter().any(|consumer| consumer.operator == o && consumer.input == i && consumer.exchange);
+                let senders = stream.producer.filter(|_| exchange).and_then(|group| groups.groups.get(group));
+                let count = senders.map_or(1, |group| group.parallelism as usize);
+                channels.push((next_channel, count));
+                next_channel += count;
+            }
+            nodes.push(OperatorNode {
+                name: operator.name.as_str().into(),
+                plugin_name: operator.plugin.clone(),
+                plugin: loaded.plugin.clone(),
+                config: config::to_msgpack(&operator.config.0).into(),
+                inputs,
+                channels,
+                outputs: ports,
+                late,
+                dead_letters,
+                limits: limits(operator),
+                on_error: match operator.on_error {
+                    FileOnError::DeadLetter => OnError::DeadLetter,
+                    FileOnError::Drop => OnError::Drop,
+                    FileOnError::Stop => OnError::Stop,
+                },
+                metrics: metrics.operator(&self.pipeline.name, &operator.name),
+                group: groups.of_operator.get(o).copied().unwrap_or(0),
+            });
+        }
+        nodes
+    }
+}
+
+/// Disjoint sets by path halving.
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn new(len: usize) -> Sets {
+        Sets((0..len).collect())
+    }
+
+    fn root(&mut self, mut of: usize) -> usize {
+        while let Some(parent) = self.0.get(of).copied().filter(|parent| *parent != of) {
+            let above = self.0.get(parent).copied().unwrap_or(parent);
+            if let Some(slot) = self.0.get_mut(of) {
+                *slot = above;
+            }
+            of = parent;
+        }
+        of
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        if let Some(slot) = self.0.get_mut(a.max(b)) {
+            *slot = a.min(b);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A new build of a plugin, from a file in the watched folder to something that may be swapped in at the next commit.
+//!
+//! Compiling and trying out happen on a thread of their own; the running build stays whatever goes wrong here.
+
+use super::load::Loaded;
+use super::plan::limits;
+use super::watch::Watch;
+use super::{PlanError, Plugins};
+use crate::config::{self, Pipeline};
+use crate::sandbox::Plugin;
+use crate::task::Topology;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
+use sangam_protocol::manifest::Manifest;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+/// A build that has been compiled and tried out.
+pub struct Reload {
+    /// The plugin's name.
+    pub plugin_name: String,
+    /// The operators that use it.
+    pub operators: Vec<usize>,
+    /// The build.
+    pub loaded: Loaded,
+}
+
+/// What is known of a plugin's builds, for people.
+#[derive(Clone, Debug)]
+pub struct BuildStatus {
+    /// Version in the manifest of what runs.
+    pub version: String,
+    /// SHA-256 of what runs.
+    pub sha256: String,
+    /// The last swap: when, and for how long it held the stream up.
+    pub swapped: Option<(SystemTime, Duration)>,
+    /// The last build that was not taken, or was taken back: when, and why.
+    pub refused: Option<(SystemTime, String)>,
+}
+
+/// The builds of all plugins, by name, for whoever wants to look.
+pub type Builds = Arc<Mutex<BTreeMap<String, BuildStatus>>>;
+
+/// Watches a folder and offers new builds.
+pub struct Reloader {
+    ready: Receiver<Offer>,
+    builds: Builds,
+    _watch: Watch,
+    _thread: JoinHandle<()>,
+}
+
+enum Offer {
+    Ready(Box<Reload>),
+    Refused(String, String),
+}
+
+/// What the trying-out thread needs to know of an operator.
+struct Wanted {
+    operator: usize,
+    plugin_name: String,
+    config: Vec<u8>,
+    limits: crate::sandbox::Limits,
+    runs: Manifest,
+}
+
+impl Reloader {
+    /// Starts to watch the folder of plugins for new builds of those that the pipeline uses.
+    ///
+    /// # Errors
+    /// When the system gives no watch or no thread.
+    pub fn start(plugins: Arc<Plugins>, pipeline: &Pipeline, topology: &Topology) -> std::io::Result<Reloader> {
+        let wanted: Vec<Wanted> = pipeline
+            .operators
+            .iter()
+            .zip(&topology.operators)
+            .enumerate()
+            .map(|(operator, (file, node))| Wanted {
+                operator,
+                plugin_name: file.plugin.clone(),
+                config: config::to_msgpack(&file.config.0),
+                limits: limits(file),
+                runs: node.plugin.manifest().clone(),
+            })
+            .collect();
+        let known =
+            pipeline.operators.iter().zip(&topology.operators).map(|(file, node)| (file.plugin.clone(), node.plugin.sha256().to_owned()));
+        let known: BTreeMap<String, String> = known.collect();
+        let builds: BTreeMap<String, BuildStatus> = topology
+            .operators
+            .iter()
+            .map(|node| {
+                let (version, sha256) = (node.plugin.manifest().version.clone(), node.plugin.sha256().to_owned());
+                (node.plugin_name.clone(), BuildStatus { version, sha256, swapped: None, refused: None })
+            })
+            .collect();
+        let (changed_in, changed) = unbounded();
+        let watch = Watch::start(plugins.folder(), known, changed_in)?;
+        let (offers, ready) = unbounded();
+        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
+            for file in changed {
+                try_out(&plugins, &wanted, &file.name, &file.path, &file.bytes, &offers);
+            }
+        })?;
+        Ok(Reloader { ready, builds: Arc::new(Mutex::new(builds)), _watch: watch, _thread: thread })
+    }
+
+    /// The builds, for whoever wants to look.
+    pub fn builds(&self) -> Builds {
+        self.builds.clone()
+    }
+
+    /// The next build that may be swapped in.
+    pub fn ready(&mut self) -> Option<Reload> {
+        loop {
+            match self.ready.try_recv().ok()? {
+                Offer::Ready(reload) => return Some(*reload),
+                Offer::Refused(plugin, why) => {
+                    tracing::warn!(plugin, "the new build is refused, the old one stays: {why}");
+                    self.refused(&plugin, &why);
+                }
+            }
+        }
+    }
+
+    /// A build runs now.
+    pub fn running(&mut self, plugin: &str, build: &Plugin, pause: Duration) {
+        if let Some(status) = self.builds.lock().get_mut(plugin) {
+            status.version = build.manifest().version.clone();
+            status.sha256 = build.sha256().to_owned();
+            status.swapped = Some((SystemTime::now(), pause));
+        }
+    }
+
+    /// A build was not taken, or was taken back.
+    pub fn refused(&mut self, plugin: &str, why: &str) {
+        if let Some(status) = self.builds.lock().get_mut(plugin) {
+            status.refused = Some((SystemTime::now(), why.to_owned()));
+        }
+    }
+}
+
+fn try_out(plugins: &Plugins, wanted: &[Wanted], name: &str, path: &Path, bytes: &[u8], offers: &Sender<Offer>) {
+    let users: Vec<&Wanted> = wanted.iter().filter(|wanted| wanted.plugin_name == name).collect();
+    let mut loaded = None;
+    for user in &users {
+        let tried = plugins.try_out(path, bytes, &user.config, &user.limits).map_err(|why| why.to_string());
+        match tried.and_then(|tried| compatible(&user.runs, tried.plugin.manifest()).map(|()| tried)) {
+            Ok(tried) => loaded = Some(tried),
+            Err(why) => {
+                let _ = offers.send(Offer::Refused(name.to_owned(), why));
+                return;
+            }
+        }
+    }
+    if let Some(loaded) = loaded {
+        let operators = users.iter().map(|user| user.operator).collect();
+        let _ = offers.send(Offer::Ready(Box::new(Reload { plugin_name: name.to_owned(), operators, loaded })));
+    }
+}
+
+/// Whether a new build can take over from the one that runs, with its state.
+fn compatible(runs: &Manifest, new: &Manifest) -> Result<(), String> {
+    if new.kind != runs.kind {
+        return Err(format!("it is {:?}, the running build is {:?}; give it another name and another operator", new.kind, runs.kind));
+    }
+    if new.key != runs.key {
+        return Err(format!("its key is {}, that of the running build is {}; state belongs to the key", list(&new.key), list(&runs.key)));
+    }
+    if new.outputs != runs.outputs {
+        return Err(format!(
+            "its output ports are {}, those of the running build are {}; change the pipeline and start it again",
+            list(&new.outputs),
+            list(&runs.outputs)
+        ));
+    }
+    if new.inputs.len() != runs.inputs.len() {
+        return Err(format!("it has {} inputs, the running build has {}", new.inputs.len(), runs.inputs.len()));
+    }
+    let version = |manifest: &Manifest| manifest.state.as_ref().map(|state| state.version);
+    if let (Some(old), Some(new)) = (version(runs), version(new))
+        && old != new
+    {
+        return Err(format!("its state has schema version {new}, the state at hand has version {old}"));
+    }
+    Ok(())
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+impl Loaded {
+    /// The topology with this build in the place of an operator's. Fields that it wants are added behind those that are there.
+    pub fn rewired(&self, topology: &Topology, pipeline: &Pipeline, operator: usize) -> Result<Topology, PlanError> {
+        let mut topology = topology.clone();
+        let Some(file) = pipeline.operators.get(operator) else { return Ok(topology) };
+        let mut inputs = Vec::new();
+        for (i, binding) in file.inputs.iter().enumerate() {
+            let Some(stream) = topology.streams.iter_mut().find(|stream| stream.name == binding.stream) else { continue };
+            let index = if self.plugin.manifest().inputs.len() > 1 { i } else { 0 };
+            let input = self.input(index, &file.key, &mut stream.wants);
+            inputs.push(input.map_err(|why| PlanError::Input(file.name.clone(), why))?);
+        }
+        if let Some(node) = topology.operators.get_mut(operator) {
+            node.inputs = inputs;
+            node.plugin = self.plugin.clone();
+        }
+        Ok(topology)
+    }
+}

@@ -1,0 +1,691 @@
+//! Starts a pipeline's tasks, commits at the interval, swaps builds at commits, and goes back to the last commit when something fails.
+//!
+//! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
+
+use super::brokers::Brokers;
+use super::reload::{Reload, Reloader};
+use super::worker::{Command, Gauges, Report, Swap, Worker};
+use super::{PlanErrors, Plugins, TopicError};
+use crate::broker::{Assignment, BrokerError, Source, Start, Subscribe, Subscription};
+use crate::config::{Pipeline, Start as FileStart};
+use crate::metrics::Metrics;
+use crate::route::Input;
+use crate::stage::{RolledBack, Stage, StageError, StageSpec};
+use crate::store::{Changes, Store, StoreError};
+use crate::task::{CommitError, Intake, Lanes, Outbox, Switchboard, Task, TaskError, Topology, Work, commit};
+use crate::time::Clock;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What a run is to do besides running.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Stop once everything that is there has been processed.
+    pub drain: bool,
+    /// When all sources are bounded and have ended, fire everything that waits before stopping: the watermark goes to the end of time.
+    pub close_at_end: bool,
+    /// Batches for which a new build is watched; 0 trusts it at once.
+    pub watch_batches: u32,
+}
+
+/// Lets others stop a run and look into it.
+#[derive(Clone, Default)]
+pub struct Control {
+    stop: Arc<AtomicBool>,
+    lag: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Control {
+    /// Asks the run to commit what is under way and end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the run was asked to end.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Records that wait to be read, where that is known.
+    pub fn lag(&self) -> u64 {
+        self.lag.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a pipeline does not run, or no longer does.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The plugins do not fit the pipeline.
+    #[error(transparent)]
+    Plan(#[from] PlanErrors),
+    /// A topic cannot be used.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A broker failed for good.
+    #[error(transparent)]
+    Broker(BrokerError),
+    /// An operator failed for good.
+    #[error(transparent)]
+    Stage(StageError),
+    /// The number of partitions under keyed state has changed.
+    #[error(
+        "the operator `{operator}` would run in {now} slices, but its state was made in {then}: keys would not be found again; \
+         go back to {then} partitions (or `parallelism`), or start with an empty data folder"
+    )]
+    Repartitioned {
+        /// The operator.
+        operator: String,
+        /// Then.
+        then: u32,
+        /// Now.
+        now: u32,
+    },
+    /// The host cannot start a thread.
+    #[error("a worker thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// A worker has vanished, which is a bug.
+    #[error("a worker thread ended without a word; please report this")]
+    Vanished,
+}
+
+/// Why one attempt to run failed, sorted by what to do next.
+enum Failed {
+    /// It may work next time: go back to the last commit and try again.
+    Again(String),
+    /// A person must see to it.
+    Fatal(PipelineError),
+}
+
+/// How a crew's time ended.
+enum Watched {
+    /// The run is over.
+    Done,
+    /// Partitions were gained or lost: everything is committed, and tasks are made anew.
+    Reassigned,
+}
+
+/// Partitions that this process reads.
+#[derive(Default)]
+struct Holdings {
+    held: Vec<Held>,
+    lost: Vec<(usize, i32)>,
+}
+
+/// A partition that is read.
+struct Held {
+    stream: usize,
+    partition: i32,
+    source: Box<dyn Source>,
+    /// Where to start: at what the outside has committed, if anything. `None`: where the source stands.
+    start: Option<Option<i64>>,
+}
+
+/// Everything that a pipeline needs of its surroundings.
+pub struct Supervisor {
+    /// What the file means.
+    pub pipeline: Pipeline,
+    /// Who runs where.
+    pub topology: Arc<Topology>,
+    /// Clusters.
+    pub brokers: Brokers,
+    /// State, positions, embedded topics.
+    pub store: Arc<dyn Store>,
+    /// Plugins.
+    pub plugins: Arc<Plugins>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What to do besides running.
+    pub options: RunOptions,
+    /// New builds; `None` where nobody watches the folder.
+    pub reloader: Option<Reloader>,
+}
+
+/// A run between its start and the next time that all tasks are made anew.
+struct Crew {
+    commands: Vec<Sender<Command>>,
+    threads: Vec<JoinHandle<()>>,
+    reports: Receiver<Report>,
+    gauges: Vec<Arc<Gauges>>,
+    board: Switchboard,
+    /// By operator: how many of its tasks each worker has.
+    instances: Vec<Vec<usize>>,
+    /// Reports that came while another was waited for.
+    aside: RefCell<Vec<Report>>,
+}
+
+/// How often the supervisor looks around while the workers work.
+const TICK: Duration = Duration::from_millis(5);
+
+/// The first and the longest pause before going back to the last commit after a failure.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// How long a run waits for its partitions before it starts with those that it has: one that goes on for ever, and one that is to end.
+const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// The pause before a write that found the disk full is tried again.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// Runs until the input ends (where it can), or the control says stop.
+    ///
+    /// # Errors
+    /// When the pipeline cannot go on without a person. Everything up to the last commit is safe.
+    pub fn run(&mut self, control: &Control) -> Result<(), PipelineError> {
+        self.check_parallelism()?;
+        let mut pause = BACKOFF.0;
+        loop {
+            let started = Instant::now();
+            match self.attempt(control) {
+                Ok(()) => return Ok(()),
+                Err(Failed::Fatal(why)) => return Err(why),
+                Err(Failed::Again(why)) => {
+                    if control.stopping() {
+                        return Ok(());
+                    }
+                    if started.elapsed() > 2 * BACKOFF.1 {
+                        pause = BACKOFF.0;
+                    }
+                    tracing::warn!(pipeline = %self.pipeline.name, "{why}; going back to the last commit, next try in {pause:?}");
+                    wait(pause, control);
+                    pause = (pause * 2).min(BACKOFF.1);
+                }
+            }
+        }
+    }
+
+    /// Subscribes, and runs crews until the run ends or something fails.
+    fn attempt(&mut self, control: &Control) -> Result<(), Failed> {
+        let mut subscriptions = self.subscribe()?;
+        let mut holdings = Holdings::default();
+        let groups = &self.topology.groups;
+        let expected: usize = groups.iter().flat_map(|group| &group.reads).map(|s| self.brokers.partitions(*s) as usize).sum();
+        // A run that is to stop when all is done must know what all is: it waits for every partition.
+        let patience = if self.options.drain || self.options.close_at_end { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
+        let until = Instant::now() + patience;
+        while holdings.held.len() < expected && Instant::now() < until && !control.stopping() {
+            self.look_for_changes(&mut subscriptions, &mut holdings)?;
+            if holdings.held.len() < expected {
+                wait(TICK, control);
+            }
+        }
+        loop {
+            let crew = self.start(std::mem::take(&mut holdings.held))?;
+            let watched = self.watch_over(&crew, &mut subscriptions, &mut holdings, control);
+            let sources = crew.stop();
+            match watched? {
+                Watched::Done => return Ok(()),
+                Watched::Reassigned => {
+                    // All is committed: what is kept goes on where it stands.
+                    let lost = std::mem::take(&mut holdings.lost);
+                    let kept = sources.into_iter().filter(|(stream, partition, _)| !lost.contains(&(*stream, *partition)));
+                    holdings.held.extend(kept.map(|(stream, partition, source)| Held { stream, partition, source, start: None }));
+                }
+            }
+        }
+    }
+
+    fn subscribe(&self) -> Result<Vec<Option<Box<dyn Subscription>>>, Failed> {
+        let mut subscriptions = Vec::new();
+        for (cluster, broker) in self.brokers.all().iter().enumerate() {
+            let reads = self.topology.groups.iter().flat_map(|group| &group.reads);
+            let mut topics = Vec::new();
+            let mut start = Start::Earliest;
+            for stream in reads {
+                let (Some(node), Some(file)) = (self.topology.streams.get(*stream), self.pipeline.streams.get(*stream)) else { continue };
+                if let Some(topic) = node.topic.as_ref().filter(|topic| topic.cluster == cluster) {
+                    topics.push(topic.topic.clone());
+                    start = if file.start == FileStart::Latest { Start::Latest } else { Start::Earliest };
+                }
+            }
+            let subscribe = Subscribe { group: self.pipeline.name.clone(), topics, start };
+            subscriptions.push(if subscribe.topics.is_empty() { None } else { Some(broker.subscribe(&subscribe)?) });
+        }
+        Ok(subscriptions)
+    }
+
+    /// Takes note of partitions gained and lost; true when there were any.
+    fn look_for_changes(&self, subscriptions: &mut [Option<Box<dyn Subscription>>], holdings: &mut Holdings) -> Result<bool, Failed> {
+        let mut any = false;
+        for (cluster, subscription) in subscriptions.iter_mut().enumerate() {
+            let Some(subscription) = subscription else { continue };
+            let stream_of = |topic: &str| {
+                self.topology.streams.iter().position(|stream| {
+                    !stream.consumers.is_empty() && stream.topic.as_ref().is_some_and(|at| at.cluster == cluster && at.topic == topic)
+                })
+            };
+            for change in subscription.changes()? {
+                any = true;
+                match change {
+                    Assignment::Gained { topic, partition, committed, source } => {
+                        if let Some(stream) = stream_of(&topic) {
+                            holdings.lost.retain(|lost| *lost != (stream, partition));
+                            holdings.held.push(Held { stream, partition, source, start: Some(committed) });
+                        }
+                    }
+                    Assignment::Lost { topic, partition } => {
+                        if let Some(stream) = stream_of(&topic) {
+                            holdings.held.retain(|held| (held.stream, held.partition) != (stream, partition));
+                            holdings.lost.push((stream, partition));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// Makes the tasks, from the store, and puts them on worker threads.
+    fn start(&self, held: Vec<Held>) -> Result<Crew, Failed> {
+        let topology = &self.topology;
+        let inboxes: Vec<usize> =
+            topology.groups.iter().map(|group| if group.has_inbox { group.parallelism as usize } else { 0 }).collect();
+        let (board, mut receivers) = Switchboard::new(&inboxes);
+        let mut intakes: Vec<Vec<Vec<Intake>>> =
+            topology.groups.iter().map(|group| (0..group.parallelism).map(|_| Vec::new()).collect()).collect();
+        for held in held {
+            let Some(node) = topology.streams.get(held.stream) else { continue };
+            let place = node.producer.and_then(|group| intakes.get_mut(group)).and_then(|group| group.get_mut(held.partition as usize));
+            let intake = Intake::new(held.stream, node, held.partition, held.source, held.start, self.store.as_ref(), self.clock.clone())?;
+            if let Some(place) = place {
+                place.push(intake);
+            }
+        }
+        let mut tasks = Vec::new();
+        for (g, (group, intakes)) in topology.groups.iter().zip(intakes).enumerate() {
+            for (partition, intakes) in intakes.into_iter().enumerate() {
+                if intakes.is_empty() && !group.has_inbox {
+                    continue;
+                }
+                let mut stages = Vec::new();
+                for operator in &group.operators {
+                    let Some(spec) = self.stage_spec(*operator) else { continue };
+                    stages.push((*operator, Stage::new(spec, partition as u32)?));
+                }
+                let inbox = receivers.get_mut(g).filter(|inboxes| !inboxes.is_empty()).map(|inboxes| inboxes.remove(0));
+                tasks.push(Task::new(topology.clone(), g, partition as u32, intakes, stages, inbox, Lanes::new(board.clone())));
+            }
+        }
+        self.put_to_work(tasks, board)
+    }
+
+    fn stage_spec(&self, operator: usize) -> Option<StageSpec> {
+        let node = self.topology.operators.get(operator)?;
+        Some(StageSpec {
+            name: node.name.clone(),
+            plugin: node.plugin.clone(),
+            config: node.config.clone(),
+            limits: node.limits.clone(),
+            inputs: node.inputs.clone(),
+            on_error: node.on_error,
+            streams: self.topology.stream_names.clone(),
+            batch: self.topology.batch,
+            metrics: node.metrics.clone(),
+            store: self.store.clone(),
+            ports: node.outputs.len(),
+        })
+    }
+
+    fn put_to_work(&self, tasks: Vec<Task>, board: Switchboard) -> Result<Crew, Failed> {
+        let workers = self.pipeline.workers.clamp(1, tasks.len().max(1));
+        let mut shares: Vec<Vec<Task>> = (0..workers).map(|_| Vec::new()).collect();
+        for (i, task) in tasks.into_iter().enumerate() {
+            if let Some(share) = shares.get_mut(i % workers) {
+                share.push(task);
+            }
+        }
+        let (reports_in, reports) = unbounded();
+        let mut crew = Crew {
+            commands: Vec::new(),
+            threads: Vec::new(),
+            reports,
+            gauges: Vec::new(),
+            board,
+            instances: Vec::new(),
+            aside: RefCell::default(),
+        };
+        crew.instances = (0..self.topology.operators.len())
+            .map(|operator| {
+                let group = self.topology.operators.get(operator).map(|node| node.group);
+                shares.iter().map(|share| share.iter().filter(|task| Some(task.group) == group).count()).collect()
+            })
+            .collect();
+        for (i, tasks) in shares.into_iter().enumerate() {
+            let sinks = self.brokers.all().iter().map(|broker| broker.sink()).collect::<Result<Vec<_>, _>>()?;
+            let (commands, orders) = unbounded();
+            let gauges = Arc::new(Gauges::default());
+            let outbox = Outbox::new(self.topology.clone(), sinks);
+            let worker = Worker { tasks, outbox, commands: orders, reports: reports_in.clone(), gauges: gauges.clone() };
+            let name = format!("worker-{i}");
+            let thread = std::thread::Builder::new().name(name).spawn(move || worker.run());
+            crew.threads.push(thread.map_err(|why| Failed::Fatal(PipelineError::Thread(why)))?);
+            crew.commands.push(commands);
+            crew.gauges.push(gauges);
+        }
+        Ok(crew)
+    }
+
+    /// The supervisor's loop: commits at the interval, swaps builds, and notices when the run is over.
+    fn watch_over(
+        &mut self,
+        crew: &Crew,
+        subscriptions: &mut [Option<Box<dyn Subscription>>],
+        holdings: &mut Holdings,
+        control: &Control,
+    ) -> Result<Watched, Failed> {
+        let mut last_commit = Instant::now();
+        let mut taken_back: Vec<(usize, String)> = Vec::new();
+        let mut closed = false;
+        loop {
+            let mut reports = crew.aside.take();
+            while let Some(report) = crew.next_report(TICK)? {
+                reports.push(report);
+            }
+            for report in reports {
+                match report {
+                    Report::RolledBack(operator, rolled_back) => {
+                        self.note_roll_back(operator, &rolled_back);
+                        taken_back.push((operator, rolled_back.why));
+                    }
+                    Report::Failed(why) => return Err(why.into()),
+                    _ => {}
+                }
+            }
+            control.lag.store(crew.gauges.iter().map(|gauges| gauges.lag.load(Ordering::Relaxed)).sum(), Ordering::Relaxed);
+            let reassigned = self.look_for_changes(subscriptions, holdings)?;
+            let all = |gauge: fn(&Gauges) -> &AtomicBool| crew.gauges.iter().all(|gauges| gauge(gauges).load(Ordering::SeqCst));
+            let quiet = crew.board.under_way() == 0;
+            let ended = quiet && all(|gauges| &gauges.ended);
+            let finished = ended || (quiet && self.options.drain && all(|gauges| &gauges.caught_up));
+            let reload = self.reloader.as_mut().and_then(|reloader| reloader.ready());
+            let dirty = crew.gauges.iter().any(|gauges| gauges.dirty.load(Ordering::SeqCst));
+            let due = dirty && last_commit.elapsed() >= self.pipeline.commit_interval;
+            if !(due || finished || reassigned || reload.is_some() || !taken_back.is_empty() || control.stopping()) {
+                continue;
+            }
+
+            let hold = Instant::now();
+            crew.quiesce()?;
+            if finished && self.options.close_at_end && !closed {
+                crew.ask_all(|_| Command::Close)?;
+                crew.let_settle()?;
+                closed = true;
+            }
+            let work = crew.prepare()?;
+            self.commit(&work, subscriptions, control)?;
+            crew.ask_all(|_| Command::Committed)?;
+            self.metrics.commits.inc();
+            self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
+            last_commit = Instant::now();
+            if control.stopping() || finished {
+                return Ok(Watched::Done);
+            }
+            if reassigned {
+                return Ok(Watched::Reassigned);
+            }
+            for (operator, why) in taken_back.drain(..) {
+                crew.ask_all(|_| Command::RollBack { operator, why: why.clone() })?;
+            }
+            if let Some(reload) = reload {
+                self.swap(crew, reload, &work, hold)?;
+            }
+            crew.tell_all(|_| Command::Resume);
+        }
+    }
+
+    /// Commits; a full disk is waited out, as everything that is to be written is still at hand.
+    fn commit(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>], control: &Control) -> Result<(), Failed> {
+        loop {
+            match commit(work, &self.topology, self.store.as_ref(), subscriptions) {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Store(why @ StoreError::Full(_))) if !control.stopping() => {
+                    tracing::error!(pipeline = %self.pipeline.name, "{why}; trying again in {FULL_PAUSE:?}");
+                    wait(FULL_PAUSE, control);
+                }
+                Err(CommitError::Store(why)) => return Err(Failed::Fatal(why.into())),
+                // All is safe in the store, which is what counts: the outside is told with the next commit.
+                Err(CommitError::Outside(BrokerError::Retry(why))) => {
+                    tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");
+                    return Ok(());
+                }
+                Err(CommitError::Outside(why)) => return Err(why.into()),
+            }
+        }
+    }
+
+    /// Puts a new build in, in all tasks, between two commits.
+    fn swap(&mut self, crew: &Crew, reload: Reload, work: &Work, hold: Instant) -> Result<(), Failed> {
+        for operator in reload.operators {
+            let swapped = Instant::now();
+            let Some(node) = self.topology.operators.get(operator) else { continue };
+            let topology = match reload.loaded.rewired(&self.topology, &self.pipeline, operator) {
+                Ok(topology) => Arc::new(topology),
+                Err(why) => {
+                    self.refuse_build(&reload.plugin_name, &why.to_string());
+                    continue;
+                }
+            };
+            let started: Result<Vec<Vec<_>>, _> = crew
+                .instances
+                .get(operator)
+                .map_or(&[][..], Vec::as_slice)
+                .iter()
+                .map(|count| (0..*count).map(|_| reload.loaded.plugin.start(&node.config, &node.limits)).collect())
+                .collect();
+            let mut started = match started {
+                Ok(started) => started,
+                Err(why) => {
+                    self.refuse_build(&reload.plugin_name, &why.to_string());
+                    continue;
+                }
+            };
+            let name = node.name.clone();
+            let old = node.plugin.clone();
+            crew.ask_all(|worker| {
+                let instances = started.get_mut(worker).map(std::mem::take).unwrap_or_default();
+                let (plugin, watch) = (reload.loaded.plugin.clone(), self.options.watch_batches);
+                Command::Swap(Box::new(Swap { operator, topology: topology.clone(), plugin, instances, watch }))
+            })?;
+            self.topology = topology;
+            self.metrics.reloads.inc();
+            self.metrics.reload_pause_seconds.observe(hold.elapsed().as_secs_f64());
+            let first: Vec<String> = work
+                .positions
+                .iter()
+                .map(|(stream, partition, offset)| {
+                    let stream = self.topology.streams.get(*stream).map_or("?", |stream| stream.name.as_str());
+                    format!("{stream}/{partition}@{offset}")
+                })
+                .collect();
+            tracing::info!(
+                pipeline = %self.pipeline.name, operator = %name, version = %reload.loaded.plugin.manifest().version,
+                sha256 = %reload.loaded.plugin.sha256(), replaces = %old.sha256(), first = %first.join(" "),
+                pause_us = hold.elapsed().as_micros() as u64, swap_us = swapped.elapsed().as_micros() as u64,
+                "new build"
+            );
+            if let Some(reloader) = &mut self.reloader {
+                reloader.running(&reload.plugin_name, &reload.loaded.plugin, hold.elapsed());
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_build(&mut self, plugin: &str, why: &str) {
+        tracing::warn!(pipeline = %self.pipeline.name, plugin, "the new build is refused, the old one stays: {why}");
+        self.metrics.reloads_refused.inc();
+        if let Some(reloader) = &mut self.reloader {
+            reloader.refused(plugin, why);
+        }
+    }
+
+    fn note_roll_back(&mut self, operator: usize, rolled_back: &RolledBack) {
+        let node = self.topology.operators.get(operator);
+        let (name, plugin) = node.map_or((String::new(), String::new()), |node| (node.name.to_string(), node.plugin_name.clone()));
+        let why =
+            format!("{} was taken back, {} runs again: {}", short(&rolled_back.refused), short(&rolled_back.restored), rolled_back.why);
+        tracing::error!(pipeline = %self.pipeline.name, operator = %name, "the new build failed: {why}");
+        self.metrics.reloads_refused.inc();
+        if let Some(reloader) = &mut self.reloader {
+            reloader.refused(&plugin, &why);
+        }
+    }
+
+    /// Refuses to run over state that was made with another number of slices, and remembers this number.
+    fn check_parallelism(&self) -> Result<(), PipelineError> {
+        let mut changes = Changes::default();
+        for node in &self.topology.operators {
+            let now = self.topology.groups.get(node.group).map_or(1, |group| group.parallelism);
+            if !node.inputs.iter().any(Input::keyed) {
+                continue;
+            }
+            let then = self.store.get(SLICES, node.name.as_bytes())?.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+            match then {
+                Some(then) if then != now => return Err(PipelineError::Repartitioned { operator: node.name.to_string(), then, now }),
+                Some(_) => {}
+                None => changes.put(SLICES, node.name.as_bytes(), &now.to_le_bytes()),
+            }
+        }
+        if !changes.is_empty() {
+            self.store.write(&changes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The space of the store that holds into how many slices each operator's keys are cut.
+const SLICES: &str = "slices";
+
+// === impl Crew ===
+
+impl Crew {
+    fn tell_all(&self, mut command: impl FnMut(usize) -> Command) {
+        for (worker, commands) in self.commands.iter().enumerate() {
+            // A worker that is gone is noticed when its report does not come.
+            let _ = commands.send(command(worker));
+        }
+    }
+
+    /// Sends a command to every worker and waits until all have done it.
+    fn ask_all(&self, command: impl FnMut(usize) -> Command) -> Result<(), Failed> {
+        self.tell_all(command);
+        self.expect(|report| matches!(report, Report::Done)).map(drop)
+    }
+
+    /// Waits for one answer of the wanted kind from every worker.
+    fn expect(&self, wanted: impl Fn(&Report) -> bool) -> Result<Vec<Report>, Failed> {
+        let mut answers = Vec::new();
+        while answers.len() < self.commands.len() {
+            match self.next_report(TICK)? {
+                Some(Report::Failed(why)) => return Err(why.into()),
+                Some(report) if wanted(&report) => answers.push(report),
+                Some(report) => self.aside.borrow_mut().push(report),
+                None => {}
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The next report, or `None` after a while without one.
+    fn next_report(&self, patience: Duration) -> Result<Option<Report>, Failed> {
+        match self.reports.recv_timeout(patience) {
+            Ok(report) => Ok(Some(report)),
+            Err(_) if self.threads.iter().any(JoinHandle::is_finished) && self.reports.is_empty() => {
+                Err(Failed::Fatal(PipelineError::Vanished))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Stops fetching and waits until nothing is under way between tasks.
+    fn quiesce(&self) -> Result<(), Failed> {
+        self.tell_all(|_| Command::Quiesce);
+        self.expect(|report| matches!(report, Report::Quiet))?;
+        self.let_settle()
+    }
+
+    fn let_settle(&self) -> Result<(), Failed> {
+        while self.board.under_way() > 0 {
+            if let Some(Report::Failed(why)) = self.next_report(Duration::from_micros(100))? {
+                return Err(why.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<Work, Failed> {
+        self.tell_all(|_| Command::Prepare);
+        let mut work = Work::default();
+        for report in self.expect(|report| matches!(report, Report::Prepared(_)))? {
+            if let Report::Prepared(part) = report {
+                work.changes.extend(part.changes);
+                work.positions.extend(part.positions);
+            }
+        }
+        Ok(work)
+    }
+
+    /// Ends all workers and gives their sources back.
+    fn stop(self) -> Vec<(usize, i32, Box<dyn Source>)> {
+        self.tell_all(|_| Command::Stop);
+        for thread in self.threads {
+            // A panic has been printed by the thread itself; its sources are gone, and the run ends with an error.
+            let _ = thread.join();
+        }
+        self.reports
+            .try_iter()
+            .filter_map(|report| if let Report::Stopped(sources) = report { Some(sources) } else { None })
+            .flatten()
+            .collect()
+    }
+}
+
+// === impl Failed ===
+
+impl From<BrokerError> for Failed {
+    fn from(why: BrokerError) -> Self {
+        match why {
+            BrokerError::Retry(why) | BrokerError::Fenced(why) => Failed::Again(why),
+            BrokerError::Store(why) => Failed::Fatal(why.into()),
+            why => Failed::Fatal(PipelineError::Broker(why)),
+        }
+    }
+}
+
+impl From<StageError> for Failed {
+    fn from(why: StageError) -> Self {
+        match why {
+            StageError::Store(why) => Failed::Fatal(why.into()),
+            why => Failed::Fatal(PipelineError::Stage(why)),
+        }
+    }
+}
+
+impl From<TaskError> for Failed {
+    fn from(why: TaskError) -> Self {
+        match why {
+            TaskError::Broker(why) => why.into(),
+            TaskError::Stage(why) => why.into(),
+        }
+    }
+}
+
+/// The first digits of a hash, enough for people.
+fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}
+
+/// Waits, but not after the control says stop.
+fn wait(time: Duration, control: &Control) {
+    let until = Instant::now() + time;
+    while !control.stopping() && Instant::now() < until {
+        std::thread::sleep(TICK.min(until.saturating_duration_since(Instant::now())));
+    }
+}

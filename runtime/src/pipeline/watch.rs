@@ -1,0 +1,165 @@
+//! The watched folder: says when a plugin's file has new content, whatever way it got there.
+//!
+//! What the system says of changes is only a hint to look sooner: every look is a scan of the folder by content. That covers renames,
+//! symlink swaps, network file systems, and a folder that was moved away and came back, all of which hints miss on one system or another.
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use notify_debouncer_full::notify::RecursiveMode;
+use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+/// A file whose content is new and complete.
+#[derive(Debug)]
+pub struct NewFile {
+    /// Its name without the ending.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// Watches a folder until it is dropped.
+pub struct Watch {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    _hints: Option<Debouncer<notify_debouncer_full::notify::RecommendedWatcher, RecommendedCache>>,
+}
+
+/// How long hints are gathered before a look.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// How often the folder is looked at without any hint.
+const RESCAN: Duration = Duration::from_secs(2);
+
+/// A file must look the same in two looks this far apart before it is read: who writes it may be half-way.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// The most bytes of a plugin's file that are read.
+const FILE_MAX: u64 = 256 << 20;
+
+impl Watch {
+    /// Watches `folder`; files whose SHA-256 is in `known` (by name) are not news.
+    ///
+    /// # Errors
+    /// When no thread can be started. Without the system's hints the folder is still looked at every two seconds.
+    pub fn start(folder: &Path, known: BTreeMap<String, String>, news: Sender<NewFile>) -> std::io::Result<Watch> {
+        let (hint, hints) = bounded(1);
+        let hinted = hint.clone();
+        let debouncer = new_debouncer(DEBOUNCE, None, move |_: DebounceEventResult| {
+            // One hint that waits is enough: the look that follows sees everything.
+            let _ = hinted.try_send(());
+        });
+        let mut debouncer = debouncer.inspect_err(|why| tracing::warn!("no hints of changes in {}: {why}", folder.display())).ok();
+        if let Some(debouncer) = &mut debouncer {
+            // The parent too: a folder that is moved away and comes back says nothing itself.
+            for path in [Some(folder), folder.parent().filter(|parent| !parent.as_os_str().is_empty())].into_iter().flatten() {
+                if let Err(why) = debouncer.watch(path, RecursiveMode::NonRecursive) {
+                    tracing::debug!("no hints of changes in {}: {why}", path.display());
+                }
+            }
+        }
+        let (stop, stopped) = unbounded();
+        let mut look = Look { folder: folder.to_owned(), known, seen: BTreeMap::new(), news };
+        let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
+            loop {
+                let pause = if look.scan() { SETTLE } else { RESCAN };
+                if wait(&hints, &stopped, pause) {
+                    return;
+                }
+            }
+        })?;
+        Ok(Watch { stop: Some(stop), thread: Some(thread), _hints: debouncer })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits for a hint or until the pause is over; true when the watch has ended.
+fn wait(hints: &Receiver<()>, stopped: &Receiver<()>, pause: Duration) -> bool {
+    crossbeam_channel::select! {
+        recv(stopped) -> _ => true,
+        recv(hints) -> _ => stopped.recv_timeout(Duration::ZERO) == Err(RecvTimeoutError::Disconnected),
+        default(pause) => false,
+    }
+}
+
+/// What a file looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outside {
+    len: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+}
+
+/// One look after the other at a folder.
+struct Look {
+    folder: PathBuf,
+    /// SHA-256 by name of what was last told.
+    known: BTreeMap<String, String>,
+    /// How files looked last time, and whether that look has been acted on.
+    seen: BTreeMap<String, (Outside, bool)>,
+    news: Sender<NewFile>,
+}
+
+impl Look {
+    /// Looks once; true when a file is not settled yet and should be looked at again soon.
+    fn scan(&mut self) -> bool {
+        let mut unsettled = false;
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return false };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let Some(name) = plugin_name(&path) else { continue };
+            let Some(outside) = outside(&path) else { continue };
+            match self.seen.get(&name) {
+                Some((before, true)) if *before == outside => {}
+                Some((before, false)) if *before == outside => {
+                    self.seen.insert(name.clone(), (outside, true));
+                    self.read(name, path, outside);
+                }
+                _ => {
+                    self.seen.insert(name, (outside, false));
+                    unsettled = true;
+                }
+            }
+        }
+        unsettled
+    }
+
+    fn read(&mut self, name: String, path: PathBuf, before: Outside) {
+        let Ok(bytes) = std::fs::read(&path) else { return };
+        if outside(&path) != Some(before) {
+            self.seen.remove(&name);
+            return;
+        }
+        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if self.known.get(&name) != Some(&sha256) {
+            self.known.insert(name.clone(), sha256);
+            let _ = self.news.send(NewFile { name, path, bytes });
+        }
+    }
+}
+
+/// The plugin's name, for files that may be one: not hidden, not half-written by a tool that says so in the name.
+fn plugin_name(path: &Path) -> Option<String> {
+    let file = path.file_name()?.to_str()?;
+    (!file.starts_with('.')).then_some(())?;
+    file.strip_suffix(".wasm").filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+/// Follows symlinks: it is the target that counts.
+fn outside(path: &Path) -> Option<Outside> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() <= FILE_MAX)?;
+    Some(Outside { len: meta.len(), modified: meta.modified().ok(), inode: meta.ino() })
+}

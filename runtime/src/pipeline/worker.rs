@@ -1,0 +1,238 @@
+//! A worker: one OS thread that owns tasks and runs them in turn, until it is told to hold still.
+//!
+//! It decides nothing: when to commit, swap or stop is the supervisor's business.
+
+use crate::broker::Source;
+use crate::sandbox::{Instance, Plugin};
+use crate::stage::RolledBack;
+use crate::store::Changes;
+use crate::task::{Outbox, Task, TaskError, Topology, Work};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What the supervisor asks of a worker.
+pub enum Command {
+    /// Fetch nothing more; finish what is under way between tasks.
+    Quiesce,
+    /// Flush outputs and hand over what is to be committed.
+    Prepare,
+    /// What was prepared has been committed.
+    Committed,
+    /// Go on fetching.
+    Resume,
+    /// The sources have ended for good: fire everything that still waits.
+    Close,
+    /// Put a new build in.
+    Swap(Box<Swap>),
+    /// Take a new build back, wherever it still runs on probation.
+    RollBack {
+        /// The operator.
+        operator: usize,
+        /// Why.
+        why: String,
+    },
+    /// End, and give the sources back.
+    Stop,
+}
+
+/// A new build for one operator.
+pub struct Swap {
+    /// The operator.
+    pub operator: usize,
+    /// The topology with the new build in it.
+    pub topology: Arc<Topology>,
+    /// The code.
+    pub plugin: Arc<Plugin>,
+    /// One started instance for each task of this worker that runs the operator.
+    pub instances: Vec<Instance>,
+    /// Batches for which it is watched.
+    pub watch: u32,
+}
+
+/// What a worker answers.
+pub enum Report {
+    /// Nothing is fetched any more.
+    Quiet,
+    /// What is to be committed.
+    Prepared(Work),
+    /// The command is done.
+    Done,
+    /// A new build failed and was taken back here.
+    RolledBack(usize, RolledBack),
+    /// A task cannot go on; the worker holds still until it is stopped.
+    Failed(TaskError),
+    /// The worker has ended.
+    Stopped(Vec<(usize, i32, Box<dyn Source>)>),
+}
+
+/// What a worker lets others see while it runs.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Something was done since the last commit.
+    pub dirty: AtomicBool,
+    /// Every source had nothing more at the last look.
+    pub caught_up: AtomicBool,
+    /// Every source is bounded and has ended.
+    pub ended: AtomicBool,
+    /// Records that wait to be read, where that is known.
+    pub lag: AtomicU64,
+}
+
+/// One worker thread's belongings.
+pub struct Worker {
+    /// Its tasks.
+    pub tasks: Vec<Task>,
+    /// Where outputs go.
+    pub outbox: Outbox,
+    /// What it is told.
+    pub commands: Receiver<Command>,
+    /// What it answers.
+    pub reports: Sender<Report>,
+    /// What others see.
+    pub gauges: Arc<Gauges>,
+}
+
+/// How long a worker without work waits before it looks again.
+const IDLE: Duration = Duration::from_millis(2);
+
+impl Worker {
+    /// Runs until it is stopped.
+    pub fn run(mut self) {
+        let (mut fetch, mut broken, mut busy) = (true, false, true);
+        loop {
+            let command = if busy { self.commands.try_recv().ok() } else { self.wait() };
+            match command {
+                None => {}
+                Some(Command::Stop) => return self.stop(),
+                Some(_) if broken => {}
+                Some(command) => {
+                    busy = true;
+                    if let Err(why) = self.obey(command, &mut fetch) {
+                        broken = true;
+                        self.say(Report::Failed(why));
+                    }
+                    continue;
+                }
+            }
+            busy = false;
+            if !broken {
+                match self.round(fetch) {
+                    Ok(done) => busy = done,
+                    Err(why) => {
+                        broken = true;
+                        self.say(Report::Failed(why));
+                    }
+                }
+            }
+        }
+    }
+
+    fn wait(&self) -> Option<Command> {
+        match self.commands.recv_timeout(IDLE) {
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout) => None,
+            // The supervisor is gone: nothing that was not committed may stay.
+            Err(RecvTimeoutError::Disconnected) => Some(Command::Stop),
+        }
+    }
+
+    /// One step of every task; true when any had something to do.
+    fn round(&mut self, fetch: bool) -> Result<bool, TaskError> {
+        let (mut busy, mut caught_up, mut ended, mut lag) = (false, true, true, 0);
+        for task in &mut self.tasks {
+            let step = task.step(fetch, &mut self.outbox)?;
+            busy |= step.busy;
+            caught_up &= step.caught_up;
+            ended &= step.ended;
+            for (operator, stage) in task.stages() {
+                if let Some(rolled_back) = stage.take_rolled_back() {
+                    let _ = self.reports.send(Report::RolledBack(operator, rolled_back));
+                }
+            }
+            lag += task.lag();
+        }
+        if busy {
+            self.gauges.dirty.store(true, Ordering::SeqCst);
+        }
+        if fetch {
+            self.gauges.caught_up.store(caught_up && !busy, Ordering::SeqCst);
+            self.gauges.ended.store(ended && !busy, Ordering::SeqCst);
+            self.gauges.lag.store(lag, Ordering::Relaxed);
+        }
+        Ok(busy)
+    }
+
+    fn obey(&mut self, command: Command, fetch: &mut bool) -> Result<(), TaskError> {
+        match command {
+            Command::Quiesce => {
+                *fetch = false;
+                self.say(Report::Quiet);
+            }
+            Command::Prepare => {
+                let work = self.prepare()?;
+                self.say(Report::Prepared(work));
+            }
+            Command::Committed => {
+                self.outbox.settled(true);
+                self.tasks.iter_mut().for_each(Task::committed);
+                self.gauges.dirty.store(false, Ordering::SeqCst);
+                self.say(Report::Done);
+            }
+            Command::Resume => *fetch = true,
+            Command::Close => {
+                for task in &mut self.tasks {
+                    task.close(&mut self.outbox)?;
+                }
+                self.gauges.dirty.store(true, Ordering::SeqCst);
+                self.say(Report::Done);
+            }
+            Command::Swap(mut swap) => {
+                for task in &mut self.tasks {
+                    task.rewire(swap.topology.clone());
+                    let inputs = swap.topology.operators.get(swap.operator).map(|operator| operator.inputs.clone());
+                    if let (Some(stage), Some(inputs)) = (task.stage(swap.operator), inputs)
+                        && let Some(instance) = swap.instances.pop()
+                    {
+                        stage.replace(swap.plugin.clone(), inputs, instance, swap.watch);
+                    }
+                }
+                self.say(Report::Done);
+            }
+            Command::RollBack { operator, why } => {
+                for task in &mut self.tasks {
+                    if let Some(stage) = task.stage(operator) {
+                        stage.roll_back(&why);
+                        stage.take_rolled_back();
+                    }
+                }
+                self.say(Report::Done);
+            }
+            Command::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<Work, TaskError> {
+        self.outbox.flush()?;
+        let mut changes = std::mem::take(&mut self.outbox.changes);
+        let mut positions = Vec::new();
+        for task in &mut self.tasks {
+            positions.extend(task.prepare(&mut changes));
+        }
+        Ok(Work { changes: vec![changes], positions })
+    }
+
+    fn stop(mut self) {
+        self.outbox.settled(false);
+        self.outbox.changes = Changes::default();
+        let sources = self.tasks.drain(..).flat_map(Task::into_sources).collect();
+        self.say(Report::Stopped(sources));
+    }
+
+    fn say(&self, report: Report) {
+        // A supervisor that no longer listens is on its way to stop this worker.
+        let _ = self.reports.send(report);
+    }
+}

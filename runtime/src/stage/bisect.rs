@@ -1,0 +1,122 @@
+//! From a run to calls: how many timers and events go into one, and how a call that fails is cut down to the one to blame.
+//!
+//! It rests on batching being invisible: the halves of a batch do what the whole would have done.
+
+use super::call::{CallFailed, Stretch};
+use super::{Failure, Run, Stage, StageError};
+use crate::time::Millis;
+
+/// The most due timers that go into one call; a window that closes for a million keys takes several.
+const TIMERS_MAX: usize = 4096;
+
+impl Stage {
+    /// Handles admitted events `from..to` and then moves the watermark to `end`.
+    pub(super) fn advance(&mut self, run: &mut Run<'_>, mut from: usize, to: usize, end: Millis) -> Result<(), StageError> {
+        loop {
+            self.due.clear();
+            let more = self.table.due(end, TIMERS_MAX, &mut self.due);
+            if from == to && self.due.is_empty() {
+                self.watermark = self.watermark.max(end);
+                return Ok(());
+            }
+            if !more {
+                return self.attempt(run, from, to, end);
+            }
+            // Too many timers for one call: events before the first of them go alone, then the timers in portions.
+            let first = self.due.first().map_or(end, |due| due.at);
+            let cut = (from..to).find(|i| self.watermark_before(run, *i) >= first).unwrap_or(to);
+            if cut > from {
+                let watermark = self.watermark_before(run, cut - 1);
+                self.due.clear();
+                self.attempt(run, from, cut, watermark)?;
+                from = cut;
+                continue;
+            }
+            let watermark = if from < to { self.watermark_before(run, from) } else { end };
+            self.fire(run, watermark, TIMERS_MAX)?;
+            if from == to {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One call for all of it; where that fails, its parts.
+    fn attempt(&mut self, run: &mut Run<'_>, from: usize, to: usize, end: Millis) -> Result<(), StageError> {
+        let span = Stretch { from, to, watermark: end, until: Millis::MAX, arrives: true };
+        let Some(failure) = self.try_call(run, span)? else { return Ok(()) };
+        match to - from {
+            0 => self.fire(run, end, (self.due.len() / 2).max(1)),
+            1 => self.one(run, from, end, failure),
+            events => {
+                let mid = failure.event.map_or(events / 2, |event| (event as usize).clamp(1, events - 1)) + from;
+                let watermark = self.watermark_before(run, mid);
+                self.advance(run, from, mid, watermark)?;
+                self.advance(run, mid, to, end)
+            }
+        }
+    }
+
+    /// One event whose call failed: the timers before it, it alone, the timers after it.
+    fn one(&mut self, run: &mut Run<'_>, event: usize, end: Millis, failure: Failure) -> Result<(), StageError> {
+        let before = self.watermark_before(run, event);
+        let alone = self.due.is_empty() && before == end;
+        let poison = if alone {
+            Some(failure)
+        } else {
+            self.fire(run, before, 1)?;
+            self.due.clear();
+            self.try_call(run, Stretch { from: event, to: event + 1, watermark: before, until: Millis::MAX, arrives: true })?
+        };
+        if let Some(poison) = poison {
+            let row = self.admitted.get(event).map_or(0, |admitted| admitted.row as usize);
+            self.settle_unreadable(run, row)?;
+            self.refuser.refuse(run, row, &poison)?;
+        }
+        self.fire(run, end, 1)
+    }
+
+    /// Fires all timers up to `watermark`, at most `portion` per call, and moves the watermark there.
+    fn fire(&mut self, run: &mut Run<'_>, watermark: Millis, mut portion: usize) -> Result<(), StageError> {
+        let none = self.admitted.len();
+        loop {
+            self.due.clear();
+            let more = self.table.due(watermark, portion, &mut self.due);
+            let Some(last) = self.due.last().copied() else { break };
+            let until = if more { last.at } else { Millis::MAX };
+            let Some(failure) = self.try_call(run, Stretch { from: none, to: none, watermark, until, arrives: !more })? else {
+                continue;
+            };
+            if self.due.len() > 1 {
+                portion = self.due.len() / 2;
+                continue;
+            }
+            let name = self.table.timer_name(last.name).to_owned();
+            let key = self.table.name(last.id).to_vec();
+            self.refuser.refuse_timer(run, &key, &name, last.at, &failure)?;
+            super::call::consume(&mut self.table, &[last]);
+        }
+        self.watermark = self.watermark.max(watermark);
+        Ok(())
+    }
+
+    /// Calls the guest; gives back the failure that it ended in, unless going back to an older build mended it.
+    fn try_call(&mut self, run: &mut Run<'_>, span: Stretch) -> Result<Option<Failure>, StageError> {
+        loop {
+            match self.call(run, span) {
+                Ok(()) => {
+                    self.probation_passed_a_batch();
+                    return Ok(None);
+                }
+                Err(CallFailed::Fatal(why)) => return Err(why),
+                Err(CallFailed::Failure(failure)) => {
+                    self.spec.metrics.faults.inc();
+                    // What broke may be the guest's memory: never call it again.
+                    self.instance = None;
+                    if !self.probation_failed(&failure) {
+                        return Ok(Some(failure));
+                    }
+                }
+            }
+        }
+    }
+}

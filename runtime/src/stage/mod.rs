@@ -1,0 +1,255 @@
+//! One operator over one slice of keys: a run of events goes in, what it emits comes out, state and timers stay.
+//!
+//! It does not know topics, threads or commits. It promises that however its input is cut into runs, the outcome is the same, and
+//! that an event which the operator cannot take leaves no trace but a dead letter.
+
+mod bisect;
+mod call;
+mod failure;
+mod outputs;
+mod probation;
+mod refuse;
+mod watermark;
+
+pub use failure::{Failure, FailureKind, StageError};
+pub use outputs::{Outputs, Way, push_header};
+pub use probation::RolledBack;
+pub use refuse::{OnError, Origin};
+pub use watermark::{Combined, Generator, Strategy};
+
+use crate::events::Events;
+use crate::metrics::OperatorMetrics;
+use crate::route::Input;
+use crate::sandbox::{Instance, Limits, Plugin};
+use crate::store::{Changes, Due, KeyId, KeyedTable, Store, StoreError};
+use crate::time::{Millis, WATERMARK_MIN};
+use probation::Probation;
+use refuse::Refuser;
+use sangam_protocol::frame::FrameWriter;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a stage is made from.
+#[derive(Clone)]
+pub struct StageSpec {
+    /// The operator's name in the pipeline.
+    pub name: Arc<str>,
+    /// The code.
+    pub plugin: Arc<Plugin>,
+    /// Its configuration, a MessagePack map.
+    pub config: Arc<[u8]>,
+    /// What it may use.
+    pub limits: Limits,
+    /// How it reads each of the streams that it takes.
+    pub inputs: Vec<Input>,
+    /// What becomes of events that it refuses or fails at.
+    pub on_error: OnError,
+    /// Names of the pipeline's streams, by the number that rows carry.
+    pub streams: Arc<[String]>,
+    /// Most events per call.
+    pub batch: usize,
+    /// What it counts.
+    pub metrics: OperatorMetrics,
+    /// Output ports.
+    pub ports: usize,
+    /// Where state lies between commits.
+    pub store: Arc<dyn Store>,
+}
+
+/// One operator over one slice of keys.
+pub struct Stage {
+    spec: StageSpec,
+    instance: Option<Instance>,
+    /// Linear memory that was last reported for this instance.
+    memory_bytes: i64,
+    probation: Option<Probation>,
+    rolled_back: Option<RolledBack>,
+    table: KeyedTable,
+    watermark: Millis,
+    refuser: Refuser,
+    frame: FrameWriter,
+    batch_number: u32,
+    admitted: Vec<Admitted>,
+    /// Rows that the operator cannot see, in order; they are settled when their turn comes.
+    unreadable: VecDeque<(usize, Failure)>,
+    slots: Vec<KeyId>,
+    due: Vec<Due>,
+    key: Vec<u8>,
+}
+
+/// An event that the operator is going to see.
+#[derive(Clone, Copy, Debug)]
+struct Admitted {
+    row: u32,
+    kind: u8,
+    key: Option<KeyId>,
+}
+
+/// One run of events on its way through the stage.
+struct Run<'a> {
+    events: &'a Events,
+    input: usize,
+    out: &'a mut Outputs,
+}
+
+/// The key, in the stage's space of the store, that holds its watermark.
+const WATERMARK_KEY: &[u8] = b"watermark";
+
+impl Stage {
+    /// Makes the stage and brings its state and timers back from the store.
+    ///
+    /// # Errors
+    /// When the store fails, or the plugin will not start.
+    pub fn new(spec: StageSpec, partition: u32) -> Result<Stage, StageError> {
+        let mut table = KeyedTable::new(format!("state/{}/{partition}", spec.name));
+        table.restore(spec.store.as_ref())?;
+        let watermark = spec.store.get(&meta_space(&spec.name, partition), WATERMARK_KEY)?;
+        let watermark = watermark.and_then(|bytes| bytes.try_into().ok()).map_or(WATERMARK_MIN, i64::from_le_bytes);
+        let refuser = Refuser::new(&spec);
+        spec.metrics.keys.inc_by(table.len() as i64);
+        let mut stage = Stage {
+            spec,
+            instance: None,
+            memory_bytes: 0,
+            probation: None,
+            rolled_back: None,
+            table,
+            watermark,
+            refuser,
+            frame: FrameWriter::default(),
+            batch_number: 0,
+            admitted: Vec::new(),
+            unreadable: VecDeque::new(),
+            slots: Vec::new(),
+            due: Vec::new(),
+            key: Vec::new(),
+        };
+        stage.instance()?;
+        Ok(stage)
+    }
+
+    /// The operator's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.spec.name
+    }
+
+    /// Where the watermark stands.
+    pub fn watermark(&self) -> Millis {
+        self.watermark
+    }
+
+    /// Its keyed state and timers.
+    pub fn table(&self) -> &KeyedTable {
+        &self.table
+    }
+
+    /// The code that runs now.
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.spec.plugin
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &OperatorMetrics {
+        &self.spec.metrics
+    }
+
+    /// Takes a run of scanned events from its input `input`, with their watermarks filled in, and then moves its watermark to `end`.
+    ///
+    /// # Errors
+    /// When the host is at fault, or the operator's errors are to stop the pipeline. What the operator does wrong with an event is
+    /// not an error here: the event becomes a dead letter in `out`.
+    pub fn process(&mut self, events: &Events, input: usize, end: Millis, out: &mut Outputs) -> Result<(), StageError> {
+        let end = end.max(self.watermark);
+        self.unreadable.clear();
+        let run = &mut Run { events, input, out };
+        self.admit(run);
+        self.spec.metrics.events_in.inc_by(events.len() as u64);
+        let mut from = 0;
+        while from < self.admitted.len() {
+            let to = (from + self.spec.batch).min(self.admitted.len());
+            let watermark = if to < self.admitted.len() { self.watermark_before(run, to) } else { end };
+            self.advance(run, from, to, watermark)?;
+            from = to;
+        }
+        if self.watermark < end {
+            self.advance(run, from, from, end)?;
+        }
+        self.settle_unreadable(run, usize::MAX)
+    }
+
+    /// The next time at which a timer is due.
+    pub fn next_timer(&mut self) -> Option<Millis> {
+        self.table.next_timer()
+    }
+
+    /// Adds what changed since the last commit.
+    pub fn changes(&mut self, partition: u32, into: &mut Changes) {
+        self.table.changes(into);
+        into.put(&meta_space(&self.spec.name, partition), WATERMARK_KEY, &self.watermark.to_le_bytes());
+    }
+
+    /// The changes are safe.
+    pub fn committed(&mut self) {
+        self.table.committed();
+    }
+
+    /// Decides for every row whether the operator can see it, under which key and as which type.
+    fn admit(&mut self, run: &Run<'_>) {
+        self.admitted.clear();
+        let Some(input) = self.spec.inputs.get(run.input) else { return };
+        let mut unreadable = run.events.unreadable.iter().peekable();
+        for (i, row) in run.events.rows.iter().enumerate() {
+            let verdict = match unreadable.next_if(|(row, _)| *row == i) {
+                Some((_, reason)) => Err(reason.clone()),
+                None => input.admit(run.events, i).and_then(|kind| {
+                    if !input.keyed() {
+                        return Ok((kind, None));
+                    }
+                    self.key.clear();
+                    input.key(run.events, i, row, &mut self.key)?;
+                    Ok((kind, Some(self.table.key(&self.key))))
+                }),
+            };
+            match verdict {
+                Ok((kind, key)) => self.admitted.push(Admitted { row: i as u32, kind, key }),
+                Err(reason) => self.unreadable.push_back((i, Failure::new(FailureKind::Unreadable, reason))),
+            }
+        }
+    }
+
+    /// Settles the unreadable rows that come before row `before`.
+    fn settle_unreadable(&mut self, run: &mut Run<'_>, before: usize) -> Result<(), StageError> {
+        call::settle_unreadable(&mut self.refuser, &mut self.unreadable, run, before)
+    }
+
+    /// The watermark as it stood before admitted event `i`.
+    fn watermark_before(&self, run: &Run<'_>, i: usize) -> Millis {
+        let row = self.admitted.get(i).and_then(|admitted| run.events.rows.get(admitted.row as usize));
+        row.map_or(self.watermark, |row| row.watermark.max(self.watermark))
+    }
+
+    /// The running instance, a new one if the last call broke it.
+    fn instance(&mut self) -> Result<&mut Instance, StageError> {
+        if self.instance.as_ref().is_some_and(Instance::is_poisoned) {
+            self.instance = None;
+        }
+        match &mut self.instance {
+            Some(instance) => Ok(instance),
+            empty => {
+                let started = self.spec.plugin.start(&self.spec.config, &self.spec.limits);
+                Ok(empty.insert(started.map_err(|why| StageError::Start(self.spec.name.to_string(), why))?))
+            }
+        }
+    }
+}
+
+/// The space of a stage's own bookkeeping.
+fn meta_space(operator: &str, partition: u32) -> String {
+    format!("stage/{operator}/{partition}")
+}
+
+impl From<StoreError> for StageError {
+    fn from(why: StoreError) -> Self {
+        StageError::Store(why)
+    }
+}

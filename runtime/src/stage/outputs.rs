@@ -1,0 +1,85 @@
+//! What a stage lets out: a run of events per port, and the events that it could not take.
+
+use crate::events::Events;
+use sangam_protocol::msgpack::{Reader, write};
+
+/// What a stage lets out in one run.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// One run of events per output port, in the order of emission.
+    pub ports: Vec<Events>,
+    /// Events that came after their windows had closed, as they came.
+    pub late: Events,
+    /// Events that were refused, as they came, with the reason in their headers.
+    pub dead_letters: Events,
+    /// Where each of them went, in the order in which it happened over all ports: however the input is cut into runs, this order is
+    /// the same.
+    pub order: Vec<Way>,
+}
+
+/// A way out of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// An output port.
+    Port(u16),
+    /// The late events.
+    Late,
+    /// The dead letters.
+    DeadLetter,
+}
+
+impl Outputs {
+    /// Room for `ports` ports.
+    pub fn new(ports: usize) -> Outputs {
+        Outputs { ports: (0..ports).map(|_| Events::default()).collect(), ..Outputs::default() }
+    }
+
+    /// The events that went one way.
+    pub fn way(&self, way: Way) -> Option<&Events> {
+        match way {
+            Way::Port(port) => self.ports.get(usize::from(port)),
+            Way::Late => Some(&self.late),
+            Way::DeadLetter => Some(&self.dead_letters),
+        }
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.ports.iter_mut().for_each(Events::clear);
+        self.late.clear();
+        self.dead_letters.clear();
+        self.order.clear();
+    }
+}
+
+/// Appends to `out` the headers `from` (a MessagePack map, or nothing) with one more.
+pub fn push_header(headers: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let mut reader = Reader::new(headers);
+    let pairs = if headers.is_empty() { 0 } else { reader.map().unwrap_or(0) };
+    let mut out = Vec::with_capacity(headers.len() + name.len() + value.len() + 8);
+    write::map(&mut out, pairs + 1);
+    out.extend_from_slice(reader.rest());
+    write::str(&mut out, name);
+    write::bin(&mut out, value);
+    *headers = out;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn headers_grow_without_losing_any() {
+        let mut headers = Vec::new();
+        for i in 0..20 {
+            push_header(&mut headers, &format!("h{i}"), &[i]);
+        }
+        let read: BTreeMap<String, Vec<u8>> = {
+            let mut reader = Reader::new(&headers);
+            (0..reader.map().unwrap()).map(|_| (reader.str().unwrap().to_owned(), reader.bin().unwrap().to_vec())).collect()
+        };
+        assert_eq!(read.len(), 20);
+        assert_eq!(read["h19"], [19]);
+    }
+}

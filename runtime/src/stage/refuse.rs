@@ -1,0 +1,123 @@
+//! Why was my event refused? What becomes of an event that an operator cannot take.
+
+use super::{Failure, FailureKind, Run, StageError, StageSpec, Way, outputs::push_header};
+use crate::events::{Events, Row, Span};
+use crate::metrics::OperatorMetrics;
+use std::sync::Arc;
+
+/// What becomes of events that an operator refuses or fails at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// They are kept as dead letters.
+    #[default]
+    DeadLetter,
+    /// They are counted and gone.
+    Drop,
+    /// The pipeline stops, with nothing of the commit that they are in.
+    Stop,
+}
+
+/// Where a dead letter came from, for its headers.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The operator.
+    pub operator: Arc<str>,
+    /// SHA-256 of its code, in hexadecimal; empty where the event never reached it.
+    pub plugin: Arc<str>,
+    /// Names of the pipeline's streams.
+    pub streams: Arc<[String]>,
+}
+
+/// Sends events where they belong that an operator did not process, and counts them.
+pub(super) struct Refuser {
+    origin: Origin,
+    on_error: OnError,
+    metrics: OperatorMetrics,
+}
+
+impl Refuser {
+    pub fn new(spec: &StageSpec) -> Refuser {
+        let origin = Origin { operator: spec.name.clone(), plugin: spec.plugin.sha256().into(), streams: spec.streams.clone() };
+        Refuser { origin, on_error: spec.on_error, metrics: spec.metrics.clone() }
+    }
+
+    /// Settles row `i` of the run, which is not processed because of `failure`.
+    pub fn refuse(&mut self, run: &mut Run<'_>, i: usize, failure: &Failure) -> Result<(), StageError> {
+        let Some(row) = run.events.rows.get(i) else { return Ok(()) };
+        if failure.kind == FailureKind::Late {
+            self.metrics.late.inc();
+            copy(run.events, row, &mut run.out.late);
+            run.out.order.push(Way::Late);
+            return Ok(());
+        }
+        match self.on_error {
+            OnError::Drop => {
+                self.metrics.dropped.inc();
+            }
+            OnError::DeadLetter => {
+                self.metrics.dead_letters.inc();
+                self.origin.dead_letter(run.events, row, failure, &mut run.out.dead_letters);
+                run.out.order.push(Way::DeadLetter);
+            }
+            OnError::Stop => return Err(StageError::Stop(self.origin.operator.to_string(), failure.message.clone())),
+        }
+        Ok(())
+    }
+
+    /// Counts an event that the operator has no use for.
+    pub fn drop_quietly(&self) {
+        self.metrics.dropped.inc();
+    }
+
+    /// Settles a timer that the operator failed at: there is no event to keep, so the dead letter holds the key and the timer's name.
+    pub fn refuse_timer(&mut self, run: &mut Run<'_>, key: &[u8], name: &str, at: i64, failure: &Failure) -> Result<(), StageError> {
+        if self.on_error == OnError::Stop {
+            return Err(StageError::Stop(self.origin.operator.to_string(), format!("the timer `{name}`: {}", failure.message)));
+        }
+        let mut timer = Events::default();
+        timer.push(&crate::events::Record { key: Some(key), time: at, offset: -1, ..Default::default() });
+        if let (OnError::DeadLetter, Some(row)) = (self.on_error, timer.rows.first()) {
+            let failure = Failure { message: format!("the timer `{name}` for {at}: {}", failure.message), ..failure.clone() };
+            self.origin.dead_letter(&timer, row, &failure, &mut run.out.dead_letters);
+            run.out.order.push(Way::DeadLetter);
+        }
+        Ok(())
+    }
+}
+
+impl Origin {
+    /// Appends `row` to `out` as it came, with the reason and the place of origin in its headers.
+    pub fn dead_letter(&self, events: &Events, row: &Row, failure: &Failure, out: &mut Events) {
+        let mut headers = events.headers(row).to_vec();
+        let stream = self.streams.get(usize::from(row.stream)).map_or("", String::as_str);
+        let backtrace = failure.backtrace.join("\n");
+        let (partition, offset) = (row.partition.to_string(), row.offset.to_string());
+        let fields = [
+            ("sangam.operator", &*self.operator),
+            ("sangam.plugin", &*self.plugin),
+            ("sangam.error.kind", failure.kind.as_str()),
+            ("sangam.error", &*failure.message),
+            ("sangam.backtrace", &*backtrace),
+            ("sangam.stream", stream),
+            ("sangam.partition", &*partition),
+            ("sangam.offset", &*offset),
+        ];
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            push_header(&mut headers, name, value.as_bytes());
+        }
+        let at = out.rows.len();
+        copy(events, row, out);
+        let span = out.store(&headers);
+        if let Some(row) = out.rows.get_mut(at) {
+            row.headers = span;
+        }
+    }
+}
+
+/// Copies an event as it came.
+pub(super) fn copy(events: &Events, row: &Row, out: &mut Events) {
+    let mut take = |bytes: Option<&[u8]>| bytes.map_or(Span::NONE, |bytes| out.store(bytes));
+    let (key, value) = (take(events.key(row)), take(events.value(row)));
+    let headers = if row.headers.is_none() { Span::NONE } else { take(Some(events.headers(row))) };
+    out.rows.push(Row { key, value, headers, ..*row });
+}

@@ -1,0 +1,99 @@
+//! Cells: state too big to travel with the batch. They stay in the store, under an overlay of what is not committed yet.
+//!
+//! A cell is known by its key and its own name; their bytes are joined so that a key's cells stand together, in order of name.
+
+use super::super::{Changes, Store, StoreError, Visit};
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+#[derive(Debug)]
+pub(super) struct Cells {
+    space: String,
+    /// What is not committed; `None` is a deletion.
+    overlay: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl Cells {
+    pub(super) fn new(space: String) -> Self {
+        Cells { space, overlay: BTreeMap::new() }
+    }
+
+    pub(super) fn get(&self, store: &dyn Store, key: &[u8], cell: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let at = place(key, cell);
+        match self.overlay.get(&at) {
+            Some(value) => Ok(value.clone()),
+            None => store.get(&self.space, &at),
+        }
+    }
+
+    pub(super) fn set(&mut self, key: &[u8], cell: &[u8], value: Option<&[u8]>) {
+        self.overlay.insert(place(key, cell), value.map(<[u8]>::to_vec));
+    }
+
+    /// Visits cells whose name starts with `prefix`, in order, behind `after`.
+    pub(super) fn scan(
+        &self,
+        store: &dyn Store,
+        key: &[u8],
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        each: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let (base, within) = (place(key, &[]).len(), place(key, prefix));
+        // The smallest name behind `after` is `after` and a zero byte.
+        let from =
+            after.map(|after| [&place(key, after)[..], &[0]].concat()).filter(|from| *from > within).unwrap_or_else(|| within.clone());
+        let mut ours = self
+            .overlay
+            .range::<[u8], _>((Bound::Included(&from[..]), Bound::Unbounded))
+            .take_while(|(at, _)| at.starts_with(&within))
+            .peekable();
+        let mut flow = ControlFlow::Continue(());
+        store.scan(&self.space, &from, &mut |at, stored| {
+            if !at.starts_with(&within) {
+                return ControlFlow::Break(());
+            }
+            while let Some((before, value)) = ours.next_if(|(ours, _)| ours.as_slice() < at) {
+                if let Some(value) = value {
+                    flow = each(&before[base..], value);
+                    flow?;
+                }
+            }
+            let value = match ours.next_if(|(ours, _)| ours.as_slice() == at) {
+                Some((_, value)) => value.as_deref(),
+                None => Some(stored),
+            };
+            flow = value.map_or(ControlFlow::Continue(()), |value| each(&at[base..], value));
+            flow
+        })?;
+        for (at, value) in ours {
+            if let (ControlFlow::Continue(()), Some(value)) = (flow, value) {
+                flow = each(&at[base..], value);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn changes(&self, into: &mut Changes) {
+        for (at, value) in &self.overlay {
+            match value {
+                Some(value) => into.put(&self.space, at, value),
+                None => into.delete(&self.space, at),
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.overlay.clear();
+    }
+
+    /// Bytes that the overlay holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.overlay.iter().map(|(at, value)| at.len() + value.as_ref().map_or(0, Vec::len)).sum()
+    }
+}
+
+/// The key's length goes first: no key is then the beginning of another.
+fn place(key: &[u8], cell: &[u8]) -> Vec<u8> {
+    [&(key.len() as u32).to_be_bytes()[..], key, cell].concat()
+}

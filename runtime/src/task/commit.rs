@@ -1,0 +1,63 @@
+//! When are offsets committed? After everything that they stand for is safe, in this order:
+//!
+//! 1. outputs to topics outside (Kafka, files) are flushed and acknowledged: the sinks have done that before this is called;
+//! 2. one atomic write into the store: outputs to embedded topics, state, timers, watermarks, and how far each partition was read;
+//! 3. the outside is told how far its partitions were read, for those who watch the lag there.
+//!
+//! With everything embedded, step 2 is the whole commit, and it is exactly-once. With Kafka, a crash between 1 and 2 repeats outputs
+//! (at-least-once), but state and offsets are never ahead of what was flushed. Transactions will go in here.
+
+use super::Topology;
+use crate::broker::{BrokerError, Subscription};
+use crate::store::{Changes, Store, StoreError};
+
+/// What one round of work leaves to be committed.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// State, timers, watermarks, positions, embedded outputs.
+    pub changes: Vec<Changes>,
+    /// Next offset to read: stream, partition, offset.
+    pub positions: Vec<(usize, i32, i64)>,
+}
+
+/// Why a commit did not happen, or not to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing was committed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// All is safe here, but the outside could not be told.
+    #[error("offsets could not be told to the broker: {0}")]
+    Outside(#[from] BrokerError),
+}
+
+/// Commits a round of work. `subscriptions` are by cluster; `None` for a cluster that is not read.
+pub fn commit(
+    work: &Work,
+    topology: &Topology,
+    store: &dyn Store,
+    subscriptions: &mut [Option<Box<dyn Subscription>>],
+) -> Result<(), CommitError> {
+    let mut all = Changes::default();
+    for changes in &work.changes {
+        all.extend(changes);
+    }
+    if !all.is_empty() {
+        store.write(&all)?;
+    }
+    for (cluster, subscription) in subscriptions.iter_mut().enumerate() {
+        let Some(subscription) = subscription else { continue };
+        let offsets: Vec<(String, i32, i64)> = work
+            .positions
+            .iter()
+            .filter_map(|(stream, partition, offset)| {
+                let topic = topology.streams.get(*stream)?.topic.as_ref().filter(|topic| topic.cluster == cluster)?;
+                Some((topic.topic.clone(), *partition, *offset))
+            })
+            .collect();
+        if !offsets.is_empty() {
+            subscription.commit(&offsets)?;
+        }
+    }
+    Ok(())
+}

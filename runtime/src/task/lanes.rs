@@ -1,0 +1,107 @@
+//! Lanes: how events get to the task that owns their key, inside the process.
+//!
+//! A lane never blocks: what the receiver has no room for waits here, and the task that owns the lanes reads no more until it is gone.
+
+use crate::events::Events;
+use crate::time::Millis;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Runs that may wait at one task's inbox. With runs of up to a few thousand events this bounds what is under way to some megabytes.
+const INBOX_RUNS: usize = 64;
+
+/// A run of events on its way to the task that owns their keys.
+#[derive(Debug)]
+pub struct Parcel {
+    /// The operator that it is for.
+    pub operator: usize,
+    /// Which of the operator's inputs.
+    pub input: usize,
+    /// The task that sends it: its partition.
+    pub from: u32,
+    /// The events, scanned.
+    pub events: Events,
+    /// The sender's watermark after them.
+    pub watermark: Millis,
+    /// The sender has had nothing for a while and does not want to be waited for.
+    pub idle: bool,
+}
+
+/// The inboxes of all tasks, and how much is under way between them.
+#[derive(Clone, Default)]
+pub struct Switchboard {
+    /// By group and partition; empty for a group without inboxes.
+    inboxes: Arc<Vec<Vec<Sender<Parcel>>>>,
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Switchboard {
+    /// Makes the inboxes: for each group, as many as it has tasks, or none.
+    pub fn new(tasks: &[usize]) -> (Switchboard, Vec<Vec<Receiver<Parcel>>>) {
+        let mut senders = Vec::new();
+        let mut receivers = Vec::new();
+        for tasks in tasks {
+            let (to, from) = (0..*tasks).map(|_| bounded(INBOX_RUNS)).unzip();
+            senders.push(to);
+            receivers.push(from);
+        }
+        (Switchboard { inboxes: Arc::new(senders), under_way: Arc::default() }, receivers)
+    }
+
+    /// Parcels that were sent and are not handled yet, anywhere.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::SeqCst)
+    }
+
+    /// Says that a parcel, and everything that it led to, has been handled or sent on.
+    pub fn handled(&self) {
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The sending side of one task.
+pub struct Lanes {
+    board: Switchboard,
+    waiting: VecDeque<(usize, usize, Parcel)>,
+}
+
+impl Lanes {
+    /// Lanes to every inbox of the board.
+    pub fn new(board: Switchboard) -> Lanes {
+        Lanes { board, waiting: VecDeque::new() }
+    }
+
+    /// Sends a parcel to task `partition` of `group`, after whatever still waits.
+    pub fn send(&mut self, group: usize, partition: usize, parcel: Parcel) {
+        self.board.under_way.fetch_add(1, Ordering::SeqCst);
+        self.waiting.push_back((group, partition, parcel));
+        self.flush();
+    }
+
+    /// Sends what waits, as far as there is room; true when nothing waits any more.
+    pub fn flush(&mut self) -> bool {
+        while let Some((group, partition, parcel)) = self.waiting.pop_front() {
+            let Some(inbox) = self.board.inboxes.get(group).and_then(|inboxes| inboxes.get(partition)) else {
+                self.board.handled();
+                continue;
+            };
+            match inbox.try_send(parcel) {
+                Ok(()) => {}
+                Err(TrySendError::Full(parcel)) => {
+                    self.waiting.push_front((group, partition, parcel));
+                    return false;
+                }
+                // The receiver is gone: the pipeline is being taken down, and goes back to its last commit.
+                Err(TrySendError::Disconnected(_)) => self.board.handled(),
+            }
+        }
+        true
+    }
+
+    /// The board that the lanes belong to.
+    pub fn board(&self) -> &Switchboard {
+        &self.board
+    }
+}

@@ -1,0 +1,432 @@
+//! THE loop of one partition: fetch, process, emit, commit.
+//!
+//! A task belongs to one thread at a time. It owns its partitions' readers, one stage per operator, and the lanes to other tasks. It
+//! does not decide when to commit; `pipeline::supervise` does.
+
+mod commit;
+mod intake;
+mod lanes;
+mod outbox;
+mod topology;
+
+pub use commit::{CommitError, Work, commit};
+pub use intake::{Intake, POSITIONS, read_position};
+pub use lanes::{Lanes, Parcel, Switchboard};
+pub use outbox::Outbox;
+pub use topology::{Consumer, Group, OperatorNode, StreamNode, TopicRef, Topology};
+
+use crate::broker::{BrokerError, Source};
+use crate::events::Events;
+use crate::route::{Scanner, partition_of};
+use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Way};
+use crate::store::Changes;
+use crate::time::{Millis, WATERMARK_MAX};
+use crossbeam_channel::Receiver;
+use std::sync::Arc;
+
+/// The most events that are fetched at once; a bound on how much one step holds in memory.
+const FETCH_MAX: usize = 4096;
+
+/// The most parcels that are taken from the inbox in one step, so that fetching is not starved.
+const PARCELS_PER_STEP: usize = 8;
+
+/// One partition of a group.
+pub struct Task {
+    topology: Arc<Topology>,
+    /// The group.
+    pub group: usize,
+    /// The partition, and the slice of the keys.
+    pub partition: u32,
+    intakes: Vec<Intake>,
+    inbox: Option<Receiver<Parcel>>,
+    lanes: Lanes,
+    /// By operator; `None` for those of other groups.
+    nodes: Vec<Option<Node>>,
+    /// By stream: scanners of the streams that operators of this task write in memory.
+    scanners: Vec<Option<Scanner>>,
+    /// Buffers that have done their work and may do it again.
+    spare: Vec<Events>,
+}
+
+/// One operator in this task.
+struct Node {
+    stage: Stage,
+    combined: Combined,
+    outputs: Outputs,
+}
+
+/// Why a task cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// Topics.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// An operator or the store.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+/// How far the sources of a task have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Something was done.
+    pub busy: bool,
+    /// Every source is bounded and has been read to its end.
+    pub ended: bool,
+    /// Every source had nothing more for now.
+    pub caught_up: bool,
+}
+
+/// What goes with events: which watermark follows them, and whether whoever sent them wants to be waited for.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    watermark: Millis,
+    idle: bool,
+}
+
+impl Task {
+    /// A task over its sources and stages; `stages` has an entry for each operator of the group.
+    pub fn new(
+        topology: Arc<Topology>,
+        group: usize,
+        partition: u32,
+        intakes: Vec<Intake>,
+        stages: Vec<(usize, Stage)>,
+        inbox: Option<Receiver<Parcel>>,
+        lanes: Lanes,
+    ) -> Task {
+        let mut nodes: Vec<Option<Node>> = topology.operators.iter().map(|_| None).collect();
+        for (operator, stage) in stages {
+            let Some((node, place)) = topology.operators.get(operator).zip(nodes.get_mut(operator)) else { continue };
+            let channels = node.channels.iter().map(|(first, count)| first + count).max().unwrap_or(0);
+            let mut combined = Combined::new(channels);
+            combined.start_at(stage.watermark());
+            *place = Some(Node { stage, combined, outputs: Outputs::new(node.outputs.len()) });
+        }
+        let scanners = topology.streams.iter().map(|stream| stream.topic.is_none().then(|| Scanner::new(&stream.wants, &[]))).collect();
+        Task { topology, group, partition, intakes, inbox, lanes, nodes, scanners, spare: Vec::new() }
+    }
+
+    /// Does a bounded piece of work. With `fetch` false only what is under way between tasks is finished.
+    pub fn step(&mut self, fetch: bool, outbox: &mut Outbox) -> Result<Step, TaskError> {
+        let mut step = Step { busy: false, ended: true, caught_up: true };
+        if !self.lanes.flush() {
+            // Someone downstream has no room: take nothing new, neither from the topic nor from other tasks.
+            return Ok(Step { busy: false, ended: false, caught_up: false });
+        }
+        for _ in 0..PARCELS_PER_STEP {
+            let Some(parcel) = self.inbox.as_ref().and_then(|inbox| inbox.try_recv().ok()) else { break };
+            step.busy = true;
+            self.open(parcel, outbox)?;
+        }
+        if !fetch {
+            return Ok(step);
+        }
+        for i in 0..self.intakes.len() {
+            let fetched = self.fetch(i, outbox)?;
+            step.busy |= fetched.busy;
+            step.ended &= fetched.ended;
+            step.caught_up &= fetched.caught_up;
+        }
+        Ok(step)
+    }
+
+    /// Tells the operators that nothing more will come from the sources: the watermark goes to the end of time.
+    pub fn close(&mut self, outbox: &mut Outbox) -> Result<(), TaskError> {
+        for i in 0..self.intakes.len() {
+            let Some(intake) = self.intakes.get_mut(i) else { continue };
+            intake.close();
+            let stream = intake.stream;
+            self.deliver(stream, &mut Events::default(), Progress { watermark: WATERMARK_MAX, idle: false }, outbox)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what changed since the last commit; returns the next offset of each topic partition, for the outside.
+    pub fn prepare(&mut self, changes: &mut Changes) -> Vec<(usize, i32, i64)> {
+        for node in self.nodes.iter_mut().flatten() {
+            node.stage.changes(self.partition, changes);
+        }
+        let mut positions = Vec::new();
+        for intake in &self.intakes {
+            if let Some((partition, offset)) = self.topology.streams.get(intake.stream).and_then(|stream| intake.position(stream, changes))
+            {
+                positions.push((intake.stream, partition, offset));
+            }
+        }
+        positions
+    }
+
+    /// What was prepared is safe.
+    pub fn committed(&mut self) {
+        self.nodes.iter_mut().flatten().for_each(|node| node.stage.committed());
+    }
+
+    /// The stage of an operator that runs here.
+    pub fn stage(&mut self, operator: usize) -> Option<&mut Stage> {
+        self.nodes.get_mut(operator)?.as_mut().map(|node| &mut node.stage)
+    }
+
+    /// Puts a changed topology in the place of the old one: the same streams, operators and groups, with an operator that wants other
+    /// fields. Fields only ever get added, so that what other operators want stays in its place.
+    pub fn rewire(&mut self, topology: Arc<Topology>) {
+        for intake in &mut self.intakes {
+            if let Some(stream) = topology.streams.get(intake.stream) {
+                intake.rewire(stream);
+            }
+        }
+        for (stream, scanner) in topology.streams.iter().zip(&mut self.scanners) {
+            if scanner.is_some() {
+                *scanner = Some(Scanner::new(&stream.wants, &[]));
+            }
+        }
+        self.topology = topology;
+    }
+
+    /// All stages of the task, with their operators.
+    pub fn stages(&mut self) -> impl Iterator<Item = (usize, &mut Stage)> {
+        self.nodes.iter_mut().enumerate().filter_map(|(operator, node)| Some((operator, &mut node.as_mut()?.stage)))
+    }
+
+    /// Who holds back the watermark of an operator: which of its channels, and where that stands.
+    pub fn holding_back(&self, operator: usize) -> Option<(usize, Millis)> {
+        self.nodes.get(operator)?.as_ref()?.combined.holding_back()
+    }
+
+    /// Records that wait in the task's partitions, where that is known.
+    pub fn lag(&self) -> u64 {
+        self.intakes.iter().filter_map(Intake::lag).sum()
+    }
+
+    /// Ends the task and gives its sources back.
+    pub fn into_sources(self) -> Vec<(usize, i32, Box<dyn Source>)> {
+        self.intakes.into_iter().map(Intake::into_source).collect()
+    }
+
+    fn fetch(&mut self, i: usize, outbox: &mut Outbox) -> Result<Step, TaskError> {
+        let topology = self.topology.clone();
+        let Some(intake) = self.intakes.get_mut(i) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
+        let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
+        let mut events = self.spare.pop().unwrap_or_default();
+        let before = intake.watermark();
+        let found = intake.take(stream, FETCH_MAX, &mut events)?;
+        let progress = Progress { watermark: intake.watermark(), idle: found.idle };
+        let index = intake.stream;
+        if !found.empty || found.idle || progress.watermark > before {
+            self.deliver(index, &mut events, progress, outbox)?;
+        }
+        events.clear();
+        self.spare.push(events);
+        Ok(Step { busy: !found.empty, ended: found.ended, caught_up: found.empty })
+    }
+
+    /// Takes a parcel from another task.
+    fn open(&mut self, mut parcel: Parcel, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let progress = Progress { watermark: parcel.watermark, idle: parcel.idle };
+        let done = self.consume(parcel.operator, parcel.input, parcel.from as usize, &mut parcel.events, progress, outbox);
+        self.lanes.board().handled();
+        done
+    }
+
+    /// Hands scanned events of a stream to everybody who reads it.
+    fn deliver(&mut self, stream: usize, events: &mut Events, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let topology = self.topology.clone();
+        let Some(node) = topology.streams.get(stream) else { return Ok(()) };
+        for consumer in &node.consumers {
+            if consumer.exchange {
+                self.exchange(*consumer, events, progress, outbox)?;
+            } else {
+                self.consume(consumer.operator, consumer.input, 0, events, progress, outbox)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs an operator over events that one of its channels brings, and passes on what it emits.
+    fn consume(
+        &mut self,
+        operator: usize,
+        input: usize,
+        sender: usize,
+        events: &mut Events,
+        progress: Progress,
+        outbox: &mut Outbox,
+    ) -> Result<(), TaskError> {
+        let topology = self.topology.clone();
+        let Some(spec) = topology.operators.get(operator) else { return Ok(()) };
+        let Some(Node { stage, combined, outputs }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else { return Ok(()) };
+        let channel = spec.channels.get(input).map_or(0, |(first, count)| first + sender.min(count.saturating_sub(1)));
+        let mut own = Vec::new();
+        for row in &mut events.rows {
+            own.push(row.watermark);
+            row.watermark = combined.advance(channel, row.watermark);
+        }
+        combined.advance(channel, progress.watermark);
+        if progress.idle {
+            combined.idle(channel);
+        }
+        outputs.clear();
+        stage.process(events, input, combined.watermark(), outputs)?;
+        for (row, watermark) in events.rows.iter_mut().zip(own) {
+            row.watermark = watermark;
+        }
+        let progress = Progress { watermark: combined.watermark(), idle: progress.idle && combined.all_idle() };
+        stage.metrics().watermark_ms.set(progress.watermark);
+
+        let mut outputs = std::mem::take(outputs);
+        self.pass_on(operator, &mut outputs, progress, outbox)?;
+        if let Some(node) = self.nodes.get_mut(operator).and_then(Option::as_mut) {
+            node.outputs = outputs;
+        }
+        Ok(())
+    }
+
+    /// Brings an operator's outputs to the streams that its ports are bound to.
+    fn pass_on(&mut self, operator: usize, outputs: &mut Outputs, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let topology = self.topology.clone();
+        let Some(spec) = topology.operators.get(operator) else { return Ok(()) };
+        self.write(spec, operator, outputs, outbox)?;
+        let kept = |streams: &[usize]| -> Vec<usize> {
+            let in_memory = |s: &&usize| topology.streams.get(**s).is_some_and(|node| node.topic.is_none() && !node.consumers.is_empty());
+            streams.iter().filter(in_memory).copied().collect()
+        };
+        for (port, streams) in outputs.ports.iter_mut().zip(&spec.outputs) {
+            for stream in kept(streams) {
+                self.hand_on(stream, port, progress, outbox)?;
+            }
+        }
+        for (events, stream) in [(&mut outputs.late, spec.late), (&mut outputs.dead_letters, spec.dead_letters)] {
+            for stream in kept(stream.as_slice()) {
+                self.hand_on(stream, events, progress, outbox)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is bound to topics, in the order in which it was emitted.
+    fn write(&mut self, spec: &OperatorNode, operator: usize, outputs: &Outputs, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let mut next = vec![0; outputs.ports.len() + 2];
+        for way in &outputs.order {
+            let (place, streams, as_it_came) = match way {
+                Way::Port(port) => (usize::from(*port), spec.outputs.get(usize::from(*port)).map_or(&[][..], Vec::as_slice), false),
+                Way::Late => {
+                    (outputs.ports.len(), spec.late.as_ref().or(spec.dead_letters.as_ref()).map_or(&[][..], std::slice::from_ref), true)
+                }
+                Way::DeadLetter => (outputs.ports.len() + 1, spec.dead_letters.as_slice(), true),
+            };
+            let (Some(events), Some(i)) = (outputs.way(*way), next.get_mut(place)) else { continue };
+            let row = *i;
+            *i += 1;
+            for stream in streams {
+                if let Some(reason) = outbox.write(*stream, events, row, self.partition, as_it_came)? {
+                    self.keep_unwritable(spec, operator, events, row, reason, outbox)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps an output that its stream cannot take.
+    fn keep_unwritable(
+        &mut self,
+        spec: &OperatorNode,
+        operator: usize,
+        events: &Events,
+        row: usize,
+        reason: String,
+        outbox: &mut Outbox,
+    ) -> Result<(), TaskError> {
+        let failure = Failure::new(FailureKind::Effects, format!("an output cannot be written: {reason}"));
+        let mut letters = Events::default();
+        if let (Some(row), Some(stream)) = (events.rows.get(row), spec.dead_letters) {
+            self.origin(operator).dead_letter(events, row, &failure, &mut letters);
+            outbox.write(stream, &letters, 0, self.partition, true)?;
+        }
+        Ok(())
+    }
+
+    /// Scans events that an operator of this task emitted, and hands them to those that read them in memory.
+    fn hand_on(&mut self, stream: usize, events: &mut Events, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let Some(scanner) = self.scanners.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
+        events.fields.clear();
+        events.unreadable.clear();
+        events.width = scanner.width();
+        for i in 0..events.rows.len() {
+            if let Err(reason) = scanner.scan(events, i) {
+                events.unreadable.push((i, reason));
+            }
+        }
+        self.deliver(stream, events, progress, outbox)
+    }
+
+    /// Hands each event to the task that owns its key, and the watermark to all of them.
+    fn exchange(&mut self, to: Consumer, events: &Events, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let topology = self.topology.clone();
+        let Some(spec) = topology.operators.get(to.operator) else { return Ok(()) };
+        let Some((input, group)) = spec.inputs.get(to.input).zip(topology.groups.get(spec.group)) else { return Ok(()) };
+        let mut parcels: Vec<Events> = (0..group.parallelism).map(|_| self.spare.pop().unwrap_or_default()).collect();
+        let mut key = Vec::new();
+        let mut unreadable = events.unreadable.iter().peekable();
+        for (i, row) in events.rows.iter().enumerate() {
+            key.clear();
+            let found = match unreadable.next_if(|(row, _)| *row == i) {
+                Some((_, reason)) => Err(reason.clone()),
+                None => input.key(events, i, row, &mut key),
+            };
+            match found {
+                Ok(()) => {
+                    if let Some(parcel) = parcels.get_mut(partition_of(&key, group.parallelism) as usize) {
+                        parcel.push_from(events, i);
+                    }
+                }
+                Err(reason) => self.refuse_for(to.operator, events, i, &Failure::new(FailureKind::Unreadable, reason), outbox)?,
+            }
+        }
+        for (partition, events) in parcels.into_iter().enumerate() {
+            let Progress { watermark, idle } = progress;
+            let parcel = Parcel { operator: to.operator, input: to.input, from: self.partition, events, watermark, idle };
+            self.lanes.send(spec.group, partition, parcel);
+        }
+        Ok(())
+    }
+
+    /// Settles an event that never gets as far as its operator.
+    fn refuse_for(
+        &mut self,
+        operator: usize,
+        events: &Events,
+        row: usize,
+        failure: &Failure,
+        outbox: &mut Outbox,
+    ) -> Result<(), TaskError> {
+        let topology = self.topology.clone();
+        let Some((spec, row)) = topology.operators.get(operator).zip(events.rows.get(row)) else { return Ok(()) };
+        let metrics = &spec.metrics;
+        metrics.events_in.inc();
+        match spec.on_error {
+            OnError::Stop => return Err(StageError::Stop(spec.name.to_string(), failure.message.clone()).into()),
+            OnError::Drop => {
+                metrics.dropped.inc();
+            }
+            OnError::DeadLetter => {
+                metrics.dead_letters.inc();
+                let mut letters = Events::default();
+                self.origin(operator).dead_letter(events, row, failure, &mut letters);
+                if let Some(stream) = spec.dead_letters {
+                    outbox.write(stream, &letters, 0, self.partition, true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn origin(&self, operator: usize) -> Origin {
+        let spec = self.topology.operators.get(operator);
+        let plugin = spec.map(|spec| spec.plugin.sha256().into());
+        Origin {
+            operator: spec.map_or_else(|| "".into(), |spec| spec.name.clone()),
+            plugin: plugin.unwrap_or_else(|| "".into()),
+            streams: self.topology.stream_names.clone(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! How streams, operators and tasks hang together, as the tasks need to know it. `pipeline::plan` works it out.
+
+use crate::config::Watermarks;
+use crate::events::Format;
+use crate::metrics::OperatorMetrics;
+use crate::route::{Input, TimeUnit, Wants};
+use crate::sandbox::{Limits, Plugin};
+use crate::stage::OnError;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A pipeline's streams, operators, and the groups that run together.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// The pipeline's name.
+    pub name: String,
+    /// The most events per call of an operator.
+    pub batch: usize,
+    /// The streams.
+    pub streams: Vec<StreamNode>,
+    /// Their names, as rows refer to them.
+    pub stream_names: Arc<[String]>,
+    /// The operators.
+    pub operators: Vec<OperatorNode>,
+    /// What runs in one task: streams that are read, and operators that need no re-keying between them.
+    pub groups: Vec<Group>,
+    /// Number of clusters; outputs are written through one sink each.
+    pub clusters: usize,
+}
+
+/// A stream.
+#[derive(Clone, Debug)]
+pub struct StreamNode {
+    /// Its name.
+    pub name: String,
+    /// Where it is kept; `None` for one that goes from operator to operator in memory.
+    pub topic: Option<TopicRef>,
+    /// How its values are encoded.
+    pub format: Format,
+    /// The field that holds the event time; `None`: the time of the record.
+    pub time_field: Option<usize>,
+    /// What that field counts.
+    pub time_unit: TimeUnit,
+    /// How its watermark follows its events.
+    pub watermarks: Watermarks,
+    /// After how long without events a partition no longer holds the watermark back.
+    pub idle: Option<Duration>,
+    /// The most bytes of one event.
+    pub event_bytes_max: usize,
+    /// The fields that anybody wants of its events.
+    pub wants: Wants,
+    /// Who reads it.
+    pub consumers: Vec<Consumer>,
+    /// The group whose tasks produce its events: those that read the topic, or the operator that writes it.
+    pub producer: Option<usize>,
+}
+
+/// Where a stream is kept.
+#[derive(Clone, Debug)]
+pub struct TopicRef {
+    /// Index of the cluster.
+    pub cluster: usize,
+    /// The topic's name there.
+    pub topic: String,
+    /// Its partitions.
+    pub partitions: u32,
+}
+
+/// An operator that reads a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Consumer {
+    /// The operator.
+    pub operator: usize,
+    /// Which of its inputs.
+    pub input: usize,
+    /// Whether events are handed to the task that owns their key, rather than taken where they are.
+    pub exchange: bool,
+}
+
+/// An operator.
+#[derive(Clone, Debug)]
+pub struct OperatorNode {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The name of its plugin's file, without the ending.
+    pub plugin_name: String,
+    /// Its code when the topology was worked out; a reload may have replaced it since.
+    pub plugin: Arc<Plugin>,
+    /// Its configuration, a MessagePack map.
+    pub config: Arc<[u8]>,
+    /// How it reads each of its streams.
+    pub inputs: Vec<Input>,
+    /// Where each of its inputs' watermark channels start, and how many there are: one, or one per task that sends.
+    pub channels: Vec<(usize, usize)>,
+    /// Streams that each port writes.
+    pub outputs: Vec<Vec<usize>>,
+    /// The stream that late events go to.
+    pub late: Option<usize>,
+    /// The stream that dead letters go to.
+    pub dead_letters: Option<usize>,
+    /// What it may use.
+    pub limits: Limits,
+    /// What becomes of events that it refuses or fails at.
+    pub on_error: OnError,
+    /// What it counts.
+    pub metrics: OperatorMetrics,
+    /// The group that it runs in.
+    pub group: usize,
+}
+
+/// What runs in one task.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// Tasks; each has one partition of every stream that the group reads, and one slice of the keys.
+    pub parallelism: u32,
+    /// Streams whose topics it reads.
+    pub reads: Vec<usize>,
+    /// Its operators.
+    pub operators: Vec<usize>,
+    /// Whether events come to it from other tasks.
+    pub has_inbox: bool,
+}

@@ -1,0 +1,287 @@
+//! `#[operator]`: a function or an `impl` becomes an `Operator`; what was written stays callable.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::{Error, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
+
+use crate::params::Params;
+use crate::text;
+
+/// What stands in the parentheses of `#[operator(..)]`.
+pub struct Args {
+    pub key: Vec<String>,
+    pub keyed: bool,
+    pub key_span: Span,
+    pub window: Option<LitStr>,
+    pub lateness: Option<LitStr>,
+}
+
+/// Expands `#[operator]`.
+pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
+    let args = Args::read(args)?;
+    match item {
+        Item::Fn(function) => on_fn(&args, &function),
+        Item::Impl(block) => {
+            if let Some((_, path, _)) = &block.trait_ {
+                return Err(Error::new_spanned(path, "#[operator] goes on `impl Name { .. }`, not on the impl of a trait"));
+            }
+            if let Some(size) = &args.window { crate::window::expand(&args, size, &block) } else { on_impl(&args, &block) }
+        }
+        other => Err(Error::new_spanned(
+            other,
+            "#[operator] goes on a function, or on an `impl` block where the operator also has timers: `impl Name { fn on_event(&self, ..) .. }`",
+        )),
+    }
+}
+
+impl Args {
+    fn read(tokens: TokenStream) -> Result<Self> {
+        let mut args = Args { key: Vec::new(), keyed: false, key_span: Span::call_site(), window: None, lateness: None };
+        let parser = syn::meta::parser(|meta| {
+            if meta.path.is_ident("keyed") {
+                args.keyed = true;
+            } else if meta.path.is_ident("key") {
+                let key: LitStr = meta.value()?.parse()?;
+                args.key = key.value().split(',').map(|part| part.trim().to_owned()).collect();
+                if args.key.iter().any(String::is_empty) {
+                    return Err(Error::new_spanned(key, "a key is the path of a field, or several with commas: \"city, category\""));
+                }
+                (args.keyed, args.key_span) = (true, key.span());
+            } else if meta.path.is_ident("window") {
+                args.window = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("lateness") {
+                args.lateness = Some(meta.value()?.parse()?);
+            } else {
+                return Err(meta.error(
+                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"` and `lateness = \"5s\"`",
+                ));
+            }
+            Ok(())
+        });
+        syn::parse::Parser::parse2(parser, tokens)?;
+        if let (Some(lateness), None) = (&args.lateness, &args.window) {
+            return Err(Error::new_spanned(lateness, "lateness belongs to a window: add `window = \"1m\"`"));
+        }
+        if let (Some(window), false) = (&args.window, args.keyed) {
+            return Err(Error::new_spanned(
+                window,
+                "a window is kept per key: add `key = \"field\"`, or `keyed` where the pipeline names it",
+            ));
+        }
+        Ok(args)
+    }
+
+    /// Refuses state without a key.
+    fn check_state(&self, state: Option<&Type>) -> Result<()> {
+        match state {
+            Some(state) if !self.keyed => Err(Error::new_spanned(
+                state,
+                "state is kept per key, so name the key: #[operator(key = \"field\")], or #[operator(keyed)] where the pipeline names it",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The manifest, as one constant text.
+    pub fn manifest(&self, event: &TokenStream, ports: &TokenStream, config: &Type, state: Option<&TokenStream>) -> TokenStream {
+        let kind = if self.keyed { "keyed" } else { "stateless" };
+        let head = format!("\",\"kind\":\"{kind}\",\"inputs\":[");
+        let keys: Vec<_> = self.key.iter().map(|key| text::json(key)).collect();
+        let key = format!("],\"key\":[{}],\"outputs\":", keys.join(","));
+        let state = state.map(|state| quote!(",\"state\":", #state,));
+        quote! {
+            ::sangam_sdk::__join!(
+                "{\"abi\":1,\"name\":\"", ::core::env!("CARGO_PKG_NAME"), "\",\"version\":\"", ::core::env!("CARGO_PKG_VERSION"),
+                #head, <#event as ::sangam_sdk::Event<'static>>::INPUT, #key, #ports,
+                ",\"config\":", <#config as ::sangam_sdk::Config>::FIELDS, #state "}"
+            )
+        }
+    }
+}
+
+fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
+    if let Some(window) = &args.window {
+        return Err(Error::new_spanned(
+            window,
+            "a window goes on an impl of its state: `impl Total { fn add(&mut self, event: Sale) {..} fn close(self, w: Window) -> Minute {..} }`",
+        ));
+    }
+    let params = Params::read(&function.sig, "event")?;
+    let Some(event) = &params.event else {
+        return Err(Error::new_spanned(
+            &function.sig,
+            "an operator takes its event by value: `fn name(event: Order, ..)`; for the bytes as they came take `Raw<'_>`",
+        ));
+    };
+    if text::last_name(event).as_deref() == Some("Row") {
+        return Err(Error::new_spanned(
+            event,
+            "an operator over `Row` says which fields it wants: write an impl with `fn fields(&self) -> Vec<FieldPath>` and `fn on_event(&self, row: Row<'_>)`",
+        ));
+    }
+    args.check_state(params.state.as_ref())?;
+    let (name, vis, output, call) = (&function.sig.ident, &function.vis, &params.output, &params.call);
+    let unit: Type = parse_quote!(());
+    let config = params.config.as_ref().unwrap_or(&unit);
+    let state = params.state.as_ref().unwrap_or(&unit);
+    let fixed = text::with_lifetime(event, "static");
+    let open = text::with_lifetime(event, "a");
+    let schema = params.state.as_ref().map(|state| quote!(<#state as ::sangam_sdk::State>::SCHEMA));
+    let manifest = args.manifest(&fixed, &quote!(<#output as ::sangam_sdk::Emit>::PORTS), config, schema.as_ref());
+    let keyed = args.keyed;
+    let doc = format!("The operator that [`{name}()`] is: for `Harness::<{name}>`.");
+    Ok(quote! {
+        #function
+
+        #[doc = #doc]
+        #[allow(non_camel_case_types, dead_code)]
+        #vis struct #name {}
+
+        impl ::sangam_sdk::Operator for #name {
+            type Config = #config;
+            type Event<'a> = #open;
+            type State = #state;
+            const MANIFEST: &'static str = #manifest;
+            const KEYED: bool = #keyed;
+            const FALLIBLE: bool = <#output as ::sangam_sdk::Emit>::FALLIBLE;
+            #[inline]
+            #[allow(unused_variables)]
+            fn on_event(
+                config: &Self::Config,
+                event: Self::Event<'_>,
+                state: &mut Self::State,
+                ctx: &mut ::sangam_sdk::Context<'_>,
+                out: &mut ::sangam_sdk::Emitter<'_>,
+            ) -> ::sangam_sdk::Result<()> {
+                ::sangam_sdk::Emit::emit(#name(#(#call),*), out)
+            }
+        }
+
+        ::sangam_sdk::__export!(#name);
+    })
+}
+
+/// The method called `name`.
+pub fn method<'i>(block: &'i ItemImpl, name: &str) -> Option<&'i ImplItemFn> {
+    block.items.iter().find_map(|item| match item {
+        ImplItem::Fn(method) if method.sig.ident == name => Some(method),
+        _ => None,
+    })
+}
+
+fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
+    let this = &block.self_ty;
+    let Some(on_event) = method(block, "on_event") else {
+        let hint = if method(block, "add").is_some() && method(block, "close").is_some() {
+            "`add` and `close` make a window: say how long, #[operator(key = \"field\", window = \"1m\")]"
+        } else {
+            "an operator needs `fn on_event(&self, event: Order, ..)`"
+        };
+        return Err(Error::new_spanned(this, hint));
+    };
+    let params = Params::read(&on_event.sig, "event")?;
+    refuse_config(&params, "`self` is the configuration here: take no other by `&`")?;
+    let event = params
+        .event
+        .as_ref()
+        .ok_or_else(|| Error::new_spanned(&on_event.sig, "on_event takes its event by value: `fn on_event(&self, event: Order, ..)`"))?;
+    needs_self(on_event)?;
+    let timer = method(block, "on_timer").map(|method| needs_self(method).and(Params::read(&method.sig, "Timer"))).transpose()?;
+    if let Some(timer) = &timer {
+        refuse_config(timer, "`self` is the configuration here: take no other by `&`")?;
+        if !args.keyed {
+            return Err(Error::new_spanned(this, "timers are kept per key: name it, #[operator(key = \"field\")], or #[operator(keyed)]"));
+        }
+    }
+    let state = params.state.clone().or_else(|| timer.as_ref().and_then(|timer| timer.state.clone()));
+    args.check_state(state.as_ref())?;
+    let schema = state.as_ref().map(|state| quote!(<#state as ::sangam_sdk::State>::SCHEMA));
+    let state = state.unwrap_or(parse_quote!(()));
+    let is_row = text::last_name(event).as_deref() == Some("Row");
+    let fields = match (method(block, "fields"), is_row) {
+        (Some(_), true) => quote! {
+            const DYNAMIC: bool = true;
+            fn fields(config: &Self::Config) -> ::std::vec::Vec<::sangam_sdk::FieldPath> {
+                config.fields()
+            }
+        },
+        (None, true) => {
+            return Err(Error::new_spanned(
+                event,
+                "an operator over `Row` says which fields it wants: add `fn fields(&self) -> Vec<FieldPath>`",
+            ));
+        }
+        (Some(fields), false) => {
+            return Err(Error::new_spanned(
+                &fields.sig,
+                "`fields` names the fields of a `Row`: take `row: Row<'_>` in on_event, or remove `fields` and declare them in an #[event]",
+            ));
+        }
+        (None, false) => TokenStream::new(),
+    };
+    let (output, call) = (&params.output, &params.call);
+    let fixed = text::with_lifetime(event, "static");
+    let open = text::with_lifetime(event, "a");
+    let mut ports = quote!(<#output as ::sangam_sdk::Emit>::PORTS);
+    let on_timer = timer.map(|timer| {
+        let (output, call) = (&timer.output, &timer.call);
+        ports = quote!(::sangam_sdk::manifest::ports(#ports, <#output as ::sangam_sdk::Emit>::PORTS));
+        quote! {
+            #[allow(unused_variables)]
+            fn on_timer(
+                config: &Self::Config,
+                event: ::sangam_sdk::Timer<'_>,
+                state: &mut Self::State,
+                ctx: &mut ::sangam_sdk::Context<'_>,
+                out: &mut ::sangam_sdk::Emitter<'_>,
+            ) -> ::sangam_sdk::Result<()> {
+                ::sangam_sdk::Emit::emit(config.on_timer(#(#call),*), out)
+            }
+        }
+    });
+    let manifest = args.manifest(&fixed, &ports, this, schema.as_ref());
+    let keyed = args.keyed;
+    Ok(quote! {
+        #block
+
+        impl ::sangam_sdk::Operator for #this {
+            type Config = #this;
+            type Event<'a> = #open;
+            type State = #state;
+            const MANIFEST: &'static str = #manifest;
+            const KEYED: bool = #keyed;
+            const FALLIBLE: bool = <#output as ::sangam_sdk::Emit>::FALLIBLE;
+            #[inline]
+            #[allow(unused_variables)]
+            fn on_event(
+                config: &Self::Config,
+                event: Self::Event<'_>,
+                state: &mut Self::State,
+                ctx: &mut ::sangam_sdk::Context<'_>,
+                out: &mut ::sangam_sdk::Emitter<'_>,
+            ) -> ::sangam_sdk::Result<()> {
+                ::sangam_sdk::Emit::emit(config.on_event(#(#call),*), out)
+            }
+            #on_timer
+            #fields
+        }
+
+        ::sangam_sdk::__export!(#this);
+    })
+}
+
+fn needs_self(method: &ImplItemFn) -> Result<()> {
+    match method.sig.receiver() {
+        Some(receiver) if receiver.reference.is_some() && receiver.mutability.is_none() => Ok(()),
+        Some(receiver) => Err(Error::new_spanned(
+            receiver,
+            "`&self` is the configuration and does not change; what changes per key is the state, taken by `&mut`",
+        )),
+        None => Err(Error::new_spanned(&method.sig, "take `&self`, the operator's configuration")),
+    }
+}
+
+/// Refuses a `&T` parameter where the configuration comes another way.
+fn refuse_config(params: &Params, hint: &str) -> Result<()> {
+    params.config.as_ref().map_or(Ok(()), |config| Err(Error::new_spanned(config, hint)))
+}

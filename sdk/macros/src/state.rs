@@ -1,0 +1,88 @@
+//! `#[state]`: positional encoding; a build that adds fields at the end reads the state of the one before.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{DeriveInput, Error, LitInt, Result};
+
+use crate::model::{self, Struct};
+use crate::text;
+
+/// Expands `#[state]` or `#[state(version = 2)]`.
+pub fn expand(args: TokenStream, mut item: DeriveInput) -> Result<TokenStream> {
+    let mut version = 1u32;
+    let parser = syn::meta::parser(|meta| {
+        if !meta.path.is_ident("version") {
+            return Err(meta.error("#[state] takes `version = 2`, the schema version, counted from 1"));
+        }
+        let given: LitInt = meta.value()?.parse()?;
+        version = given.base10_parse()?;
+        if version == 0 { Err(Error::new_spanned(given, "schema versions count from 1")) } else { Ok(()) }
+    });
+    syn::parse::Parser::parse2(parser, args)?;
+    let model = Struct::read(&mut item, "state", false)?;
+    if let Some(attr) = model.fields.iter().flat_map(|field| &field.attrs).next() {
+        return Err(Error::new_spanned(attr, "a field of a state takes no attribute: it is known by its position"));
+    }
+    let mut wanted = model::usual();
+    wanted.push(("Default", quote!(Default)));
+    let derives = model::derives(&item.attrs, &wanted);
+    let name = &model.name;
+    let title = text::plain(name);
+    let idents: Vec<_> = model.fields.iter().map(|field| &field.ident).collect();
+    let types: Vec<_> = model.fields.iter().map(|field| &field.ty).collect();
+    let names: Vec<_> = idents.iter().map(|ident| text::plain(ident)).collect();
+    let count = idents.len();
+    let numbers: Vec<u8> = (0..count).map(|i| i as u8).collect();
+    let make = if model.unit { quote!(#name) } else { quote!(#name { #(#idents),* }) };
+    let head = format!("{{\"name\":{},\"version\":{version},\"fields\":[", text::json(&title));
+    let parts = names.iter().zip(&types).enumerate().map(|(i, (name, ty))| {
+        let head = format!("{}{{\"name\":{},\"type\":\"", if i > 0 { "," } else { "" }, text::json(name));
+        quote!(#head, <#ty as ::sangam_sdk::Field<'static>>::KIND, "\"}")
+    });
+    Ok(quote! {
+        #derives
+        #item
+
+        impl<'a> ::sangam_sdk::Field<'a> for #name {
+            const KIND: &'static str = "array";
+            const CELLS: ::sangam_sdk::private::Cells =
+                ::sangam_sdk::private::Cells::None #(.or(<#types as ::sangam_sdk::Field<'static>>::CELLS.inside()))*;
+            fn decode(reader: &mut ::sangam_sdk::private::Reader<'a>) -> ::core::result::Result<Self, ::sangam_sdk::Wrong> {
+                #[allow(unused_mut)]
+                let mut left = reader.array()?;
+                #(let #idents = ::sangam_sdk::private::next_or_default(reader, &mut left, #names)?;)*
+                ::sangam_sdk::private::rest(reader, left)?;
+                Ok(#make)
+            }
+        }
+
+        impl ::sangam_sdk::Encode for #name {
+            #[inline]
+            fn encode(&self, out: &mut ::std::vec::Vec<u8>) {
+                ::sangam_sdk::private::write::array(out, #count);
+                #(::sangam_sdk::Encode::encode(&self.#idents, out);)*
+            }
+        }
+
+        impl ::sangam_sdk::State for #name {
+            const SCHEMA: &'static str = ::sangam_sdk::__join!(#head, #(#parts,)* "]}");
+            const HANDLES: bool = {
+                #(::core::assert!(
+                    !::core::matches!(<#types as ::sangam_sdk::Field<'static>>::CELLS, ::sangam_sdk::private::Cells::Inside),
+                    "`Map` and `List` must stand directly in the operator's #[state] struct, not inside another value"
+                );)*
+                <#name as ::sangam_sdk::Field<'static>>::CELLS.any()
+            };
+            fn bind_all(&mut self, slot: u32) {
+                #(::sangam_sdk::Field::bind(&mut self.#idents, slot, #numbers);)*
+            }
+            fn settle_all(&mut self, slot: u32) -> ::sangam_sdk::Result<()> {
+                #(::sangam_sdk::Field::settle(&mut self.#idents, slot, #numbers)?;)*
+                Ok(())
+            }
+            fn own_all(&mut self, cells: &::std::collections::BTreeMap<::std::vec::Vec<u8>, ::std::vec::Vec<u8>>) {
+                #(::sangam_sdk::Field::own(&mut self.#idents, #numbers, cells);)*
+            }
+        }
+    })
+}

@@ -1,0 +1,267 @@
+//! One batch: a frame in, effects out. The order of everything that happens in it is decided here.
+//!
+//! Batching is invisible: nothing here depends on where a batch starts or ends, except what goes back to the host.
+
+use sangam_protocol::Millis;
+use sangam_protocol::effects::{EffectsWriter, RejectKind};
+use sangam_protocol::frame::Frame;
+use sangam_protocol::msgpack::{Error as Malformed, Reader};
+
+use crate::emit::Emitter;
+use crate::event::Event;
+use crate::field::Encode;
+use crate::operator::Operator;
+use crate::state::{self, State};
+use crate::timers::{Fired, Timers};
+use crate::{Context, Error, Result, Timer, cells};
+
+/// The effects' buffer is given back after a batch beyond this, so that one giant batch does not hold memory for ever.
+const EFFECTS_KEPT: usize = 4 << 20;
+
+/// An operator with its configuration and the buffers that it reuses from batch to batch.
+pub(crate) struct Instance<O: Operator> {
+    config: O::Config,
+    writer: EffectsWriter,
+    timers: Timers,
+    /// The bytes of the default state, which means "nothing to remember".
+    blank: Vec<u8>,
+    scratch: Vec<u8>,
+    last: usize,
+}
+
+impl<O: Operator> Instance<O> {
+    pub(crate) fn new(config: O::Config) -> Self {
+        let mut blank = Vec::new();
+        O::State::default().encode(&mut blank);
+        Instance { config, writer: EffectsWriter::default(), timers: Timers::default(), blank, scratch: Vec::new(), last: 0 }
+    }
+
+    pub(crate) fn config(&self) -> &O::Config {
+        &self.config
+    }
+
+    /// Runs one batch; the bytes are its effects, or the fault that ended it.
+    pub(crate) fn process(&mut self, input: &[u8]) -> &[u8] {
+        if self.last > EFFECTS_KEPT {
+            self.writer = EffectsWriter::default();
+        }
+        self.writer.start();
+        if O::State::HANDLES {
+            cells::start();
+        }
+        let end = match Frame::read(input) {
+            Ok(frame) => self.run(&frame),
+            Err(error) => Err(garbage(error)),
+        };
+        let effects = match end {
+            Ok(()) => self.writer.finish(),
+            Err(Stop { event, why }) => self.writer.fault(event, &why),
+        };
+        self.last = effects.len();
+        effects
+    }
+
+    fn run(&mut self, frame: &Frame<'_>) -> Result<(), Stop> {
+        let mut slots = Vec::with_capacity(frame.slots());
+        for slot in frame.keys() {
+            let (key, bytes) = slot.map_err(garbage)?;
+            slots.push(Slot { key, bytes, state: None });
+        }
+        self.timers.start(frame).map_err(garbage)?;
+        let mut batch = Batch::<O> {
+            config: &self.config,
+            writer: &mut self.writer,
+            timers: &mut self.timers,
+            slots,
+            nothing: O::State::default(),
+            ctx: Context::at(0),
+        };
+        let mut events = frame.events();
+        for i in 0..frame.len() {
+            let watermark = frame.watermark_before(i);
+            batch.advance(i, watermark)?;
+            batch.event(frame, i, watermark, &mut events)?;
+        }
+        batch.advance(frame.len(), frame.watermark)?;
+        batch.finish(&self.blank, &mut self.scratch);
+        Ok(())
+    }
+}
+
+/// Why a batch ends early: nothing of it happens.
+struct Stop {
+    event: Option<u32>,
+    why: String,
+}
+
+#[cold]
+fn garbage(error: Malformed) -> Stop {
+    Stop { event: None, why: format!("the frame is malformed: {error}") }
+}
+
+#[cold]
+fn misfit(event: u32, why: &str) -> Stop {
+    Stop { event: Some(event), why: why.to_owned() }
+}
+
+/// A key of this batch. Its state is decoded when it is first needed, and once.
+struct Slot<'f, S> {
+    key: &'f [u8],
+    bytes: Option<&'f [u8]>,
+    state: Option<S>,
+}
+
+impl<S: State> Slot<'_, S> {
+    #[inline]
+    fn state(&mut self, number: u32) -> Result<&mut S> {
+        if self.state.is_none() {
+            let mut state: S = self.bytes.map_or_else(|| Ok(S::default()), state::read)?;
+            state.bind_all(number);
+            self.state = Some(state);
+        }
+        Ok(self.state.get_or_insert_default())
+    }
+}
+
+struct Batch<'f, 'i, O: Operator> {
+    config: &'i O::Config,
+    writer: &'i mut EffectsWriter,
+    timers: &'i mut Timers,
+    slots: Vec<Slot<'f, O::State>>,
+    /// What a stateless operator gets for a state.
+    nothing: O::State,
+    ctx: Context<'f>,
+}
+
+impl<'f, O: Operator> Batch<'f, '_, O> {
+    /// Fires every timer up to `watermark`, before event `position`.
+    #[inline]
+    fn advance(&mut self, position: usize, watermark: Millis) -> Result<(), Stop> {
+        while let Some(fired) = self.timers.fire(watermark) {
+            self.timer(position as u32, watermark, &fired)
+                .map_err(|error| Stop { event: None, why: format!("timer `{}`: {}", self.timers.name(&fired), of_timer(error)) })?;
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, position: u32, watermark: Millis, fired: &Fired) -> Result<()> {
+        let Some(slot) = self.slots.get_mut(fired.slot as usize) else { return Ok(()) };
+        self.ctx.enter(fired.at, watermark, slot.key);
+        let state = slot.state(fired.slot)?;
+        let timer = Timer::new(self.timers.name(fired), fired.at);
+        let mut out = Emitter::timer(self.writer, position, fired.slot, fired.at);
+        O::on_timer(self.config, timer, state, &mut self.ctx, &mut out)?;
+        keep::<O>(state, &mut self.ctx, self.timers, Some(fired.slot))
+    }
+
+    #[inline]
+    fn event(&mut self, frame: &Frame<'f>, i: usize, watermark: Millis, events: &mut Reader<'f>) -> Result<(), Stop> {
+        let index = i as u32;
+        let start = *events;
+        let event = match O::Event::read(frame.kind(i), events) {
+            Ok(event) => event,
+            Err(wrong) if wrong.is_frame() => return Err(misfit(index, &wrong.reason())),
+            Err(wrong) => {
+                *events = start;
+                events.skip().map_err(garbage)?;
+                self.writer.reject(index, RejectKind::Reject, &wrong.reason());
+                return Ok(());
+            }
+        };
+        let fault = |why: String| Stop { event: Some(index), why };
+        let slot = if O::KEYED { frame.slot(i) } else { None };
+        let (key, state) = match slot {
+            None if O::KEYED => return Err(misfit(index, "the frame has no key for it")),
+            None => (&[][..], &mut self.nothing),
+            Some(number) => {
+                let slot = self.slots.get_mut(number).ok_or_else(|| misfit(index, "the frame has no such slot"))?;
+                (slot.key, slot.state(number as u32).map_err(|error| fault(text(error)))?)
+            }
+        };
+        let slot = slot.map(|slot| slot as u32);
+        let time = frame.time(i);
+        self.ctx.enter(time, watermark, key);
+        let before = if O::FALLIBLE { Some(state.clone()) } else { None };
+        let mark = self.writer.mark();
+        let mut out = Emitter::event(self.writer, index, slot, time);
+        let error = match O::on_event(self.config, event, state, &mut self.ctx, &mut out) {
+            Ok(()) => return keep::<O>(state, &mut self.ctx, self.timers, slot).map_err(|error| fault(text(error))),
+            Err(error) => error,
+        };
+        self.writer.rewind(mark);
+        self.ctx.forget();
+        if let Some(before) = before {
+            *state = before;
+        }
+        if O::State::HANDLES {
+            cells::undo();
+        }
+        match error {
+            Error::Reject(why) => self.writer.reject(index, RejectKind::Reject, &why),
+            Error::Late(why) => self.writer.reject(index, RejectKind::Late, &why),
+            Error::Drop(why) => self.writer.reject(index, RejectKind::Drop, &why),
+            Error::Fault(why) => return Err(fault(why)),
+        }
+        Ok(())
+    }
+
+    /// Writes what has changed, and only that.
+    fn finish(self, blank: &[u8], scratch: &mut Vec<u8>) {
+        for (number, slot) in self.slots.iter().enumerate() {
+            let Some(state) = &slot.state else { continue };
+            scratch.clear();
+            state.encode(scratch);
+            if *scratch == blank {
+                if slot.bytes.is_some() {
+                    self.writer.state(number as u32, None);
+                }
+            } else if slot.bytes != Some(scratch) {
+                self.writer.state(number as u32, Some(scratch));
+            }
+        }
+        self.timers.write(self.writer);
+        for (name, total) in self.ctx.counters() {
+            self.writer.counter(name, total);
+        }
+        if O::State::HANDLES {
+            cells::write(self.writer);
+        }
+    }
+}
+
+/// Lets a call's changes stand.
+#[inline]
+fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut Timers, slot: Option<u32>) -> Result<()> {
+    if O::State::HANDLES {
+        if let Some(slot) = slot {
+            state.settle_all(slot)?;
+        }
+        cells::keep();
+    }
+    if ctx.has_changes() {
+        let Some(slot) = slot else {
+            return Err(Error::Fault("a stateless operator has no timers: name a key, #[operator(key = \"..\")]".into()));
+        };
+        for (name, at) in ctx.changes() {
+            timers.change(slot, name, at);
+        }
+    }
+    ctx.keep();
+    Ok(())
+}
+
+#[cold]
+fn text(error: Error) -> String {
+    match error {
+        Error::Fault(why) => why,
+        other => other.to_string(),
+    }
+}
+
+#[cold]
+fn of_timer(error: Error) -> String {
+    match error {
+        Error::Fault(why) => why,
+        Error::Reject(why) | Error::Late(why) | Error::Drop(why) => format!("on_timer has no event to refuse: {why}"),
+    }
+}

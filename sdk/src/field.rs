@@ -1,0 +1,638 @@
+//! How Rust values become MessagePack and back: what may stand in an event or a state.
+//!
+//! No serde: a decoder that knows its type costs a third of a generic one in a guest.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sangam_protocol::msgpack::{self, Reader, write};
+
+use crate::Error;
+
+/// A value that a field of an event or a state can be read from.
+///
+/// Implemented for booleans, integers, floats, text, bytes, [`Value`], `Option`, `Vec`, `VecDeque`, `BTreeMap`, and for every
+/// `#[event]` and `#[state]` struct. `&str` and `&[u8]` borrow from the batch.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a field of an event or a state",
+    label = "not a field type",
+    note = "field types: bool, integers, floats, String, &str, Vec<u8>, &[u8], Option<T>, Vec<T>, VecDeque<T>, BTreeMap<K, T>, Value, and structs marked #[event] or #[state]",
+    note = "a HashMap has no stable order: use a BTreeMap, or sangam_sdk::Map for state too big to carry"
+)]
+pub trait Field<'a>: Sized {
+    /// The type's name in the manifest.
+    const KIND: &'static str;
+    /// Name of a `Vec` of this type in the manifest.
+    #[doc(hidden)]
+    const VEC_KIND: &'static str = "array";
+    /// Whether an event may lack the field.
+    const OPTIONAL: bool = false;
+    /// Whether cells of a large state hang on the value.
+    #[doc(hidden)]
+    const CELLS: Cells = Cells::None;
+
+    /// Reads the value.
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong>;
+
+    /// The value of a field that is not there.
+    #[doc(hidden)]
+    #[inline]
+    fn absent() -> Result<Self, Wrong> {
+        Err(Wrong::missing())
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    fn decode_vec(reader: &mut Reader<'a>) -> Result<Vec<Self>, Wrong> {
+        items(reader)
+    }
+
+    /// Ties the value to the cells of a slot.
+    #[doc(hidden)]
+    #[inline]
+    fn bind(&mut self, _slot: u32, _field: u8) {}
+
+    /// Makes sure that the value's cells are those of its slot, after the author's code has run.
+    #[doc(hidden)]
+    #[inline]
+    fn settle(&mut self, _slot: u32, _field: u8) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Takes the cells into the value itself, for a look from outside a batch.
+    #[doc(hidden)]
+    fn own(&mut self, _field: u8, _cells: &BTreeMap<Vec<u8>, Vec<u8>>) {}
+}
+
+/// Whether a type is, or holds, a handle to the cells of a large state.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Cells {
+    None,
+    Handle,
+    Inside,
+}
+
+impl Cells {
+    /// What a type that contains this one has.
+    #[doc(hidden)]
+    pub const fn inside(self) -> Cells {
+        match self {
+            Cells::None => Cells::None,
+            Cells::Handle | Cells::Inside => Cells::Inside,
+        }
+    }
+
+    #[doc(hidden)]
+    pub const fn any(self) -> bool {
+        !matches!(self, Cells::None)
+    }
+
+    #[doc(hidden)]
+    pub const fn or(self, other: Cells) -> Cells {
+        if self.any() { self } else { other }
+    }
+}
+
+/// A value that can be written as MessagePack.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written to an event or a state",
+    note = "field types: bool, integers, floats, String, &str, Vec<u8>, &[u8], Option<T>, Vec<T>, VecDeque<T>, BTreeMap<K, T>, Value, and structs marked #[event] or #[state]"
+)]
+pub trait Encode {
+    /// Appends the value.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    #[doc(hidden)]
+    #[inline]
+    fn encode_slice(items: &[Self], out: &mut Vec<u8>)
+    where
+        Self: Sized,
+    {
+        write::array(out, items.len());
+        for item in items {
+            item.encode(out);
+        }
+    }
+}
+
+/// Why a value does not fit the type that an operator declared for it.
+#[derive(Debug)]
+pub struct Wrong(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Names from the inside out.
+    path: Vec<String>,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    Missing,
+    Value(msgpack::Error),
+    Frame,
+}
+
+impl Wrong {
+    #[cold]
+    #[doc(hidden)]
+    pub fn missing() -> Self {
+        Wrong(Box::new(Inner { path: Vec::new(), why: Why::Missing }))
+    }
+
+    /// Not the value is wrong but the frame around it.
+    #[cold]
+    pub(crate) fn frame() -> Self {
+        Wrong(Box::new(Inner { path: Vec::new(), why: Why::Frame }))
+    }
+
+    pub(crate) fn is_frame(&self) -> bool {
+        matches!(self.0.why, Why::Frame)
+    }
+
+    /// The same error, seen from the struct that has the value in its field `name`.
+    #[cold]
+    #[doc(hidden)]
+    pub fn inside(mut self, name: &str) -> Self {
+        self.0.path.push(name.to_owned());
+        self
+    }
+
+    /// The error as a sentence for the event's dead letter.
+    pub fn reason(&self) -> String {
+        let mut text = String::new();
+        if !self.0.path.is_empty() {
+            text.push_str("field `");
+            for (i, name) in self.0.path.iter().rev().enumerate() {
+                text.push_str(if i > 0 { "." } else { "" });
+                text.push_str(name);
+            }
+            text.push('`');
+        }
+        match &self.0.why {
+            Why::Missing => text.push_str(" is missing"),
+            Why::Value(error) => {
+                text.push_str(if text.is_empty() { "" } else { ": " });
+                text.push_str(&error.to_string());
+            }
+            Why::Frame => text.push_str("the event has another number of fields than the manifest asks for"),
+        }
+        text
+    }
+}
+
+impl From<msgpack::Error> for Wrong {
+    #[cold]
+    fn from(error: msgpack::Error) -> Self {
+        Wrong(Box::new(Inner { path: Vec::new(), why: Why::Value(error) }))
+    }
+}
+
+impl From<Wrong> for Error {
+    #[cold]
+    fn from(wrong: Wrong) -> Self {
+        Error::Reject(wrong.reason())
+    }
+}
+
+/// Any MessagePack value, not decoded: to be kept, passed on, or looked into later.
+///
+/// ```
+/// use sangam_sdk::*;
+///
+/// let value = Value::from(&7u64);
+/// assert_eq!(value.decode::<u64>().unwrap(), 7);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Value(Vec<u8>);
+
+impl Value {
+    /// The value's MessagePack bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads the value as any field type.
+    pub fn decode<'a, T: Field<'a>>(&'a self) -> crate::Result<T> {
+        Ok(T::decode(&mut Reader::new(&self.0))?)
+    }
+}
+
+impl Default for Value {
+    /// Nil.
+    fn default() -> Self {
+        Value(vec![0xc0])
+    }
+}
+
+impl<T: Encode> From<&T> for Value {
+    fn from(value: &T) -> Self {
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes);
+        Value(bytes)
+    }
+}
+
+impl<'a> Field<'a> for Value {
+    const KIND: &'static str = "any";
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        Ok(Value(reader.value()?.to_vec()))
+    }
+}
+
+impl Encode for Value {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+}
+
+// === plain values ===
+
+impl<'a> Field<'a> for bool {
+    const KIND: &'static str = "bool";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        Ok(reader.bool()?)
+    }
+}
+
+impl Encode for bool {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        write::bool(out, *self);
+    }
+}
+
+macro_rules! integers {
+    ($($type:ident $read:ident $kind:literal $range:literal),*) => {$(
+        impl<'a> Field<'a> for $type {
+            const KIND: &'static str = $kind;
+            #[inline]
+            fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+                $type::try_from(reader.$read()?).map_err(|_| msgpack::Error::Range($range).into())
+            }
+        }
+        impl Encode for $type {
+            #[inline]
+            fn encode(&self, out: &mut Vec<u8>) {
+                write::$read(out, *self as $read);
+            }
+        }
+    )*};
+}
+
+integers! {
+    u16 u64 "u16" "16 bits without sign", u32 u64 "u32" "32 bits without sign", u64 u64 "u64" "64 bits without sign", usize u64 "u64" "a length",
+    i8 i64 "i8" "8 bits with sign", i16 i64 "i16" "16 bits with sign", i32 i64 "i32" "32 bits with sign", i64 i64 "i64" "64 bits with sign"
+}
+
+impl<'a> Field<'a> for u8 {
+    const KIND: &'static str = "u8";
+    const VEC_KIND: &'static str = "bytes";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        u8::try_from(reader.u64()?).map_err(|_| msgpack::Error::Range("8 bits without sign").into())
+    }
+
+    /// Binary; JSON has none, so text and arrays of small numbers are taken too.
+    fn decode_vec(reader: &mut Reader<'a>) -> Result<Vec<Self>, Wrong> {
+        match reader.peek()? {
+            0xa0..=0xbf | 0xd9..=0xdb => Ok(reader.str_bytes()?.to_vec()),
+            0x90..=0x9f | 0xdc | 0xdd => items(reader),
+            _ => Ok(reader.bin()?.to_vec()),
+        }
+    }
+}
+
+impl Encode for u8 {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        write::u64(out, u64::from(*self));
+    }
+
+    #[inline]
+    fn encode_slice(items: &[Self], out: &mut Vec<u8>) {
+        write::bin(out, items);
+    }
+}
+
+impl<'a> Field<'a> for f64 {
+    const KIND: &'static str = "f64";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        Ok(reader.f64()?)
+    }
+}
+
+impl Encode for f64 {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        write::f64(out, *self);
+    }
+}
+
+impl<'a> Field<'a> for f32 {
+    const KIND: &'static str = "f32";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        Ok(reader.f64()? as f32)
+    }
+}
+
+impl Encode for f32 {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(0xca);
+        out.extend_from_slice(&self.to_be_bytes());
+    }
+}
+
+impl<'a> Field<'a> for &'a str {
+    const KIND: &'static str = "str";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        Ok(reader.str()?)
+    }
+}
+
+impl<'a> Field<'a> for String {
+    const KIND: &'static str = "str";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        Ok(reader.str()?.to_owned())
+    }
+}
+
+impl Encode for str {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        write::str(out, self);
+    }
+}
+
+impl Encode for String {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        write::str(out, self);
+    }
+}
+
+impl<'a> Field<'a> for &'a [u8] {
+    const KIND: &'static str = "bytes";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        match reader.peek()? {
+            0xa0..=0xbf | 0xd9..=0xdb => Ok(reader.str_bytes()?),
+            _ => Ok(reader.bin()?),
+        }
+    }
+}
+
+impl<T: Encode> Encode for [T] {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        T::encode_slice(self, out);
+    }
+}
+
+impl<T: Encode + ?Sized> Encode for &T {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        (**self).encode(out);
+    }
+}
+
+// === values of values ===
+
+impl<'a, T: Field<'a>> Field<'a> for Option<T> {
+    const KIND: &'static str = T::KIND;
+    const OPTIONAL: bool = true;
+    const CELLS: Cells = T::CELLS.inside();
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        if reader.nil()? { Ok(None) } else { T::decode(reader).map(Some) }
+    }
+    #[inline]
+    fn absent() -> Result<Self, Wrong> {
+        Ok(None)
+    }
+}
+
+impl<T: Encode> Encode for Option<T> {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Some(value) => value.encode(out),
+            None => write::nil(out),
+        }
+    }
+}
+
+impl<'a, T: Field<'a>> Field<'a> for Box<T> {
+    const KIND: &'static str = T::KIND;
+    const CELLS: Cells = T::CELLS.inside();
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        T::decode(reader).map(Box::new)
+    }
+}
+
+impl<T: Encode> Encode for Box<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (**self).encode(out);
+    }
+}
+
+impl<'a, T: Field<'a>> Field<'a> for Vec<T> {
+    const KIND: &'static str = T::VEC_KIND;
+    const CELLS: Cells = T::CELLS.inside();
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        T::decode_vec(reader)
+    }
+}
+
+impl<T: Encode> Encode for Vec<T> {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        T::encode_slice(self, out);
+    }
+}
+
+impl<'a, T: Field<'a>> Field<'a> for VecDeque<T> {
+    const KIND: &'static str = "array";
+    const CELLS: Cells = T::CELLS.inside();
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        items(reader).map(VecDeque::from)
+    }
+}
+
+impl<T: Encode> Encode for VecDeque<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        write::array(out, self.len());
+        for item in self {
+            item.encode(out);
+        }
+    }
+}
+
+impl<'a, K: Field<'a> + Ord, V: Field<'a>> Field<'a> for BTreeMap<K, V> {
+    const KIND: &'static str = "object";
+    const CELLS: Cells = V::CELLS.inside();
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        let mut map = BTreeMap::new();
+        for _ in 0..reader.map()? {
+            map.insert(K::decode(reader)?, V::decode(reader)?);
+        }
+        Ok(map)
+    }
+}
+
+impl<K: Encode, V: Encode> Encode for BTreeMap<K, V> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        write::map(out, self.len());
+        for (key, value) in self {
+            key.encode(out);
+            value.encode(out);
+        }
+    }
+}
+
+/// The items of an array. Its length is a claim: memory is taken only for items that are there.
+fn items<'a, T: Field<'a>>(reader: &mut Reader<'a>) -> Result<Vec<T>, Wrong> {
+    let claimed = reader.array()?;
+    let mut items = Vec::with_capacity(claimed.min(reader.rest().len()).min(1024));
+    for i in 0..claimed {
+        items.push(T::decode(reader).map_err(|wrong| wrong.inside(&i.to_string()))?);
+    }
+    Ok(items)
+}
+
+// === structs ===
+
+/// Reads the head of an event's positional fields.
+#[doc(hidden)]
+#[inline]
+pub fn positions(reader: &mut Reader<'_>, fields: usize) -> Result<(), Wrong> {
+    match reader.array() {
+        Ok(found) if found == fields => Ok(()),
+        _ => Err(Wrong::frame()),
+    }
+}
+
+/// Reads the next field, whose name stands in errors.
+#[doc(hidden)]
+#[inline(always)]
+pub fn next<'a, T: Field<'a>>(reader: &mut Reader<'a>, name: &str) -> Result<T, Wrong> {
+    T::decode(reader).map_err(|wrong| wrong.inside(name))
+}
+
+/// Reads the next field of a state of which `left` are left; a state written by an earlier build may have fewer.
+#[doc(hidden)]
+#[inline]
+pub fn next_or_default<'a, T: Field<'a> + Default>(reader: &mut Reader<'a>, left: &mut usize, name: &str) -> Result<T, Wrong> {
+    if *left == 0 {
+        return Ok(T::default());
+    }
+    *left -= 1;
+    next(reader, name)
+}
+
+/// Steps over the fields of a later build that this one does not know.
+#[doc(hidden)]
+pub fn rest(reader: &mut Reader<'_>, left: usize) -> Result<(), Wrong> {
+    for _ in 0..left {
+        reader.skip()?;
+    }
+    Ok(())
+}
+
+/// Finds the values at `paths` in the struct that comes next, a map or an array in declared order, and steps over it.
+#[doc(hidden)]
+pub fn locate<'a, const N: usize>(reader: &mut Reader<'a>, paths: &[&str; N]) -> Result<[Option<Reader<'a>>; N], Wrong> {
+    let mut found = [None; N];
+    if matches!(reader.peek()?, 0x90..=0x9f | 0xdc | 0xdd) {
+        for i in 0..reader.array()? {
+            if let Some(place) = found.get_mut(i) {
+                *place = Some(*reader);
+            }
+            reader.skip()?;
+        }
+    } else {
+        visit(reader, &mut |key, value| {
+            for (path, place) in paths.iter().zip(&mut found) {
+                match path.strip_prefix(key) {
+                    Some("") => *place = Some(value),
+                    Some(rest) => {
+                        if let Some(rest) = rest.strip_prefix('.') {
+                            *place = find(value, rest).or(*place);
+                        }
+                    }
+                    None => {}
+                }
+            }
+        })?;
+    }
+    Ok(found)
+}
+
+/// Decodes what [`locate`] found.
+#[doc(hidden)]
+pub fn located<'a, T: Field<'a>>(found: Option<Reader<'a>>, name: &str) -> Result<T, Wrong> {
+    match found {
+        Some(mut reader) => T::decode(&mut reader),
+        None => T::absent(),
+    }
+    .map_err(|wrong| wrong.inside(name))
+}
+
+/// The value at a dotted path in a map; a key that holds the dots itself is found first.
+#[doc(hidden)]
+pub fn find<'a>(value: Reader<'a>, path: &str) -> Option<Reader<'a>> {
+    let mut found = None;
+    let mut reader = value;
+    visit(&mut reader, &mut |key, value| match path.strip_prefix(key) {
+        Some("") => found = Some(value),
+        Some(rest) => {
+            if let Some(rest) = rest.strip_prefix('.') {
+                found = find(value, rest).or(found);
+            }
+        }
+        None => {}
+    })
+    .ok()?;
+    found
+}
+
+fn visit<'a>(reader: &mut Reader<'a>, pair: &mut dyn FnMut(&'a str, Reader<'a>)) -> Result<(), Wrong> {
+    for _ in 0..reader.map()? {
+        if matches!(reader.peek()?, 0xa0..=0xbf | 0xd9..=0xdb) {
+            let key = reader.str()?;
+            pair(key, *reader);
+        } else {
+            reader.skip()?;
+        }
+        reader.skip()?;
+    }
+    Ok(())
+}
+
+/// The error of an event type that the operator does not know.
+#[doc(hidden)]
+#[cold]
+pub fn unknown_kind() -> Wrong {
+    Wrong::frame()
+}
+
+/// Writes an event of one of several types: its map with the tag in front.
+#[doc(hidden)]
+pub fn tagged(tag: &str, name: &str, event: &impl Encode, out: &mut Vec<u8>) {
+    let mut map = Vec::new();
+    event.encode(&mut map);
+    let mut reader = Reader::new(&map);
+    // An #[event] struct is always written as a map.
+    let pairs = reader.map().unwrap_or(0);
+    write::map(out, pairs + 1);
+    write::str(out, tag);
+    write::str(out, name);
+    out.extend_from_slice(reader.rest());
+}

@@ -1,0 +1,87 @@
+//! Puts the manifest's JSON together while the guest is compiled: text in, one array of bytes out, for the custom section.
+
+/// Joins texts that are constants into one.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __join {
+    ($($part:expr),* $(,)?) => {{
+        const PARTS: &[&str] = &[$($part),*];
+        const LEN: usize = $crate::manifest::len(PARTS);
+        const BYTES: [u8; LEN] = $crate::manifest::join::<LEN>(PARTS);
+        $crate::manifest::text(&BYTES)
+    }};
+}
+
+/// Bytes of all parts.
+pub const fn len(parts: &[&str]) -> usize {
+    let (mut i, mut len) = (0, 0);
+    while i < parts.len() {
+        len += parts[i].len();
+        i += 1;
+    }
+    len
+}
+
+/// All parts, one after the other.
+pub const fn join<const N: usize>(parts: &[&str]) -> [u8; N] {
+    let mut out = [0; N];
+    let (mut i, mut at) = (0, 0);
+    while i < parts.len() {
+        let part = parts[i].as_bytes();
+        let mut j = 0;
+        while j < part.len() {
+            out[at] = part[j];
+            at += 1;
+            j += 1;
+        }
+        i += 1;
+    }
+    out
+}
+
+/// The bytes as text.
+pub const fn text(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => panic!("texts joined to texts are text"),
+    }
+}
+
+/// The text as an array, which is what a custom section must hold.
+pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
+    join::<N>(&[text])
+}
+
+/// A boolean in JSON.
+pub const fn boolean(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
+/// The ports of an operator with two methods that emit.
+pub const fn ports(event: &'static str, timer: &'static str) -> &'static str {
+    if event.len() <= NO_PORTS.len() {
+        return timer;
+    }
+    if timer.len() <= NO_PORTS.len() || same(event, timer) {
+        return event;
+    }
+    panic!("on_event and on_timer leave by different ports: return the same event type, or the same #[outputs] enum, from both")
+}
+
+/// The ports of a method that emits nothing.
+pub const NO_PORTS: &str = "[]";
+
+const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}

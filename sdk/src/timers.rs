@@ -1,0 +1,152 @@
+//! The timers of one batch: those that came due with the frame and those that the operator sets meanwhile.
+//!
+//! A timer set for later than the batch reaches never enters the queue; it only goes back to the host.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use sangam_protocol::Millis;
+use sangam_protocol::effects::EffectsWriter;
+use sangam_protocol::frame::Frame;
+use sangam_protocol::msgpack::Error as Malformed;
+
+/// No further entry in a slot's chain.
+const END: u32 = u32::MAX;
+
+/// Timers by slot and name, kept from batch to batch for their memory only.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    entries: Vec<Entry>,
+    /// Names of the entries, end to end.
+    names: String,
+    /// First entry of each slot; a slot has few names, so a chain is shorter than a hash. Empty until a timer shows up.
+    heads: Vec<u32>,
+    /// What may still fire in this batch: time, order of setting, entry. Entries that moved on leave stale ones behind.
+    queue: BinaryHeap<Reverse<(Millis, u32, u32)>>,
+    slots: usize,
+    settings: u32,
+    /// Where the watermark stands after the batch.
+    reach: Millis,
+    until: Millis,
+}
+
+#[derive(Debug)]
+struct Entry {
+    slot: u32,
+    name: (usize, usize),
+    next: u32,
+    /// The pending time.
+    at: Option<Millis>,
+    /// When it was set last, counted over the batch.
+    set: u32,
+    /// It came with the frame: the host forgets its pending time when it applies the batch.
+    due: bool,
+    touched: bool,
+}
+
+/// A timer that fires now.
+pub(crate) struct Fired {
+    pub(crate) slot: u32,
+    pub(crate) at: Millis,
+    entry: u32,
+}
+
+impl Timers {
+    /// Forgets the last batch and takes in the due timers of this one.
+    pub(crate) fn start(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
+        self.entries.clear();
+        self.names.clear();
+        self.heads.clear();
+        self.queue.clear();
+        (self.slots, self.settings, self.reach, self.until) = (frame.slots(), 0, frame.watermark, frame.until);
+        for timer in frame.timers() {
+            let timer = timer?;
+            if timer.slot as usize >= self.slots {
+                return Err(Malformed::Range("a slot"));
+            }
+            let entry = self.entry(timer.slot, timer.name);
+            let set = self.settings;
+            self.settings += 1;
+            if let Some(entry) = self.entries.get_mut(entry as usize) {
+                (entry.at, entry.set, entry.due) = (Some(timer.at), set, true);
+            }
+            self.queue.push(Reverse((timer.at, set, entry)));
+        }
+        Ok(())
+    }
+
+    /// Takes the next timer that fires when the watermark stands at `watermark`.
+    #[inline]
+    pub(crate) fn fire(&mut self, watermark: Millis) -> Option<Fired> {
+        loop {
+            let &Reverse((at, set, index)) = self.queue.peek()?;
+            if at > watermark {
+                return None;
+            }
+            self.queue.pop();
+            let Some(entry) = self.entries.get_mut(index as usize) else { continue };
+            if entry.at == Some(at) && entry.set == set {
+                entry.at = None;
+                return Some(Fired { slot: entry.slot, at, entry: index });
+            }
+        }
+    }
+
+    /// Name of a timer that fired.
+    pub(crate) fn name(&self, fired: &Fired) -> &str {
+        self.entries.get(fired.entry as usize).and_then(|entry| self.names.get(entry.name.0..entry.name.1)).unwrap_or("")
+    }
+
+    /// Sets or clears a timer.
+    pub(crate) fn change(&mut self, slot: u32, name: &str, at: Option<Millis>) {
+        let index = self.entry(slot, name);
+        let set = self.settings;
+        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        entry.touched = true;
+        if entry.at == at && at.is_some() {
+            return;
+        }
+        (entry.at, entry.set) = (at, set);
+        self.settings += 1;
+        if let Some(at) = at
+            && at <= self.reach
+            && at < self.until
+        {
+            self.queue.push(Reverse((at, set, index)));
+        }
+    }
+
+    /// Writes what the host does not know: in the order of the last setting, so that it can keep that order among equal times.
+    pub(crate) fn write(&mut self, out: &mut EffectsWriter) {
+        if self.entries.is_empty() {
+            return;
+        }
+        self.entries.sort_by_key(|entry| entry.set);
+        for entry in &self.entries {
+            // A due timer that did not fire is gone from the host as well, so it must be set again.
+            let news = if entry.at.is_some() { entry.touched || entry.due } else { entry.touched && !entry.due };
+            if news {
+                out.timer(entry.slot, self.names.get(entry.name.0..entry.name.1).unwrap_or(""), entry.at);
+            }
+        }
+    }
+
+    fn entry(&mut self, slot: u32, name: &str) -> u32 {
+        if self.heads.is_empty() {
+            self.heads.resize(self.slots, END);
+        }
+        let mut index = self.heads.get(slot as usize).copied().unwrap_or(END);
+        while let Some(entry) = self.entries.get(index as usize) {
+            if self.names.get(entry.name.0..entry.name.1) == Some(name) {
+                return index;
+            }
+            index = entry.next;
+        }
+        let index = self.entries.len() as u32;
+        let start = self.names.len();
+        self.names.push_str(name);
+        let next = self.heads.get_mut(slot as usize).map_or(END, |head| std::mem::replace(head, index));
+        self.entries.push(Entry { slot, name: (start, self.names.len()), next, at: None, set: 0, due: false, touched: false });
+        index
+    }
+}
