@@ -18,10 +18,10 @@ use super::error;
 use super::options::KafkaOptions;
 use super::queue::{self, Batch};
 use super::rebalance::{Membership, News};
-use super::source::{Buffer, UNKNOWN};
+use super::source::Buffer;
 use super::wake::Wake;
 use super::watch::Watch;
-use crate::broker::{Assignment, BrokerError, Start, Subscribe, Subscription};
+use crate::broker::{Assignment, BrokerError, Subscribe, Subscription};
 
 /// What the thread is asked to do. It answers on `done`.
 pub(super) enum Command {
@@ -271,19 +271,15 @@ impl Reader {
             let known = if lane.is_held_back() && answers {
                 let asked = self.consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT);
                 answers = asked.is_ok();
-                asked.ok()
+                asked.ok().map(|(_, high)| high)
             } else {
                 // SAFETY: the client lives as long as `self`.
-                unsafe { queue::cached_watermarks(self.consumer.client().native_ptr(), topic, partition) }
+                unsafe { queue::high_watermark(self.consumer.client().native_ptr(), topic, partition) }
             };
-            let Some((low, high)) = known else { continue };
+            let Some(high) = known else { continue };
             buffer.high.store(high, Ordering::Relaxed);
-            if buffer.next.load(Ordering::Relaxed) == UNKNOWN {
-                if membership.start == Start::Earliest {
-                    // Unless the reader has read the first record just now.
-                    buffer.next.compare_exchange(UNKNOWN, low, Ordering::AcqRel, Ordering::Relaxed).ok();
-                }
-            } else if buffer.records.load(Ordering::SeqCst) == 0
+            if buffer.moving.load(Ordering::Relaxed)
+                && buffer.records.load(Ordering::SeqCst) == 0
                 && let Some(Offset::Offset(position)) = positions.find_partition(topic, partition).map(|found| found.offset())
             {
                 buffer.next.fetch_max(position, Ordering::AcqRel);

@@ -92,6 +92,7 @@ impl Lane {
         drop(filled);
         if taken.records > 0 {
             self.record_len = taken.record_len_max.max(1);
+            self.buffer.moving.store(true, Ordering::Relaxed);
         }
         if let Some(code) = taken.error.filter(|code| *code != Code::PartitionEOF) {
             let place = format!("read {}/{}", self.buffer.topic, self.buffer.partition);

@@ -147,14 +147,14 @@ unsafe fn bytes<'a>(at: *const c_void, len: usize) -> Option<&'a [u8]> {
     (!at.is_null()).then(|| unsafe { slice::from_raw_parts(at.cast(), len) })
 }
 
-/// The oldest offset and the one after the newest, as the last fetch told them; `None` before the first.
+/// The offset after the newest record, as the last fetch told it; `None` before the first.
 ///
 /// # Safety
 /// `client` is a live consumer.
-pub(super) unsafe fn cached_watermarks(client: *mut RDKafka, topic: &str, partition: i32) -> Option<(i64, i64)> {
+pub(super) unsafe fn high_watermark(client: *mut RDKafka, topic: &str, partition: i32) -> Option<i64> {
     let topic = CString::new(topic).ok()?;
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client lives, the name ends with zero, the results go to our own variables.
     let result = unsafe { native::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, &mut low, &mut high) };
-    (result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && low >= 0 && high >= 0).then_some((low, high))
+    (result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }

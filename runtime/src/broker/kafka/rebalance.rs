@@ -52,10 +52,10 @@ struct Heard {
     ended: Option<String>,
 }
 
-/// How long the coordinator may take to tell the group's offsets; a transaction that is about to end can hold it up.
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long Kafka may take to tell an offset; a transaction that is about to end can hold up the group's.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is asked.
-const COMMITTED_TRIES: usize = 3;
+const ASK_TRIES: usize = 3;
 
 // === impl News ===
 
@@ -109,7 +109,9 @@ impl Membership {
             // SAFETY: the client lives, and the lanes are cleared before it goes: see `Reader` in `consumer`.
             let queue = unsafe { PartitionQueue::split(consumer.client().native_ptr(), topic, number, Arc::clone(&self.wake)) };
             let queue = queue.ok_or_else(|| KafkaError::Subscription(format!("{topic}/{number} has no queue")))?;
-            let buffer = Arc::new(Buffer::new(topic, number, self.bounds, offset));
+            // Looked up here and not left to the library, so that the place is settled when the reader hears of the partition.
+            let next = offset.map_or_else(|| self.first(consumer, topic, number), Ok)?;
+            let buffer = Arc::new(Buffer::new(topic, number, self.bounds, next));
             let source = KafkaSource::new(Arc::clone(&buffer), self.commands.clone(), Arc::clone(&self.wake));
             self.lanes.lock().push(Lane::new(buffer, queue));
             self.news.assignment(Assignment::Gained {
@@ -118,8 +120,8 @@ impl Membership {
                 committed: offset,
                 source: Box::new(source),
             });
-            starts.add_partition_offset(topic, number, offset.map_or(self.start_offset(), Offset::Offset))?;
-            tracing::info!(topic, partition = number, committed = offset, "partition gained");
+            starts.add_partition_offset(topic, number, Offset::Offset(next))?;
+            tracing::info!(topic, partition = number, committed = offset, next, "partition gained");
         }
         consumer.incremental_assign(&starts)
     }
@@ -145,21 +147,28 @@ impl Membership {
 
     /// The offsets that the coordinator keeps for the group.
     fn committed(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
-        let mut tried = 1;
-        loop {
-            match consumer.committed_offsets(partitions.clone(), COMMITTED_TIMEOUT) {
-                Err(error) if tried < COMMITTED_TRIES && matches!(error::sort(&error, "", ""), BrokerError::Retry(_)) => tried += 1,
-                result => return result,
-            }
-        }
+        patiently(|| consumer.committed_offsets(partitions.clone(), ASK_TIMEOUT))
     }
 
-    fn start_offset(&self) -> Offset {
-        match self.start {
-            Start::Earliest => Offset::Beginning,
-            Start::Latest => Offset::End,
+    /// Where to start in a partition for which the group has no offset.
+    fn first(&self, consumer: &BaseConsumer<Self>, topic: &str, partition: i32) -> KafkaResult<i64> {
+        let (low, high) = patiently(|| consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT))?;
+        Ok(match self.start {
+            Start::Earliest => low,
+            Start::Latest => high,
+        })
+    }
+}
+
+/// Asks again where that can help.
+fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+    for _ in 1..ASK_TRIES {
+        match ask() {
+            Err(error) if matches!(error::sort(&error, "", ""), BrokerError::Retry(_)) => {}
+            result => return result,
         }
     }
+    ask()
 }
 
 impl ClientContext for Membership {

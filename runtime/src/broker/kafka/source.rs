@@ -30,9 +30,11 @@ pub(super) struct Buffer {
     pub(super) bytes: AtomicUsize,
     /// Nothing is added until the reader has caught up.
     pub(super) held_back: AtomicBool,
+    /// Records have come since the last seek, so that the client's own position means something.
+    pub(super) moving: AtomicBool,
     /// The partition belongs to another member now.
     pub(super) lost: AtomicBool,
-    /// The offset of the next record to hand out, or [`UNKNOWN`].
+    /// The offset of the next record to hand out.
     pub(super) next: AtomicI64,
     /// The offset after the newest record in Kafka, or [`UNKNOWN`].
     pub(super) high: AtomicI64,
@@ -56,7 +58,7 @@ pub(super) struct KafkaSource {
 // === impl Buffer ===
 
 impl Buffer {
-    pub(super) fn new(topic: &str, partition: i32, bounds: Bounds, committed: Option<i64>) -> Buffer {
+    pub(super) fn new(topic: &str, partition: i32, bounds: Bounds, next: i64) -> Buffer {
         Buffer {
             topic: topic.to_owned(),
             partition,
@@ -65,8 +67,9 @@ impl Buffer {
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             held_back: AtomicBool::new(false),
+            moving: AtomicBool::new(false),
             lost: AtomicBool::new(false),
-            next: AtomicI64::new(committed.unwrap_or(UNKNOWN)),
+            next: AtomicI64::new(next),
             high: AtomicI64::new(UNKNOWN),
             error: Mutex::default(),
         }
@@ -78,6 +81,7 @@ impl Buffer {
         filled.clear();
         self.records.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
+        self.moving.store(false, Ordering::Relaxed);
         self.next.store(next, Ordering::Relaxed);
     }
 }
@@ -151,6 +155,6 @@ impl Source for KafkaSource {
 
     fn lag(&self) -> Option<u64> {
         let (next, high) = (self.buffer.next.load(Ordering::Acquire), self.buffer.high.load(Ordering::Relaxed));
-        (next != UNKNOWN && high != UNKNOWN).then(|| high.saturating_sub(next).max(0) as u64)
+        (high != UNKNOWN).then(|| high.saturating_sub(next).max(0) as u64)
     }
 }
