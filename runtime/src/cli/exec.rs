@@ -2,7 +2,7 @@
 
 use super::surroundings;
 use crate::broker::{Broker, BrokerError, FileBroker, FileFormat, FileOptions, OutRecord, Sink, Subscribe, Subscription};
-use crate::config::{self, Carrier, Config, Operator, Pipeline, Stream, Timestamp, TimeUnit, Watermarks};
+use crate::config::{self, Carrier, Config, Operator, Pipeline, Stream, TimeUnit, Timestamp, Watermarks};
 use crate::metrics::{Metrics, OperatorMetrics};
 use crate::pipeline::{Brokers, Control, Plugins, RunOptions, Supervisor, plan};
 use crate::route::{json_to_msgpack, msgpack_to_json};
@@ -188,7 +188,8 @@ fn pipeline(command: &Exec, name: &str, table: toml::Table, ports: &[String]) ->
         // A port may be called `late` itself: streams are told apart by a prefix that envelopes do not show.
         let special = port == LATE || port == DEAD_LETTER;
         let name = format!("{}{port}", if special && !ports.iter().any(|p| p == port) { "" } else { "port " });
-        let mut stream = Stream::new(&name, Carrier::Topic { cluster: "exec".to_owned(), topic: name.clone(), partitions: 1, create: true });
+        let mut stream =
+            Stream::new(&name, Carrier::Topic { cluster: "exec".to_owned(), topic: name.clone(), partitions: 1, create: true });
         stream.format = format(encoding(command));
         pipeline.streams.push(stream);
         if ports.iter().any(|p| p == port) {
@@ -350,7 +351,11 @@ fn envelope_msgpack(port: &str, record: &OutRecord<'_>, out: &mut Vec<u8>) {
         None => write::nil(out),
     }
     write::str(out, "timestamp");
-    if record.time == crate::time::WATERMARK_MIN { write::nil(out) } else { write::i64(out, record.time) }
+    if record.time == crate::time::WATERMARK_MIN {
+        write::nil(out)
+    } else {
+        write::i64(out, record.time)
+    }
     if let Some(error) = error {
         write::str(out, "error");
         write::str(out, &error);

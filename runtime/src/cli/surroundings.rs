@@ -1,7 +1,6 @@
 //! What a pipeline needs of the machine: the store, brokers, the sandbox. Shared by the commands that run or check one.
 
-use crate::broker::kafka::{KafkaBroker, KafkaOptions};
-use crate::broker::{Broker, BrokerError, FileBroker, FileFormat, FileOptions, LocalBroker, MemoryBroker};
+use crate::broker::{Broker, BrokerError, FileBroker, FileFormat, FileOptions, KafkaBroker, KafkaOptions, LocalBroker, MemoryBroker};
 use crate::config::{Carrier, ClusterKind, Format, Pipeline};
 use crate::pipeline::{Brokers, Plugins};
 use crate::sandbox::{Sandbox, SandboxOptions};
@@ -77,7 +76,13 @@ pub fn brokers(pipeline: &Pipeline, store: &Arc<dyn Store>) -> Result<Brokers> {
             }
             Carrier::Topic { cluster, .. } => {
                 let broker: Arc<dyn Broker> = match pipeline.cluster(cluster).map(|cluster| &cluster.kind) {
-                    Some(ClusterKind::Kafka { brokers, options }) => Arc::new(KafkaBroker::connect(KafkaOptions::new(brokers, &options.0)?)?),
+                    Some(ClusterKind::Kafka { brokers, options }) => {
+                        let mut kafka = KafkaOptions::new(brokers);
+                        for (name, value) in &options.0 {
+                            kafka = kafka.with(name, value);
+                        }
+                        Arc::new(KafkaBroker::connect(kafka)?)
+                    }
                     Some(ClusterKind::Memory) => Arc::new(MemoryBroker::new(Arc::new(MemoryStore::new()))),
                     _ => Arc::new(local.clone()),
                 };

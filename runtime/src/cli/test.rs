@@ -46,7 +46,7 @@ const DIFFERENCES_SHOWN: usize = 10;
 pub fn run(command: &Test, out: &mut dyn Write) -> Result<()> {
     let plugin = match &command.plugin {
         Some(plugin) => plugin.clone(),
-        None => super::build::compile(&command.dir)?,
+        None => super::build::module(&command.dir)?,
     };
     let fixtures = command.dir.join("fixtures");
     if !fixtures.is_dir() {
