@@ -4,6 +4,7 @@
 
 mod error;
 mod file;
+mod kafka;
 mod local;
 mod memory;
 
@@ -12,6 +13,7 @@ pub mod suite;
 
 pub use error::BrokerError;
 pub use file::{FileBroker, FileFormat, FileOptions};
+pub use kafka::{BadProperty, Bounds, KafkaBroker, KafkaOptions};
 pub use local::LocalBroker;
 pub use memory::{Controls, MemoryBroker};
 
