@@ -41,7 +41,6 @@ impl Paid {
     }
 
     fn close<'a>(self, w: Window, ctx: &Context<'a>) -> Minute<'a> {
-        let sender_vpa = std::str::from_utf8(ctx.key()).unwrap_or_default();
-        Minute { sender_vpa, window_start: w.start, count: self.count, sum: self.sum }
+        Minute { sender_vpa: ctx.key(), window_start: w.start, count: self.count, sum: self.sum }
     }
 }
