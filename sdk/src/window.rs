@@ -191,10 +191,6 @@ impl<A> Default for Windows<A> {
 
 impl<A: Aggregate> State for Windows<A> {
     const SCHEMA: &'static str = "null";
-    const HANDLES: bool = {
-        assert!(!<A as Field<'static>>::CELLS.any(), "a window cannot hold a Map or List: use BTreeMap or Vec");
-        false
-    };
 }
 
 impl<'a, A: Field<'a>> Field<'a> for Windows<A> {

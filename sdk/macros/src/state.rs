@@ -64,15 +64,14 @@ pub fn expand(args: TokenStream, mut item: DeriveInput) -> Result<TokenStream> {
             }
         }
 
+        #(const _: () = ::core::assert!(
+            !::core::matches!(<#types as ::sangam_sdk::Field<'static>>::CELLS, ::sangam_sdk::private::Cells::Inside),
+            "`Map` and `List` must stand directly in the operator's #[state] struct, not inside another value"
+        );)*
+
         impl ::sangam_sdk::State for #name {
             const SCHEMA: &'static str = ::sangam_sdk::__join!(#head, #(#parts,)* "]}");
-            const HANDLES: bool = {
-                #(::core::assert!(
-                    !::core::matches!(<#types as ::sangam_sdk::Field<'static>>::CELLS, ::sangam_sdk::private::Cells::Inside),
-                    "`Map` and `List` must stand directly in the operator's #[state] struct, not inside another value"
-                );)*
-                <#name as ::sangam_sdk::Field<'static>>::CELLS.any()
-            };
+            const HANDLES: bool = <#name as ::sangam_sdk::Field<'static>>::CELLS.any();
             fn bind_all(&mut self, slot: u32) {
                 #(::sangam_sdk::Field::bind(&mut self.#idents, slot, #numbers);)*
             }

@@ -53,6 +53,11 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     Ok(quote! {
         #block
 
+        const _: () = ::core::assert!(
+            !<#this as ::sangam_sdk::Field<'static>>::CELLS.any(),
+            "a window cannot hold a Map or List: use BTreeMap or Vec"
+        );
+
         impl ::sangam_sdk::window::Aggregate for #this {
             type Config = #config;
             type Event<'a> = #open;

@@ -1,0 +1,8 @@
+use sangam_sdk::*;
+
+struct Word { text: String }
+
+#[operator]
+fn same(word: Word) {}
+
+fn main() {}

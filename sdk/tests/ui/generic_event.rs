@@ -1,0 +1,6 @@
+use sangam_sdk::*;
+
+#[event]
+struct Holder<T> { value: T }
+
+fn main() {}

@@ -1,0 +1,6 @@
+use sangam_sdk::*;
+
+#[event]
+struct Word(String);
+
+fn main() {}
