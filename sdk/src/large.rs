@@ -108,7 +108,6 @@ impl<K: OwnedCellKey, V: Encode + for<'a> Field<'a>> Map<K, V> {
     }
 
     /// Sets the value of a key; returns the one before.
-    #[expect(clippy::needless_pass_by_value, reason = "the same call as on the standard library's maps")]
     pub fn insert(&mut self, key: K, new: V) -> Option<V> {
         let key = cell_key(&key);
         let before = self.home.get(&key);
@@ -246,7 +245,6 @@ impl<T: Encode + for<'a> Field<'a>> List<T> {
     }
 
     /// Replaces item `i`; false where there is none.
-    #[expect(clippy::needless_pass_by_value, reason = "the same call as `push`")]
     pub fn set(&mut self, i: usize, item: T) -> bool {
         let Some(number) = self.number(i) else { return false };
         self.put(number, &item);
@@ -254,7 +252,6 @@ impl<T: Encode + for<'a> Field<'a>> List<T> {
     }
 
     /// Adds an item at the end.
-    #[expect(clippy::needless_pass_by_value, reason = "the same call as on the standard library's lists")]
     pub fn push(&mut self, item: T) {
         self.put(self.head + self.len, &item);
         self.len += 1;

@@ -3,28 +3,7 @@
 //! The signature is the declaration: by value = the event, `&mut T` = what I remember for this key, `&T` = what I was configured
 //! with, [`Context`] = time and timers; what it returns is what it emits. The author's guide is `docs/sdk.md`.
 //!
-//! ```
-//! use sangam_sdk::*;
-//!
-//! #[event] struct Word { text: String }
-//! #[event] struct Tally { text: String, seen: u64 }
-//! #[state] struct Seen { count: u64 }
-//!
-//! #[operator(key = "text")]
-//! fn count(word: Word, seen: &mut Seen) -> Tally {
-//!     seen.count += 1;
-//!     Tally { text: word.text, seen: seen.count }
-//! }
-//!
-//! // A plain function call…
-//! let mut seen = Seen::default();
-//! assert_eq!(count(Word { text: "hi".into() }, &mut seen).seen, 1);
-//!
-//! // …and with keys, timers and a watermark, through the bytes that the host would use.
-//! let mut h = test::Harness::<count>::new();
-//! h.send(0, Word { text: "hi".into() }).send(1, Word { text: "hi".into() });
-//! assert_eq!(h.take::<Tally>("out").last().unwrap().seen, 2);
-//! ```
+#![doc = include_str!("../README.md")]
 
 // The macros name this crate; so its own tests and docs can use them.
 extern crate self as sangam_sdk;

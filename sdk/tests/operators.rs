@@ -257,7 +257,7 @@ mod keyed {
     #[operator(key = "city, category")]
     fn total(sale: Sale, sum: &mut Sum, ctx: &Context) -> Total {
         sum.amount += sale.amount;
-        Total { key: format!("{}|{}", ctx.key_part(0).unwrap(), ctx.key_part(1).unwrap()), amount: sum.amount }
+        Total { key: [ctx.key_part(0), ctx.key_part(1)].map(Option::unwrap_or_default).join("|"), amount: sum.amount }
     }
 
     #[operator(keyed)]
