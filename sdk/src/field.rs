@@ -519,6 +519,11 @@ pub fn positions(reader: &mut Reader<'_>, fields: usize) -> Result<(), Wrong> {
     }
 }
 
+/// Reads the head of a pair.
+pub(crate) fn pair(reader: &mut Reader<'_>) -> Result<(), Wrong> {
+    if reader.array()? == 2 { Ok(()) } else { Err(msgpack::Error::Range("a pair").into()) }
+}
+
 /// Reads the next field, whose name stands in errors.
 #[doc(hidden)]
 #[inline(always)]

@@ -341,7 +341,7 @@ impl<'a, T> Field<'a> for List<T> {
     const KIND: &'static str = "list";
     const CELLS: Cells = Cells::Handle;
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        crate::field::positions(reader, 2)?;
+        crate::field::pair(reader)?;
         Ok(List { head: reader.u64()?, len: reader.u64()?, ..List::default() })
     }
     fn bind(&mut self, slot: u32, field: u8) {

@@ -199,7 +199,7 @@ impl<'a, A: Field<'a>> Field<'a> for Windows<A> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
         let mut open = Vec::new();
         for _ in 0..reader.array()? {
-            crate::field::positions(reader, 2)?;
+            crate::field::pair(reader)?;
             open.push((reader.i64()?, A::decode(reader)?));
         }
         Ok(Windows { open })

@@ -227,6 +227,7 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
         let (output, call) = (&timer.output, &timer.call);
         ports = quote!(::sangam_sdk::manifest::ports(#ports, <#output as ::sangam_sdk::Emit>::PORTS));
         quote! {
+            const TIMERS: bool = true;
             #[allow(unused_variables)]
             fn on_timer(
                 config: &Self::Config,
