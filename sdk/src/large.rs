@@ -8,7 +8,9 @@ use std::marker::PhantomData;
 use sangam_protocol::msgpack::{Reader, write};
 
 use crate::cells::{Home, Scan};
-use crate::field::{Cells, Encode, Field, Wrong};
+use crate::field::{Cells, Encode, Field};
+use crate::shape;
+use crate::wrong::Wrong;
 use crate::{Error, Result};
 
 /// A key of a [`Map`]: cells are kept in order of these bytes.
@@ -341,7 +343,7 @@ impl<'a, T> Field<'a> for List<T> {
     const KIND: &'static str = "list";
     const CELLS: Cells = Cells::Handle;
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        crate::field::pair(reader)?;
+        shape::pair(reader)?;
         Ok(List { head: reader.u64()?, len: reader.u64()?, ..List::default() })
     }
     fn bind(&mut self, slot: u32, field: u8) {

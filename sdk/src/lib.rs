@@ -14,10 +14,12 @@ mod emit;
 mod error;
 mod event;
 mod field;
+mod wrong;
 
 // What the attributes implement.
 mod config;
 mod operator;
+mod shape;
 mod state;
 
 // Libraries over state and timers.
@@ -43,20 +45,22 @@ pub use context::{Context, Timer};
 pub use emit::{Emit, Emitter, Forward, Leave, Output, Payload};
 pub use error::{Error, Result, discard, late, reject};
 pub use event::{Event, FieldPath, Raw, Row};
-pub use field::{Encode, Field, Value, Wrong};
+pub use field::{Encode, Field, Value};
 pub use large::{CellKey, List, Map, OwnedCellKey};
 pub use operator::Operator;
 pub use sangam_macros::{config, event, operator, outputs, state};
 pub use sangam_protocol::Millis;
 pub use state::State;
 pub use window::Window;
+pub use wrong::Wrong;
 
 /// What generated code names; not for authors.
 #[doc(hidden)]
 pub mod private {
     pub use crate::config::Table;
     pub use crate::event::EventStruct;
-    pub use crate::field::{Cells, locate, located, next, next_or_default, positions, rest, tagged, unknown_kind};
+    pub use crate::field::Cells;
+    pub use crate::shape::{locate, located, next, next_or_default, positions, rest, tagged, unknown_kind};
     pub use sangam_protocol::msgpack::{Reader, write};
     pub use serde;
 }
