@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: the first surprise ends the test")]
 
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -44,6 +45,46 @@ pub fn bootstrap() -> String {
              A broker to keep:                      scripts/kafka start && eval \"$(scripts/kafka env)\""
         )
     })
+}
+
+/// A broker of a test's own, to be killed and started again; it goes when the test ends.
+pub struct OwnBroker {
+    run: tempfile::TempDir,
+    /// Its address, the same after every start.
+    pub address: String,
+}
+
+impl OwnBroker {
+    /// Starts one.
+    pub fn start() -> OwnBroker {
+        let mut broker = OwnBroker { run: tempfile::tempdir().unwrap(), address: String::new() };
+        broker.again();
+        broker
+    }
+
+    /// Ends it as a power cut would; what it had acknowledged is still there at the next start.
+    pub fn kill(&self) {
+        self.script("kill");
+    }
+
+    /// Starts it again after [`OwnBroker::kill`].
+    pub fn again(&mut self) {
+        let said = self.script("start");
+        self.address = said.trim().strip_prefix("bootstrap=").unwrap().to_owned();
+    }
+
+    fn script(&self, verb: &str) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/kafka");
+        let output = Command::new(script).arg(verb).env("SANGAM_KAFKA_RUN", self.run.path()).output().unwrap();
+        assert!(output.status.success(), "scripts/kafka {verb}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        self.script("stop");
+    }
 }
 
 /// The broker as the engine sees it.

@@ -17,7 +17,7 @@ use sangam::events::Events;
 use sangam::store::{Changes, MemoryStore};
 use sangam::time::WATERMARK_MIN;
 use sangam_protocol::msgpack::{Reader, write};
-use sangam_tests::kafka::{PATIENCE, Seen, bootstrap, broker, consume, eventually, produce, producer, topic, unique};
+use sangam_tests::kafka::{OwnBroker, PATIENCE, Seen, bootstrap, broker, consume, eventually, produce, producer, topic, unique};
 
 /// A member of a group with the partitions that it reads now.
 struct Member {
@@ -407,6 +407,35 @@ fn a_broker_that_is_not_there_is_named_within_seconds() {
     assert!(error.to_string().contains(&format!("Kafka at {address} does not answer")), "{error}");
     assert!(error.to_string().contains("check that a broker runs there"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_broker_that_crashes_and_comes_back_costs_no_record() {
+    let mut kafka = OwnBroker::start();
+    let broker = KafkaBroker::connect(KafkaOptions::new(&kafka.address)).unwrap();
+    broker.create("crash", 1).unwrap();
+    let (mut sink, mut changes) = (broker.sink().unwrap(), Changes::default());
+    write_all(&mut *sink, &[record("crash", 0, b"before")]).unwrap();
+    let mut member = Member::join(&broker, "group", "crash");
+    assert_eq!(member.read(1)[0].value.as_deref(), Some(&b"before"[..]));
+
+    kafka.kill();
+    sink.write(&record("crash", 0, b"meanwhile"), &mut changes).unwrap();
+    let outage = eventually("a word about the outage", || member.subscription.changes().err());
+    assert!(matches!(outage, BrokerError::Retry(_)), "{outage}");
+    assert!(outage.to_string().contains(&kafka.address), "{outage}");
+
+    kafka.again();
+    sink.flush(&mut changes).unwrap();
+    let mut events = Events::default();
+    eventually("the record that was written while it was down", || {
+        // More words about the outage may be on their way.
+        drop(member.subscription.changes());
+        member.sources.get_mut(&0).unwrap().poll(1, &mut events).unwrap();
+        (events.len() == 1).then_some(())
+    });
+    assert_eq!(seen(&events)[0].value.as_deref(), Some(&b"meanwhile"[..]));
+    eventually("a commit", || member.subscription.commit(&[("crash".to_owned(), 0, 2)]).ok());
 }
 
 #[test]
