@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_));
     start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
-    let out = &mut std::io::stdout().lock();
+    let out = &mut std::io::stdout();
     let done = match &cli.command {
         Command::Run(command) => run::run(command),
         Command::Exec(command) => exec::run(command),
