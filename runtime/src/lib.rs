@@ -24,4 +24,5 @@ pub mod task;
 pub mod pipeline;
 
 // Floor 5: what people touch.
+pub mod admin;
 pub mod cli;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `sangam` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sangam::cli::main()
+}

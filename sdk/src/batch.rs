@@ -67,7 +67,9 @@ impl<O: Operator> Instance<O> {
             let (key, bytes) = slot.map_err(garbage)?;
             slots.push(Slot { key, bytes, state: None });
         }
-        self.timers.start(frame).map_err(garbage)?;
+        if O::TIMERS {
+            self.timers.start(frame).map_err(garbage)?;
+        }
         let mut batch = Batch::<O> {
             config: &self.config,
             writer: &mut self.writer,
@@ -140,6 +142,10 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
     /// Fires every timer up to `watermark`, before event `position`.
     #[inline]
     fn advance(&mut self, position: usize, watermark: Millis) -> Result<(), Stop> {
+        if !O::TIMERS {
+            // Timers of an earlier version that still had `on_timer` come due and go.
+            return Ok(());
+        }
         while let Some(fired) = self.timers.fire(watermark) {
             self.timer(position as u32, watermark, &fired)
                 .map_err(|error| Stop { event: None, why: format!("timer `{}`: {}", self.timers.name(&fired), of_timer(error)) })?;
@@ -222,7 +228,9 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
                 self.writer.state(number as u32, Some(scratch));
             }
         }
-        self.timers.write(self.writer);
+        if O::TIMERS {
+            self.timers.write(self.writer);
+        }
         for (name, total) in self.ctx.counters() {
             self.writer.counter(name, total);
         }
@@ -242,8 +250,10 @@ fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut T
         cells::keep();
     }
     if ctx.has_changes() {
-        let Some(slot) = slot else {
-            return Err(Error::Fault("a stateless operator has no timers: name a key, #[operator(key = \"..\")]".into()));
+        let (true, Some(slot)) = (O::TIMERS, slot) else {
+            return Err(Error::Fault(
+                "it sets a timer but has no on_timer: write `impl Name { fn on_event(&self, ..) fn on_timer(&self, ..) }`".into(),
+            ));
         };
         for (name, at) in ctx.changes() {
             timers.change(slot, name, at);

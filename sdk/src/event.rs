@@ -3,7 +3,9 @@
 use sangam_protocol::msgpack::{Reader, write};
 
 use crate::emit::{Emitter, Payload};
-use crate::field::{Encode, Field, Wrong};
+use crate::field::{Encode, Field};
+use crate::shape;
+use crate::wrong::Wrong;
 use crate::{Error, Result};
 
 /// An event as it comes out of a frame. `#[event]` implements it.
@@ -61,7 +63,7 @@ impl<'a> Raw<'a> {
     /// assert!(event.field::<u64>("m").is_err());
     /// ```
     pub fn field<T: Field<'a>>(&self, path: &str) -> Result<T> {
-        Ok(crate::field::located(crate::field::find(Reader::new(self.0), path), path)?)
+        Ok(shape::located(shape::find(Reader::new(self.0), path), path)?)
     }
 
     /// Reads the bytes as a MessagePack value by serde: slow and general.

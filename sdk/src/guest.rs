@@ -121,7 +121,16 @@ pub fn pack((ptr, len): (*const u8, usize)) -> u64 {
 /// Makes a panic say what happened in the host's log before it traps.
 #[cfg(target_arch = "wasm32")]
 pub fn log_panics() {
-    std::panic::set_hook(Box::new(|info| crate::log::line(crate::log::Level::Error, format_args!("{info}"))));
+    std::panic::set_hook(Box::new(|info| {
+        let message = info.payload_as_str().unwrap_or("no message");
+        match info.location() {
+            Some(place) => {
+                let line = format_args!("panicked at {}:{}: {message}", place.file(), place.line());
+                crate::log::line(crate::log::Level::Error, line);
+            }
+            None => crate::log::line(crate::log::Level::Error, format_args!("panicked: {message}")),
+        }
+    }));
 }
 
 /// Exports an operator from a wasm module.

@@ -8,7 +8,9 @@ use std::marker::PhantomData;
 use sangam_protocol::msgpack::{Reader, write};
 
 use crate::cells::{Home, Scan};
-use crate::field::{Cells, Encode, Field, Wrong};
+use crate::field::{Cells, Encode, Field};
+use crate::shape;
+use crate::wrong::Wrong;
 use crate::{Error, Result};
 
 /// A key of a [`Map`]: cells are kept in order of these bytes.
@@ -108,7 +110,6 @@ impl<K: OwnedCellKey, V: Encode + for<'a> Field<'a>> Map<K, V> {
     }
 
     /// Sets the value of a key; returns the one before.
-    #[expect(clippy::needless_pass_by_value, reason = "the same call as on the standard library's maps")]
     pub fn insert(&mut self, key: K, new: V) -> Option<V> {
         let key = cell_key(&key);
         let before = self.home.get(&key);
@@ -246,7 +247,6 @@ impl<T: Encode + for<'a> Field<'a>> List<T> {
     }
 
     /// Replaces item `i`; false where there is none.
-    #[expect(clippy::needless_pass_by_value, reason = "the same call as `push`")]
     pub fn set(&mut self, i: usize, item: T) -> bool {
         let Some(number) = self.number(i) else { return false };
         self.put(number, &item);
@@ -254,7 +254,6 @@ impl<T: Encode + for<'a> Field<'a>> List<T> {
     }
 
     /// Adds an item at the end.
-    #[expect(clippy::needless_pass_by_value, reason = "the same call as on the standard library's lists")]
     pub fn push(&mut self, item: T) {
         self.put(self.head + self.len, &item);
         self.len += 1;
@@ -344,7 +343,7 @@ impl<'a, T> Field<'a> for List<T> {
     const KIND: &'static str = "list";
     const CELLS: Cells = Cells::Handle;
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        crate::field::positions(reader, 2)?;
+        shape::pair(reader)?;
         Ok(List { head: reader.u64()?, len: reader.u64()?, ..List::default() })
     }
     fn bind(&mut self, slot: u32, field: u8) {

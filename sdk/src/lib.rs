@@ -3,28 +3,7 @@
 //! The signature is the declaration: by value = the event, `&mut T` = what I remember for this key, `&T` = what I was configured
 //! with, [`Context`] = time and timers; what it returns is what it emits. The author's guide is `docs/sdk.md`.
 //!
-//! ```
-//! use sangam_sdk::*;
-//!
-//! #[event] struct Word { text: String }
-//! #[event] struct Tally { text: String, seen: u64 }
-//! #[state] struct Seen { count: u64 }
-//!
-//! #[operator(key = "text")]
-//! fn count(word: Word, seen: &mut Seen) -> Tally {
-//!     seen.count += 1;
-//!     Tally { text: word.text, seen: seen.count }
-//! }
-//!
-//! // A plain function call…
-//! let mut seen = Seen::default();
-//! assert_eq!(count(Word { text: "hi".into() }, &mut seen).seen, 1);
-//!
-//! // …and with keys, timers and a watermark, through the bytes that the host would use.
-//! let mut h = test::Harness::<count>::new();
-//! h.send(0, Word { text: "hi".into() }).send(1, Word { text: "hi".into() });
-//! assert_eq!(h.take::<Tally>("out").last().unwrap().seen, 2);
-//! ```
+#![doc = include_str!("../README.md")]
 
 // The macros name this crate; so its own tests and docs can use them.
 extern crate self as sangam_sdk;
@@ -35,10 +14,12 @@ mod emit;
 mod error;
 mod event;
 mod field;
+mod wrong;
 
 // What the attributes implement.
 mod config;
 mod operator;
+mod shape;
 mod state;
 
 // Libraries over state and timers.
@@ -64,20 +45,22 @@ pub use context::{Context, Timer};
 pub use emit::{Emit, Emitter, Forward, Leave, Output, Payload};
 pub use error::{Error, Result, discard, late, reject};
 pub use event::{Event, FieldPath, Raw, Row};
-pub use field::{Encode, Field, Value, Wrong};
+pub use field::{Encode, Field, Value};
 pub use large::{CellKey, List, Map, OwnedCellKey};
 pub use operator::Operator;
 pub use sangam_macros::{config, event, operator, outputs, state};
 pub use sangam_protocol::Millis;
 pub use state::State;
 pub use window::Window;
+pub use wrong::Wrong;
 
 /// What generated code names; not for authors.
 #[doc(hidden)]
 pub mod private {
     pub use crate::config::Table;
     pub use crate::event::EventStruct;
-    pub use crate::field::{Cells, locate, located, next, next_or_default, positions, rest, tagged, unknown_kind};
+    pub use crate::field::Cells;
+    pub use crate::shape::{locate, located, next, next_or_default, positions, rest, tagged, unknown_kind};
     pub use sangam_protocol::msgpack::{Reader, write};
     pub use serde;
 }

@@ -59,13 +59,12 @@ pub const fn boolean(value: bool) -> &'static str {
 
 /// The ports of an operator with two methods that emit.
 pub const fn ports(event: &'static str, timer: &'static str) -> &'static str {
-    if event.len() <= NO_PORTS.len() {
-        return timer;
-    }
-    if timer.len() <= NO_PORTS.len() || same(event, timer) {
-        return event;
-    }
-    panic!("on_event and on_timer leave by different ports: return the same event type, or the same #[outputs] enum, from both")
+    if event.len() > NO_PORTS.len() { event } else { timer }
+}
+
+/// Whether two methods of an operator leave by the same ports, or one of them emits nothing.
+pub const fn same_ports(event: &str, timer: &str) -> bool {
+    event.len() <= NO_PORTS.len() || timer.len() <= NO_PORTS.len() || same(event, timer)
 }
 
 /// The ports of a method that emits nothing.

@@ -21,6 +21,8 @@ pub trait Operator: Sized + 'static {
     const KEYED: bool;
     /// Whether it can refuse an event after it has changed the state.
     const FALLIBLE: bool;
+    /// Whether it has `on_timer`. One that has not carries none of the code for timers.
+    const TIMERS: bool = false;
     /// Whether its fields depend on its configuration.
     const DYNAMIC: bool = false;
 

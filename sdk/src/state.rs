@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sangam_protocol::msgpack::Reader;
 
-use crate::field::{Encode, Field, Wrong};
+use crate::field::{Encode, Field};
+use crate::wrong::Wrong;
 use crate::{Error, Result};
 
 /// The state of one key. Equal to `Default` means: nothing to remember, and the host deletes it.

@@ -15,9 +15,10 @@ use sangam_protocol::{Millis, WATERMARK_MAX, WATERMARK_MIN, key};
 use crate::batch::Instance;
 use crate::cells::host;
 use crate::config::Config;
-use crate::field::{self, Encode, Field};
+use crate::field::{Encode, Field};
 use crate::log::{self, Level};
 use crate::operator::Operator;
+use crate::shape;
 use crate::state::{self, State};
 
 /// The key path that puts all events under one key, which is empty.
@@ -349,7 +350,7 @@ impl<O: Operator> Harness<O> {
     /// Finds key, type and fields of an event, by the host's rules.
     fn admit(&self, number: usize, time: Millis, value: &[u8]) -> Result<Pending, String> {
         let root = Reader::new(value);
-        let at = |path: &str| field::find(root, path).and_then(|mut reader| reader.value().ok()).filter(|value| *value != [0xc0]);
+        let at = |path: &str| shape::find(root, path).and_then(|mut reader| reader.value().ok()).filter(|value| *value != [0xc0]);
         let mut key = Vec::new();
         if self.manifest.kind == Kind::Keyed {
             let parts: Vec<&[u8]> = self.key.iter().map(|path| at(path).unwrap_or(&[])).collect();
@@ -381,7 +382,7 @@ impl<O: Operator> Harness<O> {
             let wanted = self.types.get(kind).map_or(&[][..], |event| &event.fields);
             write::array(&mut fields, wanted.len());
             for field in wanted {
-                match field::find(root, &field.path).and_then(|mut reader| reader.value().ok()) {
+                match shape::find(root, &field.path).and_then(|mut reader| reader.value().ok()) {
                     Some(value) => fields.extend_from_slice(value),
                     None if field.optional => write::nil(&mut fields),
                     None => return Err(format!("the field `{}` is missing", field.path)),

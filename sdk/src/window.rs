@@ -8,8 +8,10 @@ use sangam_protocol::msgpack::{Reader, write};
 use crate::config::Config;
 use crate::emit::Emitter;
 use crate::event::Event;
-use crate::field::{Cells, Encode, Field, Wrong};
+use crate::field::{Cells, Encode, Field};
+use crate::shape;
 use crate::state::State;
+use crate::wrong::Wrong;
 use crate::{Context, Result, Timer, late};
 
 /// Name of the timer that closes windows.
@@ -199,7 +201,7 @@ impl<'a, A: Field<'a>> Field<'a> for Windows<A> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
         let mut open = Vec::new();
         for _ in 0..reader.array()? {
-            crate::field::positions(reader, 2)?;
+            shape::pair(reader)?;
             open.push((reader.i64()?, A::decode(reader)?));
         }
         Ok(Windows { open })

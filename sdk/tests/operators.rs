@@ -257,7 +257,7 @@ mod keyed {
     #[operator(key = "city, category")]
     fn total(sale: Sale, sum: &mut Sum, ctx: &Context) -> Total {
         sum.amount += sale.amount;
-        Total { key: format!("{}|{}", ctx.key_part(0).unwrap(), ctx.key_part(1).unwrap()), amount: sum.amount }
+        Total { key: [ctx.key_part(0), ctx.key_part(1)].map(Option::unwrap_or_default).join("|"), amount: sum.amount }
     }
 
     #[operator(keyed)]
@@ -413,20 +413,33 @@ mod faults {
         times: u64,
     }
 
+    #[config]
+    struct Parse;
+
     #[operator(key = "text")]
-    fn parse(text: Text, seen: &mut Seen, ctx: &mut Context) -> Result<Option<Text>> {
-        seen.times += 1;
-        ctx.count("parsed", 1);
-        ctx.wake("later", 100);
-        match text.text.as_str() {
-            "late" => Err(late("too late")),
-            "drop" => Err(discard("no use")),
-            "bad" => Err(reject("bad text")),
-            number => {
-                let _: u64 = number.parse()?;
-                Ok(Some(text))
+    impl Parse {
+        fn on_event(&self, text: Text, seen: &mut Seen, ctx: &mut Context) -> Result<Option<Text>> {
+            seen.times += 1;
+            ctx.count("parsed", 1);
+            ctx.wake("later", 100);
+            match text.text.as_str() {
+                "late" => Err(late("too late")),
+                "drop" => Err(discard("no use")),
+                "bad" => Err(reject("bad text")),
+                number => {
+                    let _: u64 = number.parse()?;
+                    Ok(Some(text))
+                }
             }
         }
+        fn on_timer(&self, _timer: Timer, seen: &mut Seen) -> Result<()> {
+            if seen.times > 1 { Err(reject("twice")) } else { Ok(()) }
+        }
+    }
+
+    #[operator(key = "text")]
+    fn hopeful(_text: Text, ctx: &mut Context) {
+        ctx.wake("later", 100);
     }
 
     fn text(text: &str) -> Text {
@@ -436,7 +449,7 @@ mod faults {
     #[test]
     fn an_event_that_is_refused_leaves_no_trace() {
         for name in ["late", "drop", "bad"] {
-            let mut h = Harness::<parse>::new().batch(2);
+            let mut h = Harness::<Parse>::new().batch(2);
             h.send(0, text(name)).send(1, text("7"));
             assert_eq!((h.keys(), h.timers(name), h.counters()["parsed"]), (vec!["7".to_owned()], vec![], 1));
             let ends = (h.late().len(), h.dropped().len(), h.rejects().len());
@@ -447,7 +460,19 @@ mod faults {
     #[test]
     #[should_panic(expected = "the operator failed: invalid digit found in string")]
     fn an_error_that_nobody_thought_about_is_a_fault_of_the_operator() {
-        Harness::<parse>::new().send(0, text("seven"));
+        Harness::<Parse>::new().send(0, text("seven"));
+    }
+
+    #[test]
+    #[should_panic(expected = "timer `later`: on_timer has no event to refuse: twice")]
+    fn a_timer_cannot_refuse_anything() {
+        Harness::<Parse>::new().send(0, text("7")).send(1, text("7")).end().flush();
+    }
+
+    #[test]
+    #[should_panic(expected = "it sets a timer but has no on_timer")]
+    fn a_timer_that_nobody_waits_for_is_a_fault() {
+        Harness::<hopeful>::new().send(0, text("7"));
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the scenarios share: small stand-ins for parts of the host, and guests to run.
+//! What the scenarios share: small stand-ins for parts of the host, guests to run, and a real Kafka.
 
 pub mod guest;
+pub mod kafka;
 pub mod play;

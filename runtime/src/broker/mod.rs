@@ -4,6 +4,7 @@
 
 mod error;
 mod file;
+mod kafka;
 mod local;
 mod memory;
 
@@ -12,6 +13,7 @@ pub mod suite;
 
 pub use error::BrokerError;
 pub use file::{FileBroker, FileFormat, FileOptions};
+pub use kafka::{BadProperty, Bounds, KafkaBroker, KafkaOptions};
 pub use local::LocalBroker;
 pub use memory::{Controls, MemoryBroker};
 
@@ -137,6 +139,7 @@ pub trait Sink: Send {
     /// For a sink outside the store: returns once every record taken so far is safe. For one in the store: adds what it still holds to `changes`.
     fn flush(&mut self, changes: &mut Changes) -> Result<(), BrokerError>;
 
-    /// The changes that were handed out with the last flush have been written (`true`) or have been lost (`false`).
+    /// The changes that were handed out with the last flush have been written (`true`) or have been lost (`false`). With a loss goes
+    /// everything that the sink still holds; call it so, too, to give up records before their flush.
     fn settled(&mut self, written: bool);
 }

@@ -65,6 +65,16 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Compiles the plugin in `dir` and leaves it where Cargo put it.
+pub fn module(dir: &Path) -> anyhow::Result<PathBuf> {
+    let dir = dir.canonicalize().with_context(|| format!("cannot open {}", dir.display()))?;
+    match compile(&dir)?.as_slice() {
+        [one] => Ok(one.wasm.clone()),
+        [] => bail!("{} makes no wasm module", dir.display()),
+        several => bail!("{} makes {} wasm modules; say which with --plugin", dir.display(), several.len()),
+    }
+}
+
 fn compile(dir: &Path) -> anyhow::Result<Vec<Artifact>> {
     let toolchain = toolchain::find(dir)?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

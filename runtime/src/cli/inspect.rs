@@ -4,11 +4,47 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use sangam_protocol::manifest::{EventType, Kind, Manifest};
 use serde::Serialize;
 
 use super::build::size;
+use crate::sandbox;
+use anyhow::Context as _;
+
+/// Show what a .wasm file says about itself.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Inspect {
+    /// The file.
+    pub file: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+pub fn run(command: &Inspect, out: &mut dyn Write) -> anyhow::Result<()> {
+    let file = command.file.display().to_string();
+    let bytes = std::fs::read(&command.file).with_context(|| format!("{file} cannot be read"))?;
+    let found = sandbox::inspect(&bytes).with_context(|| file.clone())?;
+    let view = InspectView {
+        file,
+        bytes: found.bytes as u64,
+        code_bytes: found.code_bytes as u64,
+        sha256: found.sha256,
+        memory_bytes_min: found.memory_bytes_min,
+        memory_bytes_max: found.memory_bytes_max,
+        manifest: found.manifest,
+        imports: found
+            .imports
+            .into_iter()
+            .map(|import| Symbol { name: format!("{}.{}", import.module, import.name), kind: import.kind })
+            .collect(),
+        exports: found.exports.into_iter().map(|export| Symbol { name: export.name, kind: export.kind }).collect(),
+    };
+    Ok(print(&view, command.json, out)?)
+}
 
 /// What is shown of a module.
 #[derive(Clone, Debug, Serialize)]

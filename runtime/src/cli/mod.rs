@@ -1,5 +1,73 @@
-//! The commands of `sangam`, one file each.
+//! The command line: each command in its file; this one knows only their names.
 
 pub mod build;
+pub mod exec;
 pub mod inspect;
 pub mod new;
+pub mod run;
+pub mod screen;
+pub mod test;
+pub mod validate;
+
+mod surroundings;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Stream operators in wasm, over Kafka topics or an embedded log.
+#[derive(Debug, Parser)]
+#[command(name = "sangam", version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a pipeline.
+    Run(run::Run),
+    /// Run one operator over a file or a pipe.
+    Exec(exec::Exec),
+    /// Make a new plugin: a crate that builds, with a test and a pipeline.
+    New(new::New),
+    /// Compile a plugin to wasm and put it where it is watched.
+    Build(build::Build),
+    /// Run a plugin's fixtures through its .wasm.
+    Test(test::Test),
+    /// Check a pipeline file and its plugins, without running it.
+    Validate(validate::Validate),
+    /// Show what a .wasm file says about itself.
+    Inspect(inspect::Inspect),
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_));
+    start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
+    let out = &mut std::io::stdout().lock();
+    let done = match &cli.command {
+        Command::Run(command) => run::run(command),
+        Command::Exec(command) => exec::run(command),
+        Command::New(command) => new::run(command, out),
+        Command::Build(command) => build::run(command, out),
+        Command::Test(command) => test::run(command, out),
+        Command::Validate(command) => validate::run(command, out),
+        Command::Inspect(command) => inspect::run(command, out),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("sangam: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Log lines go to standard error; `SANGAM_LOG` sets what is shown, as `RUST_LOG` does elsewhere.
+fn start_log(default: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SANGAM_LOG").unwrap_or_else(|_| default.into());
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start in one process (tests) keeps the first.
+    let _ = format.try_init();
+}

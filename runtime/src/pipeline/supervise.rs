@@ -171,9 +171,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// How long a run waits for its partitions before it starts with those that it has: one that goes on for ever, and one that is to end.
 const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// The pause before a write that found the disk full is tried again.
-const FULL_PAUSE: Duration = Duration::from_secs(1);
-
 impl Supervisor {
     /// Runs until the input ends (where it can), or the control says stop.
     ///
@@ -420,7 +417,7 @@ impl Supervisor {
                 closed = true;
             }
             let work = crew.prepare()?;
-            self.commit(&work, subscriptions, control)?;
+            self.commit(&work, subscriptions)?;
             crew.ask_all(|_| Command::Committed)?;
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
@@ -441,23 +438,16 @@ impl Supervisor {
         }
     }
 
-    /// Commits; a full disk is waited out, as everything that is to be written is still at hand.
-    fn commit(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>], control: &Control) -> Result<(), Failed> {
-        loop {
-            match commit(work, &self.topology, self.store.as_ref(), subscriptions) {
-                Ok(()) => return Ok(()),
-                Err(CommitError::Store(why @ StoreError::Full(_))) if !control.stopping() => {
-                    tracing::error!(pipeline = %self.pipeline.name, "{why}; trying again in {FULL_PAUSE:?}");
-                    wait(FULL_PAUSE, control);
-                }
-                Err(CommitError::Store(why)) => return Err(Failed::Fatal(why.into())),
-                // All is safe in the store, which is what counts: the outside is told with the next commit.
-                Err(CommitError::Outside(BrokerError::Retry(why))) => {
-                    tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");
-                    return Ok(());
-                }
-                Err(CommitError::Outside(why)) => return Err(why.into()),
+    fn commit(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), Failed> {
+        match commit(work, &self.topology, self.store.as_ref(), subscriptions) {
+            Ok(()) => Ok(()),
+            Err(CommitError::Store(why)) => Err(Failed::Fatal(why.into())),
+            // All is safe in the store, which is what counts: the outside is told with the next commit.
+            Err(CommitError::Outside(BrokerError::Retry(why))) => {
+                tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");
+                Ok(())
             }
+            Err(CommitError::Outside(why)) => Err(why.into()),
         }
     }
 

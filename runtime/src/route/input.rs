@@ -11,15 +11,26 @@ use super::Wants;
 /// How an operator reads the events of one stream.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// Places of the key's fields; none for a stateless operator, and for one that takes the record's own key.
-    key: Vec<Named>,
-    keyed: bool,
+    key: Key,
     tag: Option<Named>,
     types: Vec<Type>,
     /// Index of the first type of this input among the types of all inputs.
     first_kind: u8,
     /// Whether the operator has several types at all, and so wants to be told.
     tell_kind: bool,
+}
+
+/// Where an event's key comes from.
+#[derive(Clone, Debug)]
+enum Key {
+    /// Nowhere: the operator is stateless.
+    Stateless,
+    /// The record's own key.
+    Record,
+    /// Every event has the same, empty key.
+    All,
+    /// These fields.
+    Fields(Vec<Named>),
 }
 
 #[derive(Clone, Debug)]
@@ -48,8 +59,11 @@ pub enum InputError {
 /// Why one event cannot be given to an operator: a sentence for the dead letter.
 pub type Refusal = String;
 
-/// Takes the record's own key as the operator's key.
+/// As a key: the record's own key.
 pub const RECORD_KEY: &str = "$key";
+
+/// As a key: the same for every event, so that one slice of state sees them all.
+pub const ALL_KEY: &str = "$all";
 
 impl Input {
     /// Reads the manifest's input `index` together with what the pipeline says, and adds the fields it needs to `wants`.
@@ -65,7 +79,7 @@ impl Input {
     ) -> Result<Input, InputError> {
         let input = manifest.inputs.get(index).or(manifest.inputs.first()).cloned().unwrap_or_default();
         let keyed = manifest.kind == Kind::Keyed;
-        let paths = if key.is_empty() { &manifest.key } else { key };
+        let paths: &[String] = if key.is_empty() { &manifest.key } else { key };
         if keyed && paths.is_empty() {
             return Err(InputError::NoKey);
         }
@@ -81,10 +95,15 @@ impl Input {
                 fields: event.fields.iter().map(|field| (named(&field.path), field.optional)).collect(),
             })
             .collect();
+        let key = match paths {
+            _ if !keyed => Key::Stateless,
+            [one] if one == RECORD_KEY => Key::Record,
+            [one] if one == ALL_KEY => Key::All,
+            several => Key::Fields(several.iter().map(&mut named).collect()),
+        };
         let count = |input: &sangam_protocol::manifest::Input| input.types.len().max(1);
         Ok(Input {
-            key: paths.iter().filter(|path| *path != RECORD_KEY).map(&mut named).collect(),
-            keyed,
+            key,
             tag: input.tag.as_ref().map(&mut named),
             types,
             first_kind: manifest.inputs.iter().take(index).map(count).sum::<usize>() as u8,
@@ -94,30 +113,28 @@ impl Input {
 
     /// Whether the operator keeps state per key.
     pub fn keyed(&self) -> bool {
-        self.keyed
-    }
-
-    /// Paths of the key's fields.
-    pub fn key_paths(&self) -> impl Iterator<Item = &str> {
-        self.key.iter().map(|named| named.path.as_str())
+        !matches!(self.key, Key::Stateless)
     }
 
     /// Appends the key of row `i` to `out`.
     #[inline]
     pub fn key(&self, events: &Events, i: usize, row: &Row, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let fields = events.fields_of(i);
-        match self.key.as_slice() {
-            [] => match events.key(row) {
+        match &self.key {
+            Key::Stateless | Key::All => {}
+            Key::Record => match events.key(row) {
                 Some(key) => out.extend_from_slice(key),
                 None => return Err("the record has no key, and the operator takes the record's key".into()),
             },
-            [one] => key::append(bytes(events, fields, one), out).map_err(|why| refuse(one, &why))?,
-            several => {
-                key::append_composite(several.iter().map(|named| bytes(events, fields, named)), out).map_err(|why| {
-                    let culprit = several.iter().find(|named| key::append(bytes(events, fields, named), &mut Vec::new()).is_err());
-                    culprit.map_or_else(|| why.to_string(), |named| refuse(named, &why))
-                })?;
-            }
+            Key::Fields(named) => match named.as_slice() {
+                [one] => key::append(bytes(events, fields, one), out).map_err(|why| refuse(one, &why))?,
+                several => {
+                    key::append_composite(several.iter().map(|named| bytes(events, fields, named)), out).map_err(|why| {
+                        let culprit = several.iter().find(|named| key::append(bytes(events, fields, named), &mut Vec::new()).is_err());
+                        culprit.map_or_else(|| why.to_string(), |named| refuse(named, &why))
+                    })?;
+                }
+            },
         }
         Ok(())
     }

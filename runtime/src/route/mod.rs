@@ -8,7 +8,7 @@ mod scan;
 mod time;
 mod transcode;
 
-pub use input::{Input, InputError, RECORD_KEY, Refusal};
+pub use input::{ALL_KEY, Input, InputError, RECORD_KEY, Refusal};
 pub use partition::{murmur2, partition_of};
 pub use scan::{Scanner, Wants};
 pub use time::{TIME_MAX, TimeUnit, check as check_time, event_time};

@@ -1,6 +1,7 @@
 //! The store on disk: one redb file, of which only a cache is in memory. The default of a pipeline without Kafka.
 //!
-//! One table holds every space: opening a table costs each commit more than a short prefix costs each key.
+//! One table holds every space. A table per space measured the same at 40 spaces, small commits and large, and would grow redb's list
+//! of tables with every operator and partition.
 
 use super::{Changes, Pair, Store, StoreError, Visit};
 use parking_lot::{Mutex, RwLock};

@@ -18,7 +18,7 @@ pub(super) struct Log {
     /// End of the last whole frame.
     end: u64,
     body: Vec<u8>,
-    /// A torn frame could not be cut off: nothing may be written behind it.
+    /// A torn frame could not be cut off, or a new file not made safe: nothing may be written any more.
     poisoned: bool,
     _lock: File,
 }
@@ -82,7 +82,7 @@ impl Log {
         Ok(())
     }
 
-    /// Replaces everything by `contents`, or leaves everything as it is.
+    /// Replaces everything by `contents`, at once.
     pub(super) fn replace(&mut self, contents: &Changes) -> Result<(), StoreError> {
         frame(contents, &mut self.body)?;
         let new = beside(&self.path, "new");
@@ -92,12 +92,14 @@ impl Log {
             file.write_all(&self.body)?;
             file.sync_all()?;
             std::fs::rename(&new, &self.path)?;
-            sync_folder(&self.path)?;
             Ok(file)
         };
         self.file = replace().map_err(|error| StoreError::from_io(&self.path, error))?;
         self.end = (MAGIC.len() + self.body.len()) as u64;
-        Ok(())
+        // Until the folder is safe a crash may bring the old file back, without what would be appended to the new one.
+        let synced = sync_folder(&self.path);
+        self.poisoned = synced.is_err();
+        synced.map_err(|error| StoreError::from_io(&self.path, error))
     }
 
     /// Cuts off what is behind the last whole frame.

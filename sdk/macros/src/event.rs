@@ -226,6 +226,9 @@ fn several(tag: &LitStr, item: &mut DeriveInput) -> Result<TokenStream> {
         types.push(ty.ok_or_else(|| Error::new_spanned(&*variant, form))?);
         idents.push(variant.ident.clone());
     }
+    if idents.len() > 255 {
+        return Err(Error::new_spanned(&name, "an operator takes at most 255 types of event"));
+    }
     let derives = model::derives(&item.attrs, &model::usual());
     let (this, any) = if lifetime { (quote!(#name<'a>), quote!(#name<'_>)) } else { (quote!(#name), quote!(#name)) };
     let head = format!("{{\"name\":\"in\",\"tag\":{},\"types\":[", text::json(&tag.value()));

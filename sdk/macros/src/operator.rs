@@ -223,10 +223,18 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     let fixed = text::with_lifetime(event, "static");
     let open = text::with_lifetime(event, "a");
     let mut ports = quote!(<#output as ::sangam_sdk::Emit>::PORTS);
+    let mut agree = TokenStream::new();
     let on_timer = timer.map(|timer| {
-        let (output, call) = (&timer.output, &timer.call);
-        ports = quote!(::sangam_sdk::manifest::ports(#ports, <#output as ::sangam_sdk::Emit>::PORTS));
+        let (emitted, call) = (&timer.output, &timer.call);
+        agree = quote! {
+            const _: () = ::core::assert!(
+                ::sangam_sdk::manifest::same_ports(<#output as ::sangam_sdk::Emit>::PORTS, <#emitted as ::sangam_sdk::Emit>::PORTS),
+                "on_event and on_timer leave by different ports: return the same event type, or the same #[outputs] enum, from both"
+            );
+        };
+        ports = quote!(::sangam_sdk::manifest::ports(#ports, <#emitted as ::sangam_sdk::Emit>::PORTS));
         quote! {
+            const TIMERS: bool = true;
             #[allow(unused_variables)]
             fn on_timer(
                 config: &Self::Config,
@@ -243,6 +251,8 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     let keyed = args.keyed;
     Ok(quote! {
         #block
+
+        #agree
 
         impl ::sangam_sdk::Operator for #this {
             type Config = #this;

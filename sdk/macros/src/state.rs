@@ -23,6 +23,9 @@ pub fn expand(args: TokenStream, mut item: DeriveInput) -> Result<TokenStream> {
     if let Some(attr) = model.fields.iter().flat_map(|field| &field.attrs).next() {
         return Err(Error::new_spanned(attr, "a field of a state takes no attribute: it is known by its position"));
     }
+    if model.fields.len() > 255 {
+        return Err(Error::new_spanned(&item.ident, "a state has at most 255 fields: put some into a #[state] struct of their own"));
+    }
     let mut wanted = model::usual();
     wanted.push(("Default", quote!(Default)));
     let derives = model::derives(&item.attrs, &wanted);

@@ -103,6 +103,7 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             type State = ::sangam_sdk::window::Windows<#this>;
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
+            const TIMERS: bool = true;
             const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE || <#closed_output as ::sangam_sdk::Emit>::FALLIBLE;
             #[inline]
             fn on_event(

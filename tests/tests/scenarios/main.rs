@@ -3,3 +3,4 @@
 
 mod count_guest;
 mod hostile_guest;
+mod kafka_broker;

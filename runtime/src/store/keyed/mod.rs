@@ -50,7 +50,7 @@ pub struct KeyedTable {
     entries: Vec<Entry>,
     free: Vec<KeyId>,
     /// Never iterated, so that its random seed (keys may come from an adversary) shows in no result.
-    index: HashTable<KeyId>,
+    index: HashTable<Slot>,
     hasher: RandomState,
     names: Names,
     wheel: Wheel,
@@ -70,6 +70,17 @@ pub struct KeyedTable {
 /// Keys up to 30 bytes and states up to 38 stay in the entry: what most operators have.
 type Key = Small<30>;
 type State = Small<38>;
+
+/// What the index knows of a key. With the hash beside the number, other keys' entries stay untouched when it is probed and grows.
+#[derive(Clone, Copy)]
+struct Slot {
+    hash: Hash,
+    id: KeyId,
+}
+
+/// Half of a key's hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Hash(u32);
 
 /// Two cache lines.
 #[derive(Debug)]
@@ -156,13 +167,15 @@ impl KeyedTable {
     // --- keys ---
 
     /// Finds a key or makes it: one hash, one probe. It does not count until it has state or timers.
+    ///
+    /// Find all keys of a batch first and then change them: the waits for memory overlap, which halves the cost of a large table.
     #[inline]
     pub fn key(&mut self, key: &[u8]) -> KeyId {
-        let (entries, hasher) = (&mut self.entries, &self.hasher);
-        let hash = hasher.hash_one(key);
-        let same = |id: &KeyId| entries[id.0 as usize].key.as_slice() == key;
-        let vacant = match self.index.entry(hash, same, |id| hasher.hash_one(entries[id.0 as usize].key.as_slice())) {
-            Probe::Occupied(known) => return *known.get(),
+        let entries = &mut self.entries;
+        let hash = Hash::of(&self.hasher, key);
+        let same = |slot: &Slot| slot.hash == hash && entries[slot.id.0 as usize].key.as_slice() == key;
+        let vacant = match self.index.entry(hash.spread(), same, |slot| slot.hash.spread()) {
+            Probe::Occupied(known) => return known.get().id,
             Probe::Vacant(vacant) => vacant,
         };
         let entry = Entry { key: Key::new(key), state: None, timers: Timers::None, batch: 0, slot: 0, flags: USED | TOUCHED };
@@ -176,7 +189,7 @@ impl KeyedTable {
                 KeyId(entries.len() as u32 - 1)
             }
         };
-        vacant.insert(id);
+        vacant.insert(Slot { hash, id });
         self.touched.push(id);
         self.size.bytes += key.len();
         id
@@ -184,7 +197,8 @@ impl KeyedTable {
 
     /// A key that is there already.
     pub fn find(&self, key: &[u8]) -> Option<KeyId> {
-        self.index.find(self.hasher.hash_one(key), |&id| self.name(id) == key).copied()
+        let hash = Hash::of(&self.hasher, key);
+        self.index.find(hash.spread(), |slot| slot.hash == hash && self.name(slot.id) == key).map(|slot| slot.id)
     }
 
     /// The bytes of a key.
@@ -448,8 +462,8 @@ impl KeyedTable {
     }
 
     fn release(&mut self, id: KeyId) {
-        let hash = self.hasher.hash_one(self.name(id));
-        if let Ok(known) = self.index.find_entry(hash, |known| *known == id) {
+        let hash = Hash::of(&self.hasher, self.name(id));
+        if let Ok(known) = self.index.find_entry(hash.spread(), |slot| slot.id == id) {
             known.remove();
         }
         let entry = &mut self.entries[id.0 as usize];
@@ -467,6 +481,21 @@ impl KeyedTable {
             }
         }
         self.wheel.sort();
+    }
+}
+
+// === impl Hash ===
+
+impl Hash {
+    #[inline]
+    fn of(hasher: &RandomState, key: &[u8]) -> Self {
+        Hash(hasher.hash_one(key) as u32)
+    }
+
+    /// The index looks at the lowest and the highest bits.
+    #[inline]
+    fn spread(self) -> u64 {
+        u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 

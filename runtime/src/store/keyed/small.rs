@@ -2,7 +2,7 @@
 //!
 //! It has no capacity to reserve and does not grow: bytes are set whole.
 
-/// Bytes of which up to `N` live in place. `N` is 6 less than a multiple of 8, so that nothing is lost to padding.
+/// Bytes of which up to `N` live in place. `N` is 2 less than a multiple of 8, so that nothing is lost to padding.
 #[derive(Clone, Debug)]
 pub(super) enum Small<const N: usize> {
     /// The first `len` of `bytes`.

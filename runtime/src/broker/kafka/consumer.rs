@@ -1,0 +1,289 @@
+//! The thread of a subscription: it owns the consumer, keeps the membership of the group alive and fills the partitions' buffers.
+//!
+//! It hands records over; what becomes of them, and when their offsets are committed, is decided elsewhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::error;
+use super::options::KafkaOptions;
+use super::queue::{self, Batch};
+use super::rebalance::{Membership, News};
+use super::source::Buffer;
+use super::wake::Wake;
+use super::watch::Watch;
+use crate::broker::{Assignment, BrokerError, Subscribe, Subscription};
+
+/// What the thread is asked to do. It answers on `done`.
+pub(super) enum Command {
+    Commit { offsets: Vec<(String, i32, i64)>, done: Sender<Result<(), BrokerError>> },
+    Seek { buffer: Arc<Buffer>, offset: i64, done: Sender<Result<(), BrokerError>> },
+}
+
+/// A subscription's handle; dropping it leaves the group.
+pub(super) struct KafkaSubscription {
+    news: Arc<News>,
+    commands: Sender<Command>,
+    wake: Arc<Wake>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread owns.
+struct Reader {
+    consumer: BaseConsumer<Membership>,
+    commands: Receiver<Command>,
+    topics: Vec<String>,
+    stop: Arc<AtomicBool>,
+    batch: Batch,
+    cluster: String,
+}
+
+/// Callers wait for their answer, so more than one command for each of them is never on the way.
+const COMMANDS_MAX: usize = 64;
+/// Wakes are exact; this only bounds what one that was missed would cost, and paces the work of the clock.
+const IDLE: Duration = Duration::from_millis(50);
+/// How often the high watermarks are looked up.
+const WATERMARKS_EVERY: Duration = Duration::from_millis(500);
+/// A partition that is held back fetches nothing, so its watermark must be asked for. No longer than this at a time.
+const WATERMARK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Events served per round.
+const EVENTS_PER_ROUND: usize = 8;
+/// A partition that has just been assigned cannot be moved for a moment.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+const SEEK_TURN: Duration = Duration::from_millis(20);
+
+// === impl KafkaSubscription ===
+
+impl KafkaSubscription {
+    pub(super) fn start(options: &KafkaOptions, subscribe: &Subscribe) -> Result<KafkaSubscription, BrokerError> {
+        let (commands, received) = bounded(COMMANDS_MAX);
+        let (news, wake, stop) = (Arc::new(News::default()), Arc::new(Wake::default()), Arc::new(AtomicBool::new(false)));
+        let membership = Membership {
+            cluster: options.bootstrap.clone(),
+            start: subscribe.start,
+            bounds: options.buffer,
+            commands: commands.clone(),
+            wake: Arc::clone(&wake),
+            news: Arc::clone(&news),
+            watch: Watch::default(),
+            lanes: Mutex::default(),
+        };
+        let doing = format!("join the group `{}`", subscribe.group);
+        let sort = |cause: KafkaError| error::sort(&cause, &doing, &options.bootstrap);
+        let mut consumer: BaseConsumer<Membership> =
+            options.consumer(&subscribe.group, subscribe.start).create_with_context(membership).map_err(sort)?;
+        let woken = Arc::clone(&wake);
+        consumer.set_nonempty_callback(move || woken.call());
+        consumer.subscribe(&subscribe.topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(sort)?;
+        let reader = Reader {
+            consumer,
+            commands: received,
+            topics: subscribe.topics.clone(),
+            stop: Arc::clone(&stop),
+            batch: Batch::new(),
+            cluster: options.bootstrap.clone(),
+        };
+        let thread = thread::Builder::new()
+            .name("kafka-reader".to_owned())
+            .spawn(move || reader.run())
+            .map_err(|cause| BrokerError::Retry(format!("no thread for the reader of Kafka at {}: {cause}", options.bootstrap)))?;
+        Ok(KafkaSubscription { news, commands, wake, stop, thread: Some(thread) })
+    }
+
+    fn ended(&self) -> BrokerError {
+        BrokerError::Fenced(self.news.ended().unwrap_or_else(|| "the subscription has ended".to_owned()))
+    }
+}
+
+impl Subscription for KafkaSubscription {
+    fn changes(&mut self) -> Result<Vec<Assignment>, BrokerError> {
+        self.news.take()
+    }
+
+    // On the reader's thread, where no rebalance can come in between: a commit of a partition that has just moved
+    // would set its new owner's progress back.
+    fn commit(&mut self, offsets: &[(String, i32, i64)]) -> Result<(), BrokerError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let (done, answer) = bounded(1);
+        self.commands.send(Command::Commit { offsets: offsets.to_vec(), done }).map_err(|_| self.ended())?;
+        self.wake.call();
+        // librdkafka bounds the time that it takes (`socket.timeout.ms`).
+        answer.recv().map_err(|_| self.ended())?
+    }
+}
+
+impl Drop for KafkaSubscription {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake.call();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the reader's thread of a Kafka subscription had panicked");
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    fn run(mut self) {
+        let mut watermarks_due = Instant::now();
+        while !self.stop.load(Ordering::Acquire) && self.membership().news.ended().is_none() {
+            self.serve();
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command);
+            }
+            let filled = self.fill();
+            if Instant::now() >= watermarks_due {
+                self.watermarks();
+                watermarks_due = Instant::now() + WATERMARKS_EVERY;
+            }
+            if !filled {
+                self.membership().wake.wait(IDLE);
+            }
+        }
+        // The partitions' queues must go before their client; what is left of the membership goes with it, by way of a last rebalance.
+        for lane in self.membership().lanes.lock().drain(..) {
+            lane.buffer.lost.store(true, Ordering::Release);
+        }
+    }
+
+    fn membership(&self) -> &Membership {
+        self.consumer.context()
+    }
+
+    /// Serves rebalances, errors and log lines.
+    fn serve(&self) {
+        for _ in 0..EVENTS_PER_ROUND {
+            match self.consumer.poll(Duration::ZERO) {
+                None => {}
+                Some(Ok(message)) => self.stray(&message),
+                Some(Err(error)) => self.error(&error),
+            }
+        }
+    }
+
+    /// A record that took the common way, as it could where a partition comes back to us; it belongs into its buffer all the same.
+    fn stray(&self, message: &BorrowedMessage<'_>) {
+        let mut lanes = self.membership().lanes.lock();
+        if let Some(lane) = lanes.iter_mut().find(|lane| lane.is(message.topic(), message.partition())) {
+            // SAFETY: the message lives as long as its borrow.
+            unsafe { lane.add(message.ptr(), &self.cluster) };
+        }
+    }
+
+    fn error(&self, error: &KafkaError) {
+        let membership = self.membership();
+        let Some(code) = error.rdkafka_error_code() else { return };
+        match code {
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
+                membership.news.end(error::sort(error, "stay in the group", &self.cluster).to_string());
+            }
+            // One broker of many, or one that comes back: the library goes on by itself.
+            Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::PartitionEOF => {}
+            Code::AllBrokersDown => membership.news.fail(error::unreachable(&self.cluster, membership.watch.reason().as_deref())),
+            _ if error::is_no_topic(code) => membership.news.fail(BrokerError::NoTopic(self.topic_of(membership.watch.reason()))),
+            _ => membership.news.fail(error::sort(error, &format!("read {}", self.topics.join(", ")), &self.cluster)),
+        }
+    }
+
+    /// The topic that an error speaks of: its text is the only place where the library says so.
+    fn topic_of(&self, reason: Option<String>) -> String {
+        let named = reason.and_then(|reason| self.topics.iter().find(|topic| reason.contains(topic.as_str())).cloned());
+        named.unwrap_or_else(|| self.topics.join(", "))
+    }
+
+    fn obey(&self, command: Command) {
+        // Whoever asked may have gone; then nobody misses the answer.
+        match command {
+            Command::Commit { offsets, done } => done.send(self.commit(&offsets)).ok(),
+            Command::Seek { buffer, offset, done } => done.send(self.seek(&buffer, offset)).ok(),
+        };
+    }
+
+    fn commit(&self, offsets: &[(String, i32, i64)]) -> Result<(), BrokerError> {
+        let sort = |cause: KafkaError| error::sort(&cause, "commit offsets", &self.cluster);
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (topic, partition, offset) in offsets {
+            if !self.membership().lanes.lock().iter().any(|lane| lane.is(topic, *partition)) {
+                return Err(BrokerError::Fenced(format!(
+                    "{topic}/{partition} is read by another member of the group now; its offset was not committed"
+                )));
+            }
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(sort)?;
+        }
+        self.consumer.commit(&list, CommitMode::Sync).map_err(sort)
+    }
+
+    fn seek(&self, buffer: &Buffer, offset: i64) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + SEEK_TIMEOUT;
+        while !buffer.lost.load(Ordering::Acquire) {
+            match self.consumer.seek(&buffer.topic, buffer.partition, Offset::Offset(offset), SEEK_TIMEOUT) {
+                Ok(()) => {
+                    buffer.reset(offset);
+                    return Ok(());
+                }
+                Err(cause) if Instant::now() >= deadline => {
+                    let place = format!("{}/{}", buffer.topic, buffer.partition);
+                    return Err(BrokerError::Retry(format!("Kafka at {}: cannot go to offset {offset} of {place}: {cause}", self.cluster)));
+                }
+                Err(_) => {
+                    thread::sleep(SEEK_TURN);
+                    self.serve();
+                }
+            }
+        }
+        // It went away meanwhile; its reader is told so by the next changes.
+        Ok(())
+    }
+
+    /// Moves what has been fetched into the buffers that have room; says whether there was anything.
+    fn fill(&mut self) -> bool {
+        let mut lanes = self.consumer.context().lanes.lock();
+        let mut any = false;
+        for lane in lanes.iter_mut() {
+            any |= lane.fill(&mut self.batch, &self.cluster);
+        }
+        any
+    }
+
+    /// Looks how far each partition goes.
+    fn watermarks(&self) {
+        let membership = self.membership();
+        let lanes = membership.lanes.lock();
+        // Also moves over what no reader ever sees, the markers at the end of transactions.
+        let positions = self.consumer.position().unwrap_or_else(|_| TopicPartitionList::new());
+        let mut answers = true;
+        for lane in lanes.iter() {
+            let buffer = &lane.buffer;
+            let (topic, partition) = (buffer.topic.as_str(), buffer.partition);
+            let known = if lane.is_held_back() && answers {
+                let asked = self.consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT);
+                answers = asked.is_ok();
+                asked.ok().map(|(_, high)| high)
+            } else {
+                // SAFETY: the client lives as long as `self`.
+                unsafe { queue::high_watermark(self.consumer.client().native_ptr(), topic, partition) }
+            };
+            let Some(high) = known else { continue };
+            buffer.high.store(high, Ordering::Relaxed);
+            if buffer.moving.load(Ordering::Relaxed)
+                && buffer.records.load(Ordering::SeqCst) == 0
+                && let Some(Offset::Offset(position)) = positions.find_partition(topic, partition).map(|found| found.offset())
+            {
+                buffer.next.fetch_max(position, Ordering::AcqRel);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Kafka as a broker: groups, offsets and records of a real cluster behind the engine's traits.
+//!
+//! Everything that blocks has a thread of its own and a bound in time. Records are moved; what they mean is known elsewhere.
+
+mod consumer;
+mod error;
+mod gate;
+mod headers;
+mod lane;
+mod metadata;
+mod options;
+mod queue;
+mod rebalance;
+mod sink;
+mod source;
+mod wake;
+mod watch;
+
+pub use gate::Bounds;
+pub use options::{BadProperty, KafkaOptions};
+
+use parking_lot::Mutex;
+
+use self::consumer::KafkaSubscription;
+use self::metadata::Metadata;
+use self::sink::KafkaSink;
+use super::{Broker, BrokerError, Sink, Subscribe, Subscription};
+
+/// A Kafka cluster.
+pub struct KafkaBroker {
+    options: KafkaOptions,
+    /// One question at a time; they are rare.
+    metadata: Mutex<Metadata>,
+}
+
+impl KafkaBroker {
+    /// Gets ready to talk to a cluster. Nothing is sent yet, so a cluster that is down is no error here; a bad property is.
+    pub fn connect(options: KafkaOptions) -> Result<KafkaBroker, BrokerError> {
+        let bad = options.bad_properties();
+        if !bad.is_empty() {
+            let bad: Vec<_> = bad.iter().map(|bad| format!("`{}`: {}", bad.name, bad.why)).collect();
+            return Err(BrokerError::Fatal(format!("Kafka at {}: {}", options.bootstrap, bad.join("; "))));
+        }
+        let metadata = Mutex::new(Metadata::new(&options)?);
+        Ok(KafkaBroker { options, metadata })
+    }
+}
+
+impl Broker for KafkaBroker {
+    fn partitions(&self, topic: &str) -> Result<Option<u32>, BrokerError> {
+        self.metadata.lock().partitions(topic)
+    }
+
+    fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.metadata.lock().create(topic, partitions)
+    }
+
+    fn subscribe(&self, subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
+        // Kafka would wait for a missing topic for ever, and say nothing.
+        for topic in &subscription.topics {
+            if self.partitions(topic)?.is_none() {
+                return Err(BrokerError::NoTopic(topic.clone()));
+            }
+        }
+        Ok(Box::new(KafkaSubscription::start(&self.options, subscription)?))
+    }
+
+    fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
+        Ok(Box::new(KafkaSink::new(&self.options)?))
+    }
+}

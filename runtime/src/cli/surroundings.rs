@@ -1,0 +1,95 @@
+//! What a pipeline needs of the machine: the store, brokers, the sandbox. Shared by the commands that run or check one.
+
+use crate::broker::{Broker, BrokerError, FileBroker, FileFormat, FileOptions, KafkaBroker, KafkaOptions, LocalBroker, MemoryBroker};
+use crate::config::{Carrier, ClusterKind, Format, Pipeline};
+use crate::pipeline::{Brokers, Plugins};
+use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::store::{DiskStore, MemoryStore, Store};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Reads and checks a pipeline file; the error lists everything that is wrong with it.
+pub fn read_pipeline(path: &Path) -> Result<Pipeline> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let name = path.display().to_string();
+    let mut pipeline = Pipeline::parse(&text, &name, &|name| std::env::var(name).ok())?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    pipeline.data = folder.join(&pipeline.data);
+    pipeline.plugins = folder.join(&pipeline.plugins);
+    for stream in &mut pipeline.streams {
+        if let Carrier::File { path, .. } = &mut stream.carrier
+            && path != Path::new(crate::config::STDIO)
+        {
+            *path = folder.join(&*path);
+        }
+    }
+    Ok(pipeline)
+}
+
+/// A sandbox with its cache of compiled code in the user's cache folder.
+pub fn sandbox() -> Result<Arc<Sandbox>> {
+    Ok(Sandbox::new(SandboxOptions { cache_dir: cache_folder(), ..SandboxOptions::default() })?)
+}
+
+/// The folder of compiled code: `$SANGAM_CACHE`, or `sangam` in the user's cache folder.
+fn cache_folder() -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = named("SANGAM_CACHE")
+        .or_else(|| named("XDG_CACHE_HOME").map(|folder| folder.join("sangam")))
+        .or_else(|| named("HOME").map(|home| home.join(".cache/sangam")))?;
+    Some(cache.join("code"))
+}
+
+/// The plugins of a pipeline.
+pub fn plugins(pipeline: &Pipeline) -> Result<Arc<Plugins>> {
+    Ok(Arc::new(Plugins::new(sandbox()?, &pipeline.plugins)))
+}
+
+/// The store of a pipeline: on disk, unless everything that it reads and writes is in memory.
+pub fn store(pipeline: &Pipeline) -> Result<Arc<dyn Store>> {
+    let in_memory = |cluster: &str| pipeline.cluster(cluster).is_some_and(|cluster| cluster.kind == ClusterKind::Memory);
+    let durable = pipeline.streams.iter().any(|stream| match &stream.carrier {
+        Carrier::Topic { cluster, .. } => !in_memory(cluster),
+        Carrier::File { .. } => true,
+        Carrier::Internal => false,
+    });
+    if !durable {
+        return Ok(Arc::new(MemoryStore::new()));
+    }
+    Ok(Arc::new(DiskStore::open(&pipeline.data)?))
+}
+
+/// Connects to the clusters of a pipeline. Topics embedded in the store share one broker.
+pub fn brokers(pipeline: &Pipeline, store: &Arc<dyn Store>) -> Result<Brokers> {
+    let local = LocalBroker::new(store.clone());
+    let connect = &mut |carrier: &Carrier, format: Format| -> Result<(String, Arc<dyn Broker>), BrokerError> {
+        Ok(match carrier {
+            Carrier::File { path, follow } => {
+                let format = match format {
+                    Format::Json => FileFormat::JsonLines,
+                    Format::MessagePack => FileFormat::Framed,
+                    Format::Raw => FileFormat::Lines,
+                };
+                let options = FileOptions { format: Some(format), follow: *follow, ..FileOptions::default() };
+                (format!("file {}", path.display()), Arc::new(FileBroker::new(options)))
+            }
+            Carrier::Topic { cluster, .. } => {
+                let broker: Arc<dyn Broker> = match pipeline.cluster(cluster).map(|cluster| &cluster.kind) {
+                    Some(ClusterKind::Kafka { brokers, options }) => {
+                        let mut kafka = KafkaOptions::new(brokers);
+                        for (name, value) in &options.0 {
+                            kafka = kafka.with(name, value);
+                        }
+                        Arc::new(KafkaBroker::connect(kafka)?)
+                    }
+                    Some(ClusterKind::Memory) => Arc::new(MemoryBroker::new(Arc::new(MemoryStore::new()))),
+                    _ => Arc::new(local.clone()),
+                };
+                (format!("cluster {cluster}"), broker)
+            }
+            Carrier::Internal => return Err(BrokerError::Fatal("a stream in memory has no broker".to_owned())),
+        })
+    };
+    Ok(Brokers::connect(pipeline, connect)?)
+}
