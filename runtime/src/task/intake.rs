@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// Bytes after which a fetch takes no more: small events fill it by number first, large ones must not fill the memory.
 const FETCH_BYTES_MAX: usize = 8 << 20;
 
-/// The most events of one poll; with the largest events that a source hands over, a fetch stays below what an arena can hold.
-const POLL_MAX: usize = 256;
+/// The most events of one poll: sixteen of the largest that a source hands over (64 MiB) are what an arena can hold.
+const POLL_MAX: usize = 16;
 
 /// Reads one partition of one stream.
 pub struct Intake {
