@@ -1,6 +1,7 @@
 //! The command line: each command in its file; this one knows only their names.
 
 pub mod build;
+pub mod demo;
 pub mod exec;
 pub mod inspect;
 pub mod new;
@@ -26,6 +27,8 @@ pub struct Cli {
 enum Command {
     /// Run a pipeline.
     Run(run::Run),
+    /// Run the demo: three operators over a lively stream, nothing to install.
+    Demo(demo::Demo),
     /// Run one operator over a file or a pipe.
     Exec(exec::Exec),
     /// Make a new plugin: a crate that builds, with a test and a pipeline.
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
     let out = &mut std::io::stdout();
     let done = match &cli.command {
         Command::Run(command) => run::run(command),
+        Command::Demo(command) => demo::run(command),
         Command::Exec(command) => exec::run(command),
         Command::New(command) => new::run(command, out),
         Command::Build(command) => build::run(command, out),
