@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_));
     start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
-    let out = &mut std::io::stdout().lock();
+    let out = &mut std::io::stdout();
     let done = match &cli.command {
         Command::Run(command) => run::run(command),
         Command::Exec(command) => exec::run(command),
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
 /// Log lines go to standard error; `SANGAM_LOG` sets what is shown, as `RUST_LOG` does elsewhere.
 fn start_log(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SANGAM_LOG").unwrap_or_else(|_| default.into());
-    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| screen::LogLines);
     // A second start in one process (tests) keeps the first.
     let _ = format.try_init();
 }

@@ -37,6 +37,7 @@ pub struct RunOptions {
 pub struct Control {
     stop: Arc<AtomicBool>,
     lag: Arc<std::sync::atomic::AtomicU64>,
+    running: Arc<AtomicBool>,
 }
 
 impl Control {
@@ -48,6 +49,11 @@ impl Control {
     /// Whether the run was asked to end.
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Whether tasks are at work: not before partitions are there, nor while a failure is being got over.
+    pub fn running(&self) -> bool {
+        self.running.load(Ordering::SeqCst)
     }
 
     /// Records that wait to be read, where that is known.
@@ -216,7 +222,9 @@ impl Supervisor {
         }
         loop {
             let crew = self.start(std::mem::take(&mut holdings.held))?;
+            control.running.store(true, Ordering::SeqCst);
             let watched = self.watch_over(&crew, &mut subscriptions, &mut holdings, control);
+            control.running.store(false, Ordering::SeqCst);
             let sources = crew.stop();
             match watched? {
                 Watched::Done => return Ok(()),

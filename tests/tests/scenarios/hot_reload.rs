@@ -150,6 +150,8 @@ fn a_build_that_does_not_fit_is_refused_with_the_reason_and_the_old_one_goes_on(
     let world = World::new(COUNT).plugin("count", &with_state(1));
     let running = world.start();
     let sha = running.sha256("count");
+    let stateless = MANIFEST.replace(r#""kind":"keyed""#, r#""kind":"stateless""#).replace(r#""key":["text"],"#, "");
+    let stateless = Guest { manifest: Some(stateless), ..Guest::default() }.build().unwrap();
     let garbage = b"\0asm but then something else".to_vec();
     let without_exports = wat::parse_str("(module)").unwrap();
     let trapping_start = Guest { init: "(unreachable)".into(), ..Guest::default() };
@@ -161,7 +163,7 @@ fn a_build_that_does_not_fit_is_refused_with_the_reason_and_the_old_one_goes_on(
         ("a start that traps", trapping_start, "count.wasm: "),
         ("other ports", manifest(r#"["out"]"#, r#"["out","more"]"#), "its output ports are out, more, those of the running build are out"),
         ("another key", manifest(r#""key":["text"]"#, r#""key":["word"]"#), "its key is word, that of the running build is text"),
-        ("another kind", manifest(r#""kind":"keyed""#, r#""kind":"stateless""#), "it is Stateless, the running build is Keyed"),
+        ("another kind", stateless, "it is Stateless, the running build is Keyed"),
         ("another state", with_state(2), "its state has schema version 2, the state at hand has version 1"),
     ];
     let mut before = None;

@@ -3,7 +3,9 @@
 
 mod batching;
 mod count_guest;
+mod exchange;
 mod hostile_guest;
 mod hot_reload;
 mod kafka_broker;
 mod poison_event;
+mod recovery;
