@@ -31,7 +31,8 @@ fn check_counts(tallies: &[Value], events: usize) {
 
 #[test]
 fn words_that_lie_in_any_partition_are_counted_by_one_task_each() {
-    let world = world("[streams.words]\npartitions = 4\n[streams.out]\npartitions = 3\n[operators.count]\ninput = \"words\"\noutput = \"out\"");
+    let world =
+        world("[streams.words]\npartitions = 4\n[streams.out]\npartitions = 3\n[operators.count]\ninput = \"words\"\noutput = \"out\"");
     send_words(&world, "words", 4, 1_000);
     assert_eq!(world.drain().unwrap()["count"], Ended { events: 4_000, ok: 4_000, ..Ended::default() });
     check_counts(&world.values("out"), 4_000);

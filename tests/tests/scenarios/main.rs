@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod batching;
+mod command_line;
 mod count_guest;
+mod examples;
 mod exchange;
 mod hostile_guest;
 mod hot_reload;

@@ -160,7 +160,8 @@ fn what_the_broker_does_wrong_is_made_good_from_the_last_commit() {
 
 #[test]
 fn outputs_that_are_in_the_store_stay_when_the_inputs_broker_cannot_be_told() {
-    let two = format!("[clusters.outside]\nkind = \"memory\"\n{}", COUNT.replacen("partitions = 4", "partitions = 4\ncluster = \"outside\"", 1));
+    let two =
+        format!("[clusters.outside]\nkind = \"memory\"\n{}", COUNT.replacen("partitions = 4", "partitions = 4\ncluster = \"outside\"", 1));
     check_counts_after("the input's cluster fences", &two, |world| {
         let controls = world.controls("outside");
         Box::new(move || controls.fence())
