@@ -23,7 +23,7 @@ impl Plan {
         let table: toml::Table = text(&folder.join("test.toml")).parse().unwrap();
         let word = |name: &str| table.get(name).map(|value| value.as_str().unwrap().to_owned());
         Plan {
-            key: word("key"),
+            key: table.get("key").map(|key| key.clone().try_into::<Vec<String>>().unwrap().join(",")),
             timestamp: word("timestamp").unwrap(),
             out_of_orderness: seconds(&word("out_of_orderness").unwrap()),
             config: rmp_serde::to_vec_named(&table.get("config").cloned().unwrap_or(toml::Table::new().into())).unwrap(),

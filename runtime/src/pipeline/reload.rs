@@ -4,7 +4,7 @@
 
 use super::load::Loaded;
 use super::plan::limits;
-use super::watch::Watch;
+use super::watch::{NewFile, Watch};
 use super::{PlanError, Plugins};
 use crate::config::{self, Pipeline};
 use crate::sandbox::Plugin;
@@ -47,6 +47,7 @@ pub type Builds = Arc<Mutex<BTreeMap<String, BuildStatus>>>;
 /// Watches a folder and offers new builds.
 pub struct Reloader {
     ready: Receiver<Offer>,
+    news: Sender<NewFile>,
     builds: Builds,
     _watch: Watch,
     _thread: JoinHandle<()>,
@@ -97,19 +98,24 @@ impl Reloader {
             })
             .collect();
         let (changed_in, changed) = unbounded();
-        let watch = Watch::start(plugins.folder(), known, changed_in)?;
+        let watch = Watch::start(plugins.folder(), known, changed_in.clone())?;
         let (offers, ready) = unbounded();
         let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
             for file in changed {
                 try_out(&plugins, &wanted, &file.name, &file.path, &file.bytes, &offers);
             }
         })?;
-        Ok(Reloader { ready, builds: Arc::new(Mutex::new(builds)), _watch: watch, _thread: thread })
+        Ok(Reloader { ready, news: changed_in, builds: Arc::new(Mutex::new(builds)), _watch: watch, _thread: thread })
     }
 
     /// The builds, for whoever wants to look.
     pub fn builds(&self) -> Builds {
         self.builds.clone()
+    }
+
+    /// The way that the watch's news take, for whoever has a build from elsewhere.
+    pub fn news(&self) -> Sender<NewFile> {
+        self.news.clone()
     }
 
     /// The next build that may be swapped in.

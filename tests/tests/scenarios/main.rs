@@ -1,6 +1,11 @@
 //! The scenarios: each file is one promise of the program, kept under conditions that break others.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
+mod batching;
 mod count_guest;
+mod exchange;
 mod hostile_guest;
+mod hot_reload;
 mod kafka_broker;
+mod poison_event;
+mod recovery;
