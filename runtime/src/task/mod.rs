@@ -9,7 +9,7 @@ mod lanes;
 mod outbox;
 mod topology;
 
-pub use commit::{CommitError, Work, commit};
+pub use commit::{Work, commit, tell};
 pub use intake::{Intake, POSITIONS, read_position};
 pub use lanes::{Lanes, Parcel, Switchboard};
 pub use outbox::Outbox;
@@ -309,9 +309,7 @@ impl Task {
         for way in &outputs.order {
             let (place, streams, as_it_came) = match way {
                 Way::Port(port) => (usize::from(*port), spec.outputs.get(usize::from(*port)).map_or(&[][..], Vec::as_slice), false),
-                Way::Late => {
-                    (outputs.ports.len(), spec.late.as_ref().or(spec.dead_letters.as_ref()).map_or(&[][..], std::slice::from_ref), true)
-                }
+                Way::Late => (outputs.ports.len(), spec.late.as_slice(), true),
                 Way::DeadLetter => (outputs.ports.len() + 1, spec.dead_letters.as_slice(), true),
             };
             let (Some(events), Some(i)) = (outputs.way(*way), next.get_mut(place)) else { continue };

@@ -25,7 +25,7 @@ const PIPELINE: &str = r#"
 fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
     let world = world(PIPELINE);
     let cases = [
-        ("panic", "trap", "boom"),
+        ("panic", "trap", "unreachable"),
         ("fault", "fault", "boom"),
         ("spin", "timeout", "100ms"),
         ("grow", "limit", "bytes of memory"),
@@ -130,8 +130,8 @@ fn a_poison_timer_is_set_aside_and_the_others_fire() {
     let wakes = ["early", "poison", "late", "poison", "last"];
     let events: Vec<_> = (0..).zip(wakes).map(|(n, timer)| (n, order(&format!("k{n}"), "wake", 1_000, timer))).collect();
     world.send("orders", 0, &events);
-    world.send("orders", 0, &[(10_000, order("end", "silent", 0, ""))]);
-    assert_eq!(world.drain().unwrap()["sink"], Ended { events: 6, ok: 6, ..Ended::default() });
+    (0..2).for_each(|partition| world.send("orders", partition, &[(10_000, order("end", "silent", 0, ""))]));
+    assert_eq!(world.drain().unwrap()["sink"], Ended { events: 7, ok: 7, ..Ended::default() });
     let letters = world.read("dead-letters");
     let told: Vec<_> =
         letters.iter().map(|letter| (letter.key.clone().unwrap(), letter.time, letter.header("sangam.error.kind"))).collect();
