@@ -205,7 +205,7 @@ fn the_program() {
 
 #[test]
 fn a_killed_process_leaves_nothing_lost_and_nothing_doubled() {
-    const ORDERS: i64 = 150_000;
+    const ORDERS: i64 = 60_000;
     let undisturbed = world(SINK);
     undisturbed.send("orders", 0, &orders(ORDERS));
     undisturbed.drain().unwrap();
