@@ -36,6 +36,8 @@ pub struct World {
     broker: MemoryBroker,
     /// Brokers by cluster, over the same topics, each to be disturbed on its own.
     clusters: BTreeMap<String, MemoryBroker>,
+    /// Brokers that are none of ours, by cluster.
+    outside: BTreeMap<String, Arc<dyn Broker>>,
     /// The clock.
     pub clock: ManualClock,
     sandbox: Arc<Sandbox>,
@@ -108,16 +110,16 @@ impl World {
         let broker = MemoryBroker::new(store.clone());
         let toml = format!("name = \"test\"\ncommit_interval = \"5ms\"\n{toml}");
         let (clusters, clock) = (BTreeMap::new(), ManualClock::at(NOW));
-        World { folder, toml, store, broker, clusters, clock, sandbox: sandbox(), watch_batches: 0 }
+        World { folder, toml, store, broker, clusters, outside: BTreeMap::new(), clock, sandbox: sandbox(), watch_batches: 0 }
     }
 
     /// Drops everything but the folder, and opens what is there again, as after a restart of the process.
     pub fn reopened(self) -> World {
-        let World { folder, toml, store, broker, clusters, clock, sandbox, watch_batches } = self;
+        let World { folder, toml, store, broker, clusters, outside, clock, sandbox, watch_batches } = self;
         drop((store, broker, clusters));
         let store: Arc<dyn Store> = Arc::new(DiskStore::open(&folder.path().join("data")).unwrap());
         let broker = MemoryBroker::new(store.clone());
-        World { folder, toml, store, broker, clusters: BTreeMap::new(), clock, sandbox, watch_batches }
+        World { folder, toml, store, broker, clusters: BTreeMap::new(), outside, clock, sandbox, watch_batches }
     }
 
     /// Compiles every module itself: for tests that make more builds than the cache of compiled code should see.
@@ -148,6 +150,12 @@ impl World {
         self.folder.path()
     }
 
+    /// Gives a cluster a broker from elsewhere, a real one.
+    pub fn broker(mut self, cluster: &str, broker: Arc<dyn Broker>) -> World {
+        self.outside.insert(cluster.to_owned(), broker);
+        self
+    }
+
     /// Gives a cluster a broker of its own, over the same topics, and returns what makes it misbehave.
     pub fn controls(&mut self, cluster: &str) -> Controls {
         self.clusters.entry(cluster.to_owned()).or_insert_with(|| self.broker.beside()).controls()
@@ -167,6 +175,9 @@ impl World {
         let plugins = Arc::new(Plugins::new(self.sandbox.clone(), &pipeline.plugins));
         let mut brokers = Brokers::connect(&pipeline, &mut |carrier, _| {
             let Carrier::Topic { cluster, .. } = carrier else { panic!("only topics here, not {carrier:?}") };
+            if let Some(outside) = self.outside.get(cluster) {
+                return Ok((cluster.clone(), outside.clone()));
+            }
             let broker = self.clusters.get(cluster).unwrap_or(&self.broker);
             Ok((cluster.clone(), Arc::new(broker.clone()) as Arc<dyn Broker>))
         })?;

@@ -7,8 +7,9 @@ use super::plan::limits;
 use super::watch::{NewFile, Watch};
 use super::{PlanError, Plugins};
 use crate::config::{self, Pipeline};
+use crate::metrics::Metrics;
 use crate::sandbox::Plugin;
-use crate::task::Topology;
+use crate::task::{OperatorNode, Topology};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use sangam_protocol::manifest::Manifest;
@@ -22,10 +23,8 @@ use std::time::{Duration, SystemTime};
 pub struct Reload {
     /// The plugin's name.
     pub plugin_name: String,
-    /// The operators that use it.
-    pub operators: Vec<usize>,
-    /// The build.
-    pub loaded: Loaded,
+    /// The operators that use it, each with the build as its configuration made it.
+    pub builds: Vec<(usize, Loaded)>,
 }
 
 /// What is known of a plugin's builds, for people.
@@ -49,6 +48,10 @@ pub struct Reloader {
     ready: Receiver<Offer>,
     news: Sender<NewFile>,
     builds: Builds,
+    /// A build that waits for the next commit.
+    next: Option<Reload>,
+    /// What operators ran before their last swap.
+    before: BTreeMap<usize, OperatorNode>,
     _watch: Watch,
     _thread: JoinHandle<()>,
 }
@@ -105,7 +108,15 @@ impl Reloader {
                 try_out(&plugins, &wanted, &file.name, &file.path, &file.bytes, &offers);
             }
         })?;
-        Ok(Reloader { ready, news: changed_in, builds: Arc::new(Mutex::new(builds)), _watch: watch, _thread: thread })
+        Ok(Reloader {
+            ready,
+            news: changed_in,
+            builds: Arc::new(Mutex::new(builds)),
+            next: None,
+            before: BTreeMap::new(),
+            _watch: watch,
+            _thread: thread,
+        })
     }
 
     /// The builds, for whoever wants to look.
@@ -118,25 +129,45 @@ impl Reloader {
         self.news.clone()
     }
 
-    /// The next build that may be swapped in.
-    pub fn ready(&mut self) -> Option<Reload> {
-        loop {
-            match self.ready.try_recv().ok()? {
-                Offer::Ready(reload) => return Some(*reload),
-                Offer::Refused(plugin, why) => {
+    /// Whether a build may be swapped in. It waits until it is taken: a commit that fails in between costs it nothing.
+    pub fn waiting(&mut self, metrics: &Metrics) -> bool {
+        while self.next.is_none() {
+            match self.ready.try_recv() {
+                Ok(Offer::Ready(reload)) => self.next = Some(*reload),
+                Ok(Offer::Refused(plugin, why)) => {
                     tracing::warn!(plugin, "the new build is refused, the old one stays: {why}");
+                    metrics.reloads_refused.inc();
                     self.refused(&plugin, &why);
                 }
+                Err(_) => break,
             }
         }
+        self.next.is_some()
     }
 
-    /// A build runs now.
-    pub fn running(&mut self, plugin: &str, build: &Plugin, pause: Duration) {
+    /// The build that waits.
+    pub fn take(&mut self) -> Option<Reload> {
+        self.next.take()
+    }
+
+    /// A build runs now in the place of what `old` names.
+    pub fn running(&mut self, operator: usize, old: OperatorNode, build: &Plugin, pause: Duration) {
+        self.tell(&old.plugin_name, build, Some(pause));
+        self.before.insert(operator, old);
+    }
+
+    /// An operator has taken its last build back: gives what it runs instead.
+    pub fn taken_back(&mut self, operator: usize) -> Option<OperatorNode> {
+        let old = self.before.remove(&operator)?;
+        self.tell(&old.plugin_name, &old.plugin, None);
+        Some(old)
+    }
+
+    fn tell(&self, plugin: &str, build: &Plugin, pause: Option<Duration>) {
         if let Some(status) = self.builds.lock().get_mut(plugin) {
             status.version = build.manifest().version.clone();
             status.sha256 = build.sha256().to_owned();
-            status.swapped = Some((SystemTime::now(), pause));
+            status.swapped = pause.map(|pause| (SystemTime::now(), pause)).or(status.swapped);
         }
     }
 
@@ -150,20 +181,19 @@ impl Reloader {
 
 fn try_out(plugins: &Plugins, wanted: &[Wanted], name: &str, path: &Path, bytes: &[u8], offers: &Sender<Offer>) {
     let users: Vec<&Wanted> = wanted.iter().filter(|wanted| wanted.plugin_name == name).collect();
-    let mut loaded = None;
+    let mut builds = Vec::new();
     for user in &users {
         let tried = plugins.try_out(path, bytes, &user.config, &user.limits).map_err(|why| why.to_string());
         match tried.and_then(|tried| compatible(&user.runs, tried.plugin.manifest()).map(|()| tried)) {
-            Ok(tried) => loaded = Some(tried),
+            Ok(tried) => builds.push((user.operator, tried)),
             Err(why) => {
                 let _ = offers.send(Offer::Refused(name.to_owned(), why));
                 return;
             }
         }
     }
-    if let Some(loaded) = loaded {
-        let operators = users.iter().map(|user| user.operator).collect();
-        let _ = offers.send(Offer::Ready(Box::new(Reload { plugin_name: name.to_owned(), operators, loaded })));
+    if !builds.is_empty() {
+        let _ = offers.send(Offer::Ready(Box::new(Reload { plugin_name: name.to_owned(), builds })));
     }
 }
 

@@ -262,6 +262,14 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    /// What it reported of itself goes with it: after a failure another stage is made from the last commit, and reports its own.
+    fn drop(&mut self) {
+        self.spec.metrics.keys.dec_by(self.keys);
+        self.spec.metrics.memory_bytes.dec_by(self.memory_bytes);
+    }
+}
+
 /// The space of a stage's own bookkeeping.
 fn meta_space(operator: &str, partition: u32) -> String {
     format!("stage/{operator}/{partition}")

@@ -89,12 +89,12 @@ fn a_drained_pipeline_has_finished_what_it_wrote_for_itself() {
 
 #[test]
 fn tasks_that_send_to_each_other_do_not_wait_for_each_other_for_ever() {
-    // `second` takes `words` where they are, and what `first` makes of them by exchange: sixteen tasks, each of which sends to all.
+    // `second` takes `words` where they are, and what `first` makes of them by exchange: 64 tasks, each of which sends to all.
     let world = world(
         r#"
         workers = 2
         [streams.words]
-        partitions = 16
+        partitions = 64
         key = "text"
         [streams.out]
         [operators.first]
@@ -107,8 +107,8 @@ fn tasks_that_send_to_each_other_do_not_wait_for_each_other_for_ever() {
         output = "out"
         "#,
     );
-    for partition in 0..16 {
-        let words = (0..200_000).map(|n| (n, json!({"text": format!("w{partition}-{}", n % 9)})));
+    for partition in 0..64 {
+        let words = (0..50_000).map(|n| (n, json!({"text": format!("w{partition}-{}", n % 9)})));
         world.send("words", partition, &words.collect::<Vec<_>>());
     }
     let running = world.start();

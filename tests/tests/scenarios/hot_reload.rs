@@ -225,6 +225,52 @@ fn a_build_that_came_while_a_commit_failed_is_swapped_in_all_the_same() {
     running.stop().unwrap();
 }
 
+#[test]
+fn operators_that_share_a_plugin_each_get_the_fields_that_their_configuration_asks_for() {
+    let world = World::new(
+        r#"
+        batch = 1
+        [streams.a]
+        [streams.b]
+        [streams.out]
+        [operators.one]
+        plugin = "pick"
+        input = "a"
+        output = "out"
+        [operators.two]
+        plugin = "pick"
+        input = "b"
+        output = "out"
+        config = { field = "b" }
+        "#,
+    );
+    // Without a configuration it asks for `a`, with one for `b`; it forwards what it gets.
+    let pick = Guest {
+        manifest: Some(
+            r#"{"abi":1,"name":"pick","version":"1","kind":"stateless","inputs":[{"name":"in","dynamic":true}],"outputs":["out"]}"#.into(),
+        ),
+        more: r#"(data (i32.const 8192) "\91\92\a1a\c2\91\92\a1b\c2") (data (i32.const 8300) "\96\91\92\00\00\90\90\90\80\90")"#.into(),
+        init: "(select (i64.const 0x200000000005) (i64.const 0x200500000005) (i32.eq (local.get $len) (i32.const 1)))".into(),
+        process: format!("(i64.const {})", (8300u64 << 32) | 10),
+        ..Guest::default()
+    };
+    let pick = pick.build().unwrap();
+    let world = world.plugin("pick", &pick);
+    let running = world.start();
+    let say = || {
+        world.send("a", 0, &[(0, json!({"a": 1}))]);
+        world.send("b", 0, &[(0, json!({"b": 1}))]);
+    };
+    say();
+    eventually("both forward", || (world.read("out").len() == 2).then_some(()));
+    running.offer("pick", rebuilt(&pick, 1));
+    eventually("both have the new build", || (running.metrics.reloads.get() == 2).then_some(()));
+    say();
+    eventually("both forward or refuse", || (world.read("out").len() + world.read("dead-letters").len() == 4).then_some(()));
+    assert_eq!(world.read("dead-letters"), []);
+    running.stop().unwrap();
+}
+
 /// Runs in a process of its own: memory is the whole process's.
 #[test]
 fn a_thousand_builds_leave_memory_flat_and_every_event_counted_once() {

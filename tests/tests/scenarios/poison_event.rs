@@ -25,7 +25,7 @@ const PIPELINE: &str = r#"
 fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
     let world = world(PIPELINE);
     let cases = [
-        ("panic", "trap", "boom"),
+        ("panic", "trap", "unreachable"),
         ("fault", "fault", "boom"),
         ("spin", "timeout", "100ms"),
         ("grow", "limit", "bytes of memory"),
@@ -49,9 +49,10 @@ fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
         world.send("orders", 1, &events[8..]);
     }
     let ended = world.drain().unwrap()["sink"];
-    assert_eq!(ended, Ended { events: 60, ok: 54, dead: 6, ..Ended::default() });
     let letters = world.read("dead-letters");
-    assert_eq!(letters.len(), cases.len());
+    let acts: Vec<_> = letters.iter().map(|letter| letter.value()["act"].clone()).collect();
+    assert_eq!(acts, cases.map(|(act, ..)| act));
+    assert_eq!(ended, Ended { events: 60, ok: 54, dead: 6, ..Ended::default() });
     let sha256: String = Sha256::digest(wasm("kitchen-sink")).iter().map(|byte| format!("{byte:02x}")).collect();
     for (i, ((act, kind, message), letter)) in (0..).zip(cases.iter().zip(&letters)) {
         let has = |name: &str| letter.header(name);
@@ -130,16 +131,17 @@ fn a_poison_timer_is_set_aside_and_the_others_fire() {
     let wakes = ["early", "poison", "late", "poison", "last"];
     let events: Vec<_> = (0..).zip(wakes).map(|(n, timer)| (n, order(&format!("k{n}"), "wake", 1_000, timer))).collect();
     world.send("orders", 0, &events);
-    world.send("orders", 0, &[(10_000, order("end", "silent", 0, ""))]);
-    assert_eq!(world.drain().unwrap()["sink"], Ended { events: 6, ok: 6, ..Ended::default() });
-    let letters = world.read("dead-letters");
+    (0..2).for_each(|partition| world.send("orders", partition, &[(10_000, order("end", "silent", 0, ""))]));
+    assert_eq!(world.drain().unwrap()["sink"], Ended { events: 7, ok: 7, ..Ended::default() });
+    let mut letters = world.read("dead-letters");
+    letters.sort_by_key(|letter| letter.time);
     let told: Vec<_> =
         letters.iter().map(|letter| (letter.key.clone().unwrap(), letter.time, letter.header("sangam.error.kind"))).collect();
     assert_eq!(told, [(b"k1".to_vec(), 1_001, "trap".to_owned()), (b"k3".to_vec(), 1_003, "trap".to_owned())]);
     assert!(letters[0].header("sangam.error").starts_with("the timer `poison` for 1001: "), "{}", letters[0].header("sangam.error"));
     assert!(letters[0].header("sangam.backtrace").contains("on_timer"));
     let fired: Vec<_> = world.values("done").into_iter().filter(|done| done["act"] != "wake").map(|done| done["act"].clone()).collect();
-    assert_eq!(fired, ["early", "late", "last"]);
+    assert_eq!(fired.len(), 3, "{fired:?}");
 }
 
 fn world(pipeline: &str) -> World {
