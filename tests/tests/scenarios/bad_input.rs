@@ -27,8 +27,8 @@ fn an_event_that_cannot_be_read_is_set_aside_whole_and_the_next_one_is_processed
     let msgpack = |value: Value| Some(rmp_serde::to_vec_named(&value).unwrap());
     let large = vec![b'x'; 20 << 20];
     let cases: Vec<(&str, Option<Vec<u8>>, &str)> = vec![
-        ("no key", msgpack(json!({"at": 5})), "the key field `text`"),
-        ("a null key", msgpack(json!({"text": null, "at": 5})), "the key field `text`"),
+        ("no key", msgpack(json!({"at": 5})), "the field `text` is missing"),
+        ("a null key", msgpack(json!({"text": null, "at": 5})), "the field `text` is missing"),
         ("a key that is a list", msgpack(json!({"text": ["a"], "at": 5})), "the key field `text`"),
         ("no timestamp", msgpack(json!({"text": "a"})), "the timestamp field `at` is missing"),
         ("a time before 1970", msgpack(json!({"text": "a", "at": -1})), "the timestamp field `at` is -1, before 1970"),
@@ -86,7 +86,7 @@ fn a_pipeline_file_that_cannot_work_is_refused_with_what_to_write_instead() {
             assert!(why.contains(expected), "{what}: no `{expected}` in\n{why}");
         }
     };
-    check("two operators of one name", format!("{COUNT}\n[operators.count]\ninput = \"words\""), &["test.toml:7", "duplicate"]);
+    check("two operators of one name", format!("{COUNT}\n[operators.count]\ninput = \"words\""), &["test.toml:8:12", "`count` stands here a second time"]);
     check("an unknown key", COUNT.replace("input =", "inptu ="), &["test.toml:5", "inptu", "input"]);
     let circle = "[streams.a]\n[streams.b]\n[operators.x]\ninput = \"a\"\noutput = \"b\"\n[operators.y]\ninput = \"b\"\noutput = \"a\"";
     check("a circle", circle.to_owned(), &["x", "y", "circle"]);
@@ -157,7 +157,7 @@ fn a_data_folder_that_another_process_uses_is_left_alone() {
     std::fs::write(folder.path().join("words.toml"), format!("data = \"data\"\n{COUNT}")).unwrap();
     let _other = DiskStore::open(&folder.path().join("data")).unwrap();
     let why = run(folder.path().join("words.toml"));
-    assert!(why.contains("data is in use by another process; stop it, or give this pipeline a data folder of its own"), "{why}");
+    assert!(why.contains("is in use by another process; stop it, or give this pipeline a data folder of its own"), "{why}");
 }
 
 #[test]
