@@ -86,7 +86,11 @@ fn a_pipeline_file_that_cannot_work_is_refused_with_what_to_write_instead() {
             assert!(why.contains(expected), "{what}: no `{expected}` in\n{why}");
         }
     };
-    check("two operators of one name", format!("{COUNT}\n[operators.count]\ninput = \"words\""), &["test.toml:8:12", "`count` stands here a second time"]);
+    check(
+        "two operators of one name",
+        format!("{COUNT}\n[operators.count]\ninput = \"words\""),
+        &["test.toml:8:12", "`count` stands here a second time"],
+    );
     check("an unknown key", COUNT.replace("input =", "inptu ="), &["test.toml:5", "inptu", "input"]);
     let circle = "[streams.a]\n[streams.b]\n[operators.x]\ninput = \"a\"\noutput = \"b\"\n[operators.y]\ninput = \"b\"\noutput = \"a\"";
     check("a circle", circle.to_owned(), &["x", "y", "circle"]);
