@@ -21,6 +21,9 @@ use crate::operator::Operator;
 use crate::shape;
 use crate::state::{self, State};
 
+/// The key path that puts all events under one key, which is empty.
+const ALL: &str = "$all";
+
 /// Something that the operator emitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
@@ -352,10 +355,12 @@ impl<O: Operator> Harness<O> {
         if self.manifest.kind == Kind::Keyed {
             let parts: Vec<&[u8]> = self.key.iter().map(|path| at(path).unwrap_or(&[])).collect();
             assert!(!parts.is_empty(), "the operator's key is named by the pipeline: say Harness::new().key(\"field\")");
-            for (part, path) in parts.iter().zip(&self.key) {
+            let all = self.key == [ALL];
+            for (part, path) in parts.iter().zip(&self.key).filter(|_| !all) {
                 key::append(part, &mut Vec::new()).map_err(|why| format!("the key field `{path}` {why}"))?;
             }
             match parts.as_slice() {
+                _ if all => Ok(()),
                 [one] => key::append(one, &mut key),
                 several => key::append_composite(several.iter().copied(), &mut key),
             }

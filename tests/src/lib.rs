@@ -1,6 +1,10 @@
-//! What the scenarios share: small stand-ins for parts of the host, guests to run, and a real Kafka.
+//! What the scenarios share: a world for a pipeline, guests to run, small stand-ins for parts of the host, and a real Kafka.
 
 pub mod bench;
 pub mod guest;
+pub mod guests;
 pub mod kafka;
 pub mod play;
+pub mod program;
+pub mod spy;
+pub mod world;

@@ -1,23 +1,11 @@
-//! The doors for people and their tools: HTTP on loopback, and signals.
+//! The doors for people and their tools: HTTP, signals, and the figures that they (and the screen) show.
+//!
+//! It looks and asks the run to stop; it changes nothing in it.
 
-use crate::config;
-use crate::metrics::Metrics;
-use crate::pipeline::{Builds, Control};
-use crate::task::Topology;
-use anyhow::Result;
-use std::sync::Arc;
+mod doors;
+mod signals;
+mod status;
 
-/// The HTTP doors, open until dropped.
-pub struct Admin;
-
-impl Admin {
-    /// Opens the doors.
-    pub fn start(_: &config::Admin, _: &config::Pipeline, _: Arc<Metrics>, _: Arc<Topology>, _: Builds) -> Result<Admin> {
-        Ok(Admin)
-    }
-}
-
-/// Ctrl-C and SIGTERM end the run after a last commit.
-pub fn on_signals(_: Control) -> Result<()> {
-    Ok(())
-}
+pub use doors::Admin;
+pub use signals::on_signals;
+pub use status::{Build, OperatorStatus, Refused, Status, Swap, View};

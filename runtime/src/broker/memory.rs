@@ -24,6 +24,7 @@ struct Plan {
     delayed_polls: u32,
     failing_writes: u32,
     failing_flushes: u32,
+    failing_commits: u32,
     refused_writes: u32,
     /// Counts fences: what was made under a lower count is fenced.
     fences: u32,
@@ -122,6 +123,11 @@ impl Controls {
         self.0.lock().failing_flushes = flushes;
     }
 
+    /// The next `commits` of offsets find that another process has taken over.
+    pub fn fail_commits(&self, commits: u32) {
+        self.0.lock().failing_commits = commits;
+    }
+
     /// The next `writes` are refused for good.
     pub fn refuse(&self, writes: u32) {
         self.0.lock().refused_writes = writes;
@@ -194,6 +200,9 @@ impl Subscription for MemorySubscription {
 
     fn commit(&mut self, offsets: &[(String, i32, i64)]) -> Result<(), BrokerError> {
         self.broker.controls.fenced(self.fences)?;
+        if self.broker.controls.use_up(|plan| &mut plan.failing_commits) {
+            return Err(BrokerError::Fenced("another process has taken over".to_owned()));
+        }
         self.inner.commit(offsets)
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: each command in its file; this one knows only their names.
 
 pub mod build;
+pub mod demo;
 pub mod exec;
 pub mod inspect;
 pub mod new;
@@ -26,6 +27,8 @@ pub struct Cli {
 enum Command {
     /// Run a pipeline.
     Run(run::Run),
+    /// Run the demo: three operators over a lively stream, nothing to install.
+    Demo(demo::Demo),
     /// Run one operator over a file or a pipe.
     Exec(exec::Exec),
     /// Make a new plugin: a crate that builds, with a test and a pipeline.
@@ -45,9 +48,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_));
     start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
-    let out = &mut std::io::stdout().lock();
+    let out = &mut std::io::stdout();
     let done = match &cli.command {
         Command::Run(command) => run::run(command),
+        Command::Demo(command) => demo::run(command),
         Command::Exec(command) => exec::run(command),
         Command::New(command) => new::run(command, out),
         Command::Build(command) => build::run(command, out),
@@ -67,7 +71,7 @@ pub fn main() -> ExitCode {
 /// Log lines go to standard error; `SANGAM_LOG` sets what is shown, as `RUST_LOG` does elsewhere.
 fn start_log(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SANGAM_LOG").unwrap_or_else(|_| default.into());
-    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_target(false).with_writer(|| screen::LogLines);
     // A second start in one process (tests) keeps the first.
     let _ = format.try_init();
 }

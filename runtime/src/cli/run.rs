@@ -1,14 +1,18 @@
 //! `sangam run`: a pipeline, until it is told to stop or its input ends.
 
 use super::{screen, surroundings};
+use crate::admin::{Admin, View, on_signals};
+use crate::config::{Carrier, Pipeline, STDIO};
 use crate::metrics::Metrics;
 use crate::pipeline::{Control, Reloader, RunOptions, Supervisor, plan};
 use crate::time::SystemClock;
 use anyhow::{Context, Result};
 use clap::Args;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
+use surroundings::Connected;
 
 /// Run a pipeline.
 #[derive(Clone, Debug, Args)]
@@ -26,47 +30,88 @@ pub struct Run {
 /// Batches for which a new build is watched before it is trusted.
 pub const WATCH_BATCHES: u32 = 100;
 
+/// A pipeline with everything around it, ready to run.
+pub(super) struct Prepared {
+    pub(super) supervisor: Supervisor,
+    pub(super) view: Arc<View>,
+    /// Open as long as this is there.
+    _admin: Option<Admin>,
+    to_stdout: bool,
+}
+
 /// Runs the command.
 pub fn run(command: &Run) -> Result<()> {
     let pipeline = surroundings::read_pipeline(&command.pipeline)?;
     for warning in &pipeline.warnings {
         eprintln!("{warning}");
     }
-    let plugins = surroundings::plugins(&pipeline)?;
     let store = surroundings::store(&pipeline)?;
-    let mut brokers = surroundings::brokers(&pipeline, &store)?;
-    brokers.topics(&pipeline)?;
-    let metrics = Arc::new(Metrics::default());
-    let topology = Arc::new(plan(&pipeline, &plugins, &metrics, &|s| brokers.partitions(s), &|s| brokers.of_stream(s))?);
-    let reloader = Reloader::start(plugins.clone(), &pipeline, &topology)
-        .with_context(|| format!("the plugin folder {} cannot be watched", plugins.folder().display()))?;
-    let builds = reloader.builds();
-    let control = Control::default();
-    let admin = match &pipeline.admin {
-        Some(admin) => Some(crate::admin::Admin::start(admin, &pipeline, metrics.clone(), topology.clone(), builds.clone())?),
-        None => None,
-    };
-    crate::admin::on_signals(control.clone())?;
-    let all_files = topology.groups.iter().flat_map(|group| &group.reads).all(|s| {
-        pipeline.streams.get(*s).is_some_and(|stream| matches!(stream.carrier, crate::config::Carrier::File { follow: false, .. }))
-    });
-    let view = screen::View { pipeline: pipeline.name.clone(), topology: topology.clone(), builds, control: control.clone() };
-    let options = RunOptions { drain: command.drain, close_at_end: all_files, watch_batches: WATCH_BATCHES };
-    let mut supervisor = Supervisor {
-        pipeline,
-        topology,
-        brokers,
-        store,
-        plugins,
-        clock: Arc::new(SystemClock),
-        metrics,
-        options,
-        reloader: Some(reloader),
-    };
-    let live = !command.no_screen && std::io::stdout().is_terminal();
-    let outcome = screen::around(&view, live, || supervisor.run(&control));
-    drop(admin);
-    outcome?;
-    println!("{}", screen::summary(&view));
-    Ok(())
+    let connected = surroundings::connect(&pipeline, &store)?;
+    let mut prepared = Prepared::new(pipeline, connected, command.drain)?;
+    let live = !command.no_screen && prepared.may_draw();
+    prepared.run(live)
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    /// Makes the topics, loads the plugins, and starts what watches: the folder of plugins, the admin doors, signals.
+    pub(super) fn new(pipeline: Pipeline, connected: Connected, drain: bool) -> Result<Prepared> {
+        let Connected { store, mut brokers, .. } = connected;
+        let plugins = surroundings::plugins(&pipeline)?;
+        brokers.topics(&pipeline)?;
+        let metrics = Arc::new(Metrics::default());
+        let topology = Arc::new(plan(&pipeline, &plugins, &metrics, &|s| brokers.partitions(s), &|s| brokers.of_stream(s))?);
+        let reloader = Reloader::start(plugins.clone(), &pipeline, &topology)
+            .with_context(|| format!("the plugin folder {} cannot be watched", plugins.folder().display()))?;
+        let control = Control::default();
+        let view = Arc::new(View {
+            topology: topology.clone(),
+            builds: reloader.builds(),
+            control: control.clone(),
+            metrics: metrics.clone(),
+            started: Instant::now(),
+        });
+        let admin = pipeline.admin.as_ref().map(|admin| Admin::start(admin, view.clone())).transpose()?;
+        on_signals(control, screen::restore)?;
+        let mut reads = topology.groups.iter().flat_map(|group| &group.reads).filter_map(|s| pipeline.streams.get(*s));
+        let all_files = reads.all(|stream| matches!(stream.carrier, Carrier::File { follow: false, .. }));
+        let to_stdout = pipeline
+            .operators
+            .iter()
+            .flat_map(|operator| operator.writes())
+            .filter_map(|name| pipeline.stream(name))
+            .any(|stream| matches!(&stream.carrier, Carrier::File { path, .. } if path == Path::new(STDIO)));
+        let supervisor = Supervisor {
+            pipeline,
+            topology,
+            brokers,
+            store,
+            plugins,
+            clock: Arc::new(SystemClock),
+            metrics,
+            options: RunOptions { drain, close_at_end: all_files, watch_batches: WATCH_BATCHES },
+            reloader: Some(reloader),
+        };
+        Ok(Prepared { supervisor, view, _admin: admin, to_stdout })
+    }
+
+    /// Whether there is a terminal, and nothing else that writes to it.
+    pub(super) fn may_draw(&self) -> bool {
+        std::io::stdout().is_terminal() && !self.to_stdout
+    }
+
+    /// Runs to the end, and says how it was.
+    pub(super) fn run(&mut self, live: bool) -> Result<()> {
+        let control = self.view.control.clone();
+        screen::around(&self.view, live, || self.supervisor.run(&control))?;
+        let summary = screen::summary(&self.view.status());
+        // Standard output may be somebody's data.
+        if self.to_stdout {
+            eprint!("{summary}")
+        } else {
+            print!("{summary}")
+        }
+        Ok(())
+    }
 }

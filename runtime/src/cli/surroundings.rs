@@ -60,8 +60,18 @@ pub fn store(pipeline: &Pipeline) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(DiskStore::open(&pipeline.data)?))
 }
 
+/// The clusters of a pipeline.
+pub struct Connected {
+    /// Where state, positions and embedded topics are.
+    pub store: Arc<dyn Store>,
+    /// All brokers.
+    pub brokers: Brokers,
+    /// The one of the embedded topics; only its clones know of each other's offsets.
+    pub local: LocalBroker,
+}
+
 /// Connects to the clusters of a pipeline. Topics embedded in the store share one broker.
-pub fn brokers(pipeline: &Pipeline, store: &Arc<dyn Store>) -> Result<Brokers> {
+pub fn connect(pipeline: &Pipeline, store: &Arc<dyn Store>) -> Result<Connected> {
     let local = LocalBroker::new(store.clone());
     let connect = &mut |carrier: &Carrier, format: Format| -> Result<(String, Arc<dyn Broker>), BrokerError> {
         Ok(match carrier {
@@ -91,5 +101,6 @@ pub fn brokers(pipeline: &Pipeline, store: &Arc<dyn Store>) -> Result<Brokers> {
             Carrier::Internal => return Err(BrokerError::Fatal("a stream in memory has no broker".to_owned())),
         })
     };
-    Ok(Brokers::connect(pipeline, connect)?)
+    let brokers = Brokers::connect(pipeline, connect)?;
+    Ok(Connected { store: store.clone(), brokers, local })
 }

@@ -30,7 +30,7 @@ pub fn run(command: &Validate, out: &mut dyn Write) -> Result<()> {
         let plugins = surroundings::plugins(&pipeline)?;
         // Partitions of topics that exist decide who runs where, but not whether the plan holds together: the file's numbers do here.
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let brokers = surroundings::brokers(&pipeline, &store)?;
+        let brokers = surroundings::connect(&pipeline, &store)?.brokers;
         let partitions = |s: usize| match pipeline.streams.get(s).map(|stream| &stream.carrier) {
             Some(crate::config::Carrier::Topic { partitions, .. }) => *partitions,
             _ => 1,

@@ -3,6 +3,7 @@
 //! It does not parse, print or serve; `config`, `cli` and `admin` do.
 
 mod brokers;
+mod crew;
 mod load;
 mod plan;
 mod reload;

@@ -4,11 +4,12 @@
 
 use super::load::Loaded;
 use super::plan::limits;
-use super::watch::Watch;
+use super::watch::{NewFile, Watch};
 use super::{PlanError, Plugins};
 use crate::config::{self, Pipeline};
+use crate::metrics::Metrics;
 use crate::sandbox::Plugin;
-use crate::task::Topology;
+use crate::task::{OperatorNode, Topology};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use sangam_protocol::manifest::Manifest;
@@ -22,10 +23,8 @@ use std::time::{Duration, SystemTime};
 pub struct Reload {
     /// The plugin's name.
     pub plugin_name: String,
-    /// The operators that use it.
-    pub operators: Vec<usize>,
-    /// The build.
-    pub loaded: Loaded,
+    /// The operators that use it, each with the build as its configuration made it.
+    pub builds: Vec<(usize, Loaded)>,
 }
 
 /// What is known of a plugin's builds, for people.
@@ -47,7 +46,12 @@ pub type Builds = Arc<Mutex<BTreeMap<String, BuildStatus>>>;
 /// Watches a folder and offers new builds.
 pub struct Reloader {
     ready: Receiver<Offer>,
+    news: Sender<NewFile>,
     builds: Builds,
+    /// A build that waits for the next commit.
+    next: Option<Reload>,
+    /// What operators ran before their last swap.
+    before: BTreeMap<usize, OperatorNode>,
     _watch: Watch,
     _thread: JoinHandle<()>,
 }
@@ -97,14 +101,22 @@ impl Reloader {
             })
             .collect();
         let (changed_in, changed) = unbounded();
-        let watch = Watch::start(plugins.folder(), known, changed_in)?;
+        let watch = Watch::start(plugins.folder(), known, changed_in.clone())?;
         let (offers, ready) = unbounded();
         let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
             for file in changed {
                 try_out(&plugins, &wanted, &file.name, &file.path, &file.bytes, &offers);
             }
         })?;
-        Ok(Reloader { ready, builds: Arc::new(Mutex::new(builds)), _watch: watch, _thread: thread })
+        Ok(Reloader {
+            ready,
+            news: changed_in,
+            builds: Arc::new(Mutex::new(builds)),
+            next: None,
+            before: BTreeMap::new(),
+            _watch: watch,
+            _thread: thread,
+        })
     }
 
     /// The builds, for whoever wants to look.
@@ -112,25 +124,50 @@ impl Reloader {
         self.builds.clone()
     }
 
-    /// The next build that may be swapped in.
-    pub fn ready(&mut self) -> Option<Reload> {
-        loop {
-            match self.ready.try_recv().ok()? {
-                Offer::Ready(reload) => return Some(*reload),
-                Offer::Refused(plugin, why) => {
-                    tracing::warn!(plugin, "the new build is refused, the old one stays: {why}");
-                    self.refused(&plugin, &why);
-                }
-            }
-        }
+    /// The way that the watch's news take, for whoever has a build from elsewhere.
+    pub fn news(&self) -> Sender<NewFile> {
+        self.news.clone()
     }
 
-    /// A build runs now.
-    pub fn running(&mut self, plugin: &str, build: &Plugin, pause: Duration) {
+    /// Whether a build may be swapped in. It waits until it is taken: a commit that fails in between costs it nothing.
+    pub fn waiting(&mut self, metrics: &Metrics) -> bool {
+        while self.next.is_none() {
+            match self.ready.try_recv() {
+                Ok(Offer::Ready(reload)) => self.next = Some(*reload),
+                Ok(Offer::Refused(plugin, why)) => {
+                    tracing::warn!(plugin, "the new build is refused, the old one stays: {why}");
+                    metrics.reloads_refused.inc();
+                    self.refused(&plugin, &why);
+                }
+                Err(_) => break,
+            }
+        }
+        self.next.is_some()
+    }
+
+    /// The build that waits.
+    pub fn take(&mut self) -> Option<Reload> {
+        self.next.take()
+    }
+
+    /// A build runs now in the place of what `old` names.
+    pub fn running(&mut self, operator: usize, old: OperatorNode, build: &Plugin, pause: Duration) {
+        self.tell(&old.plugin_name, build, Some(pause));
+        self.before.insert(operator, old);
+    }
+
+    /// An operator has taken its last build back: gives what it runs instead.
+    pub fn taken_back(&mut self, operator: usize) -> Option<OperatorNode> {
+        let old = self.before.remove(&operator)?;
+        self.tell(&old.plugin_name, &old.plugin, None);
+        Some(old)
+    }
+
+    fn tell(&self, plugin: &str, build: &Plugin, pause: Option<Duration>) {
         if let Some(status) = self.builds.lock().get_mut(plugin) {
             status.version = build.manifest().version.clone();
             status.sha256 = build.sha256().to_owned();
-            status.swapped = Some((SystemTime::now(), pause));
+            status.swapped = pause.map(|pause| (SystemTime::now(), pause)).or(status.swapped);
         }
     }
 
@@ -144,20 +181,19 @@ impl Reloader {
 
 fn try_out(plugins: &Plugins, wanted: &[Wanted], name: &str, path: &Path, bytes: &[u8], offers: &Sender<Offer>) {
     let users: Vec<&Wanted> = wanted.iter().filter(|wanted| wanted.plugin_name == name).collect();
-    let mut loaded = None;
+    let mut builds = Vec::new();
     for user in &users {
         let tried = plugins.try_out(path, bytes, &user.config, &user.limits).map_err(|why| why.to_string());
         match tried.and_then(|tried| compatible(&user.runs, tried.plugin.manifest()).map(|()| tried)) {
-            Ok(tried) => loaded = Some(tried),
+            Ok(tried) => builds.push((user.operator, tried)),
             Err(why) => {
                 let _ = offers.send(Offer::Refused(name.to_owned(), why));
                 return;
             }
         }
     }
-    if let Some(loaded) = loaded {
-        let operators = users.iter().map(|user| user.operator).collect();
-        let _ = offers.send(Offer::Ready(Box::new(Reload { plugin_name: name.to_owned(), operators, loaded })));
+    if !builds.is_empty() {
+        let _ = offers.send(Offer::Ready(Box::new(Reload { plugin_name: name.to_owned(), builds })));
     }
 }
 

@@ -3,6 +3,7 @@
 //! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
 
 use super::brokers::Brokers;
+use super::crew::{Crew, Failed};
 use super::reload::{Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
 use super::{PlanErrors, Plugins, TopicError};
@@ -12,13 +13,12 @@ use crate::metrics::Metrics;
 use crate::route::Input;
 use crate::stage::{RolledBack, Stage, StageError, StageSpec};
 use crate::store::{Changes, Store, StoreError};
-use crate::task::{CommitError, Intake, Lanes, Outbox, Switchboard, Task, TaskError, Topology, Work, commit};
+use crate::task::{Intake, Lanes, Outbox, Switchboard, Task, Topology, Work, commit, tell};
 use crate::time::Clock;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::unbounded;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// What a run is to do besides running.
@@ -37,6 +37,7 @@ pub struct RunOptions {
 pub struct Control {
     stop: Arc<AtomicBool>,
     lag: Arc<std::sync::atomic::AtomicU64>,
+    running: Arc<AtomicBool>,
 }
 
 impl Control {
@@ -48,6 +49,11 @@ impl Control {
     /// Whether the run was asked to end.
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Whether tasks are at work: not before partitions are there, nor while a failure is being got over.
+    pub fn running(&self) -> bool {
+        self.running.load(Ordering::SeqCst)
     }
 
     /// Records that wait to be read, where that is known.
@@ -93,14 +99,6 @@ pub enum PipelineError {
     /// A worker has vanished, which is a bug.
     #[error("a worker thread ended without a word; please report this")]
     Vanished,
-}
-
-/// Why one attempt to run failed, sorted by what to do next.
-enum Failed {
-    /// It may work next time: go back to the last commit and try again.
-    Again(String),
-    /// A person must see to it.
-    Fatal(PipelineError),
 }
 
 /// How a crew's time ended.
@@ -149,21 +147,8 @@ pub struct Supervisor {
     pub reloader: Option<Reloader>,
 }
 
-/// A run between its start and the next time that all tasks are made anew.
-struct Crew {
-    commands: Vec<Sender<Command>>,
-    threads: Vec<JoinHandle<()>>,
-    reports: Receiver<Report>,
-    gauges: Vec<Arc<Gauges>>,
-    board: Switchboard,
-    /// By operator: how many of its tasks each worker has.
-    instances: Vec<Vec<usize>>,
-    /// Reports that came while another was waited for.
-    aside: RefCell<Vec<Report>>,
-}
-
 /// How often the supervisor looks around while the workers work.
-const TICK: Duration = Duration::from_millis(5);
+pub(super) const TICK: Duration = Duration::from_millis(5);
 
 /// The first and the longest pause before going back to the last commit after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -216,14 +201,19 @@ impl Supervisor {
         }
         loop {
             let crew = self.start(std::mem::take(&mut holdings.held))?;
+            control.running.store(true, Ordering::SeqCst);
             let watched = self.watch_over(&crew, &mut subscriptions, &mut holdings, control);
+            control.running.store(false, Ordering::SeqCst);
             let sources = crew.stop();
             match watched? {
                 Watched::Done => return Ok(()),
                 Watched::Reassigned => {
                     // All is committed: what is kept goes on where it stands.
                     let lost = std::mem::take(&mut holdings.lost);
-                    let kept = sources.into_iter().filter(|(stream, partition, _)| !lost.contains(&(*stream, *partition)));
+                    let gained: Vec<(usize, i32)> = holdings.held.iter().map(|held| (held.stream, held.partition)).collect();
+                    // One that was lost and has come back brings a source of its own.
+                    let gone = |at: &(usize, i32)| lost.contains(at) || gained.contains(at);
+                    let kept = sources.into_iter().filter(|(stream, partition, _)| !gone(&(*stream, *partition)));
                     holdings.held.extend(kept.map(|(stream, partition, source)| Held { stream, partition, source, start: None }));
                 }
             }
@@ -283,6 +273,11 @@ impl Supervisor {
     /// Makes the tasks, from the store, and puts them on worker threads.
     fn start(&self, held: Vec<Held>) -> Result<Crew, Failed> {
         let topology = &self.topology;
+        // Tasks made anew report what they hold from nothing.
+        for node in &topology.operators {
+            node.metrics.keys.set(0);
+            node.metrics.memory_bytes.set(0);
+        }
         let inboxes: Vec<usize> =
             topology.groups.iter().map(|group| if group.has_inbox { group.parallelism as usize } else { 0 }).collect();
         let (board, mut receivers) = Switchboard::new(&inboxes);
@@ -401,11 +396,12 @@ impl Supervisor {
             let all = |gauge: fn(&Gauges) -> &AtomicBool| crew.gauges.iter().all(|gauges| gauge(gauges).load(Ordering::SeqCst));
             let quiet = crew.board.under_way() == 0;
             let ended = quiet && all(|gauges| &gauges.ended);
-            let finished = ended || (quiet && self.options.drain && all(|gauges| &gauges.caught_up));
-            let reload = self.reloader.as_mut().and_then(|reloader| reloader.ready());
+            let drained = quiet && self.options.drain && all(|gauges| &gauges.caught_up);
+            let finished = ended || drained;
+            let reload = self.reloader.as_mut().is_some_and(|reloader| reloader.waiting(&self.metrics));
             let dirty = crew.gauges.iter().any(|gauges| gauges.dirty.load(Ordering::SeqCst));
             let due = dirty && last_commit.elapsed() >= self.pipeline.commit_interval;
-            if !(due || finished || reassigned || reload.is_some() || !taken_back.is_empty() || control.stopping()) {
+            if !(due || finished || reassigned || reload || !taken_back.is_empty() || control.stopping()) {
                 continue;
             }
 
@@ -417,12 +413,15 @@ impl Supervisor {
                 closed = true;
             }
             let work = crew.prepare()?;
-            self.commit(&work, subscriptions)?;
+            commit(&work, self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
+            // Sinks must hear that their records are written before anything else can fail: they would give the offsets out again.
             crew.ask_all(|_| Command::Committed)?;
+            self.tell(&work, subscriptions)?;
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
             last_commit = Instant::now();
-            if control.stopping() || finished {
+            // What this commit made visible may be what another operator reads: a drain ends with a commit of nothing.
+            if control.stopping() || ended || (drained && !dirty) {
                 return Ok(Watched::Done);
             }
             if reassigned {
@@ -431,32 +430,30 @@ impl Supervisor {
             for (operator, why) in taken_back.drain(..) {
                 crew.ask_all(|_| Command::RollBack { operator, why: why.clone() })?;
             }
-            if let Some(reload) = reload {
+            if let Some(reload) = self.reloader.as_mut().and_then(Reloader::take) {
                 self.swap(crew, reload, &work, hold)?;
             }
             crew.tell_all(|_| Command::Resume);
         }
     }
 
-    fn commit(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), Failed> {
-        match commit(work, &self.topology, self.store.as_ref(), subscriptions) {
-            Ok(()) => Ok(()),
-            Err(CommitError::Store(why)) => Err(Failed::Fatal(why.into())),
+    fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), Failed> {
+        match tell(work, &self.topology, subscriptions) {
             // All is safe in the store, which is what counts: the outside is told with the next commit.
-            Err(CommitError::Outside(BrokerError::Retry(why))) => {
+            Err(BrokerError::Retry(why)) => {
                 tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");
                 Ok(())
             }
-            Err(CommitError::Outside(why)) => Err(why.into()),
+            told => Ok(told?),
         }
     }
 
     /// Puts a new build in, in all tasks, between two commits.
     fn swap(&mut self, crew: &Crew, reload: Reload, work: &Work, hold: Instant) -> Result<(), Failed> {
-        for operator in reload.operators {
+        for (operator, loaded) in reload.builds {
             let swapped = Instant::now();
             let Some(node) = self.topology.operators.get(operator) else { continue };
-            let topology = match reload.loaded.rewired(&self.topology, &self.pipeline, operator) {
+            let topology = match loaded.rewired(&self.topology, &self.pipeline, operator) {
                 Ok(topology) => Arc::new(topology),
                 Err(why) => {
                     self.refuse_build(&reload.plugin_name, &why.to_string());
@@ -468,7 +465,7 @@ impl Supervisor {
                 .get(operator)
                 .map_or(&[][..], Vec::as_slice)
                 .iter()
-                .map(|count| (0..*count).map(|_| reload.loaded.plugin.start(&node.config, &node.limits)).collect())
+                .map(|count| (0..*count).map(|_| loaded.plugin.start(&node.config, &node.limits)).collect())
                 .collect();
             let mut started = match started {
                 Ok(started) => started,
@@ -478,10 +475,10 @@ impl Supervisor {
                 }
             };
             let name = node.name.clone();
-            let old = node.plugin.clone();
+            let old = node.clone();
             crew.ask_all(|worker| {
                 let instances = started.get_mut(worker).map(std::mem::take).unwrap_or_default();
-                let (plugin, watch) = (reload.loaded.plugin.clone(), self.options.watch_batches);
+                let (plugin, watch) = (loaded.plugin.clone(), self.options.watch_batches);
                 Command::Swap(Box::new(Swap { operator, topology: topology.clone(), plugin, instances, watch }))
             })?;
             self.topology = topology;
@@ -496,13 +493,13 @@ impl Supervisor {
                 })
                 .collect();
             tracing::info!(
-                pipeline = %self.pipeline.name, operator = %name, version = %reload.loaded.plugin.manifest().version,
-                sha256 = %reload.loaded.plugin.sha256(), replaces = %old.sha256(), first = %first.join(" "),
+                pipeline = %self.pipeline.name, operator = %name, version = %loaded.plugin.manifest().version,
+                sha256 = %loaded.plugin.sha256(), replaces = %old.plugin.sha256(), first = %first.join(" "),
                 pause_us = hold.elapsed().as_micros() as u64, swap_us = swapped.elapsed().as_micros() as u64,
                 "new build"
             );
             if let Some(reloader) = &mut self.reloader {
-                reloader.running(&reload.plugin_name, &reload.loaded.plugin, hold.elapsed());
+                reloader.running(operator, old, &loaded.plugin, hold.elapsed());
             }
         }
         Ok(())
@@ -516,15 +513,22 @@ impl Supervisor {
         }
     }
 
+    /// A task has taken a new build back: tasks that are made from now on get the old one, too.
     fn note_roll_back(&mut self, operator: usize, rolled_back: &RolledBack) {
-        let node = self.topology.operators.get(operator);
-        let (name, plugin) = node.map_or((String::new(), String::new()), |node| (node.name.to_string(), node.plugin_name.clone()));
+        let Some(node) = self.topology.operators.get(operator) else { return };
+        let (name, plugin) = (node.name.clone(), node.plugin_name.clone());
         let why =
             format!("{} was taken back, {} runs again: {}", short(&rolled_back.refused), short(&rolled_back.restored), rolled_back.why);
         tracing::error!(pipeline = %self.pipeline.name, operator = %name, "the new build failed: {why}");
         self.metrics.reloads_refused.inc();
-        if let Some(reloader) = &mut self.reloader {
-            reloader.refused(&plugin, &why);
+        let Some(reloader) = &mut self.reloader else { return };
+        reloader.refused(&plugin, &why);
+        if let Some(old) = reloader.taken_back(operator) {
+            let mut topology = Topology::clone(&self.topology);
+            if let Some(node) = topology.operators.get_mut(operator) {
+                *node = old;
+            }
+            self.topology = Arc::new(topology);
         }
     }
 
@@ -552,120 +556,6 @@ impl Supervisor {
 
 /// The space of the store that holds into how many slices each operator's keys are cut.
 const SLICES: &str = "slices";
-
-// === impl Crew ===
-
-impl Crew {
-    fn tell_all(&self, mut command: impl FnMut(usize) -> Command) {
-        for (worker, commands) in self.commands.iter().enumerate() {
-            // A worker that is gone is noticed when its report does not come.
-            let _ = commands.send(command(worker));
-        }
-    }
-
-    /// Sends a command to every worker and waits until all have done it.
-    fn ask_all(&self, command: impl FnMut(usize) -> Command) -> Result<(), Failed> {
-        self.tell_all(command);
-        self.expect(|report| matches!(report, Report::Done)).map(drop)
-    }
-
-    /// Waits for one answer of the wanted kind from every worker.
-    fn expect(&self, wanted: impl Fn(&Report) -> bool) -> Result<Vec<Report>, Failed> {
-        let mut answers = Vec::new();
-        while answers.len() < self.commands.len() {
-            match self.next_report(TICK)? {
-                Some(Report::Failed(why)) => return Err(why.into()),
-                Some(report) if wanted(&report) => answers.push(report),
-                Some(report) => self.aside.borrow_mut().push(report),
-                None => {}
-            }
-        }
-        Ok(answers)
-    }
-
-    /// The next report, or `None` after a while without one.
-    fn next_report(&self, patience: Duration) -> Result<Option<Report>, Failed> {
-        match self.reports.recv_timeout(patience) {
-            Ok(report) => Ok(Some(report)),
-            Err(_) if self.threads.iter().any(JoinHandle::is_finished) && self.reports.is_empty() => {
-                Err(Failed::Fatal(PipelineError::Vanished))
-            }
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// Stops fetching and waits until nothing is under way between tasks.
-    fn quiesce(&self) -> Result<(), Failed> {
-        self.tell_all(|_| Command::Quiesce);
-        self.expect(|report| matches!(report, Report::Quiet))?;
-        self.let_settle()
-    }
-
-    fn let_settle(&self) -> Result<(), Failed> {
-        while self.board.under_way() > 0 {
-            if let Some(Report::Failed(why)) = self.next_report(Duration::from_micros(100))? {
-                return Err(why.into());
-            }
-        }
-        Ok(())
-    }
-
-    fn prepare(&self) -> Result<Work, Failed> {
-        self.tell_all(|_| Command::Prepare);
-        let mut work = Work::default();
-        for report in self.expect(|report| matches!(report, Report::Prepared(_)))? {
-            if let Report::Prepared(part) = report {
-                work.changes.extend(part.changes);
-                work.positions.extend(part.positions);
-            }
-        }
-        Ok(work)
-    }
-
-    /// Ends all workers and gives their sources back.
-    fn stop(self) -> Vec<(usize, i32, Box<dyn Source>)> {
-        self.tell_all(|_| Command::Stop);
-        for thread in self.threads {
-            // A panic has been printed by the thread itself; its sources are gone, and the run ends with an error.
-            let _ = thread.join();
-        }
-        self.reports
-            .try_iter()
-            .filter_map(|report| if let Report::Stopped(sources) = report { Some(sources) } else { None })
-            .flatten()
-            .collect()
-    }
-}
-
-// === impl Failed ===
-
-impl From<BrokerError> for Failed {
-    fn from(why: BrokerError) -> Self {
-        match why {
-            BrokerError::Retry(why) | BrokerError::Fenced(why) => Failed::Again(why),
-            BrokerError::Store(why) => Failed::Fatal(why.into()),
-            why => Failed::Fatal(PipelineError::Broker(why)),
-        }
-    }
-}
-
-impl From<StageError> for Failed {
-    fn from(why: StageError) -> Self {
-        match why {
-            StageError::Store(why) => Failed::Fatal(why.into()),
-            why => Failed::Fatal(PipelineError::Stage(why)),
-        }
-    }
-}
-
-impl From<TaskError> for Failed {
-    fn from(why: TaskError) -> Self {
-        match why {
-            TaskError::Broker(why) => why.into(),
-            TaskError::Stage(why) => why.into(),
-        }
-    }
-}
 
 /// The first digits of a hash, enough for people.
 fn short(sha256: &str) -> &str {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A file whose content is new and complete.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Watch {
         let mut look = Look { folder: folder.to_owned(), known, seen: BTreeMap::new(), news };
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
             loop {
-                let pause = if look.scan() { SETTLE } else { RESCAN };
+                let pause = if look.scan(Instant::now()) { SETTLE } else { RESCAN };
                 if wait(&hints, &stopped, pause) {
                     return;
                 }
@@ -103,32 +103,44 @@ struct Outside {
     inode: u64,
 }
 
+/// How a file looked last time.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    outside: Outside,
+    /// Since when it has looked so.
+    since: Instant,
+    /// Whether it has been read since then.
+    read: bool,
+}
+
 /// One look after the other at a folder.
 struct Look {
     folder: PathBuf,
     /// SHA-256 by name of what was last told.
     known: BTreeMap<String, String>,
-    /// How files looked last time, and whether that look has been acted on.
-    seen: BTreeMap<String, (Outside, bool)>,
+    /// How files looked last time.
+    seen: BTreeMap<String, Seen>,
     news: Sender<NewFile>,
 }
 
 impl Look {
     /// Looks once; true when a file is not settled yet and should be looked at again soon.
-    fn scan(&mut self) -> bool {
+    fn scan(&mut self, now: Instant) -> bool {
         let mut unsettled = false;
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return false };
         for path in entries.flatten().map(|entry| entry.path()) {
             let Some(name) = plugin_name(&path) else { continue };
             let Some(outside) = outside(&path) else { continue };
-            match self.seen.get(&name) {
-                Some((before, true)) if *before == outside => {}
-                Some((before, false)) if *before == outside => {
-                    self.seen.insert(name.clone(), (outside, true));
+            match self.seen.get_mut(&name) {
+                Some(seen) if seen.outside == outside && seen.read => {}
+                // Hints may come at any moment: it is the time between two looks that counts, not their number.
+                Some(seen) if seen.outside == outside && now.saturating_duration_since(seen.since) >= SETTLE => {
+                    seen.read = true;
                     self.read(name, path, outside);
                 }
+                Some(seen) if seen.outside == outside => unsettled = true,
                 _ => {
-                    self.seen.insert(name, (outside, false));
+                    self.seen.insert(name, Seen { outside, since: now, read: false });
                     unsettled = true;
                 }
             }
@@ -162,4 +174,31 @@ fn outside(path: &Path) -> Option<Outside> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() <= FILE_MAX)?;
     Some(Outside { len: meta.len(), modified: meta.modified().ok(), inode: meta.ino() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_must_stand_still_for_a_while_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (news, told) = unbounded();
+        let mut look = Look { folder: folder.path().to_owned(), known: BTreeMap::new(), seen: BTreeMap::new(), news };
+        let file = folder.path().join("p.wasm");
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        std::fs::write(&file, "half").unwrap();
+        assert!(look.scan(at(0)));
+        // A hint brings the next look soon: that it looks the same says nothing yet.
+        assert!(look.scan(at(10)));
+        std::fs::write(&file, "the whole").unwrap();
+        assert!(look.scan(at(160)));
+        assert!(look.scan(at(300)));
+        assert!(told.is_empty());
+        assert!(!look.scan(at(310)));
+        assert_eq!(told.try_recv().map(|file| (file.name, file.bytes)), Ok(("p".to_owned(), b"the whole".to_vec())));
+        assert!(!look.scan(at(1_000)));
+        assert!(told.is_empty());
+    }
 }

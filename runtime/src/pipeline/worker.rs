@@ -178,6 +178,8 @@ impl Worker {
                 self.outbox.settled(true);
                 self.tasks.iter_mut().for_each(Task::committed);
                 self.gauges.dirty.store(false, Ordering::SeqCst);
+                // There may be more to read now: only a look tells.
+                self.gauges.caught_up.store(false, Ordering::SeqCst);
                 self.say(Report::Done);
             }
             Command::Resume => *fetch = true,

@@ -20,7 +20,11 @@ impl Stage {
                 return Ok(());
             }
             if !more {
-                return self.attempt(run, from, to, end);
+                match self.attempt(run, from, to, end)? {
+                    Some(rest) => from = rest,
+                    None => return Ok(()),
+                }
+                continue;
             }
             // Too many timers for one call: events before the first of them go alone, then the timers in portions.
             let first = self.due.first().map_or(end, |due| due.at);
@@ -28,8 +32,7 @@ impl Stage {
             if cut > from {
                 let watermark = self.watermark_before(run, cut - 1);
                 self.due.clear();
-                self.attempt(run, from, cut, watermark)?;
-                from = cut;
+                from = self.attempt(run, from, cut, watermark)?.unwrap_or(cut);
                 continue;
             }
             let watermark = if from < to { self.watermark_before(run, from) } else { end };
@@ -40,18 +43,19 @@ impl Stage {
         }
     }
 
-    /// One call for all of it; where that fails, its parts.
-    fn attempt(&mut self, run: &mut Run<'_>, from: usize, to: usize, end: Millis) -> Result<(), StageError> {
+    /// One call for all of it; where that fails, its first part. Gives back where the rest starts, if there is one: the caller's loop
+    /// goes on from there, as with recursion a run of nothing but poison would need a stack as deep as it is long.
+    fn attempt(&mut self, run: &mut Run<'_>, from: usize, to: usize, end: Millis) -> Result<Option<usize>, StageError> {
         let span = Stretch { from, to, watermark: end, until: Millis::MAX, arrives: true };
-        let Some(failure) = self.try_call(run, span)? else { return Ok(()) };
+        let Some(failure) = self.try_call(run, span)? else { return Ok(None) };
         match to - from {
-            0 => self.fire(run, end, (self.due.len() / 2).max(1)),
-            1 => self.one(run, from, end, failure),
+            0 => self.fire(run, end, (self.due.len() / 2).max(1)).map(|()| None),
+            1 => self.one(run, from, end, failure).map(|()| None),
             events => {
                 let mid = failure.event.map_or(events / 2, |event| (event as usize).clamp(1, events - 1)) + from;
                 let watermark = self.watermark_before(run, mid);
                 self.advance(run, from, mid, watermark)?;
-                self.advance(run, mid, to, end)
+                Ok(Some(mid))
             }
         }
     }

@@ -60,8 +60,9 @@ pub struct StageSpec {
 pub struct Stage {
     spec: StageSpec,
     instance: Option<Instance>,
-    /// Linear memory that was last reported for this instance.
+    /// Linear memory and keys as they were last reported.
     memory_bytes: i64,
+    keys: i64,
     probation: Option<Probation>,
     rolled_back: Option<RolledBack>,
     table: KeyedTable,
@@ -92,6 +93,9 @@ struct Run<'a> {
     out: &'a mut Outputs,
 }
 
+/// Bytes of events that go into one frame; a single event that has more goes alone. A guest's memory holds a frame and its decoding.
+const FRAME_BYTES_MAX: usize = 4 << 20;
+
 /// The key, in the stage's space of the store, that holds its watermark.
 const WATERMARK_KEY: &[u8] = b"watermark";
 
@@ -106,11 +110,11 @@ impl Stage {
         let watermark = spec.store.get(&meta_space(&spec.name, partition), WATERMARK_KEY)?;
         let watermark = watermark.and_then(|bytes| bytes.try_into().ok()).map_or(WATERMARK_MIN, i64::from_le_bytes);
         let refuser = Refuser::new(&spec);
-        spec.metrics.keys.inc_by(table.len() as i64);
         let mut stage = Stage {
             spec,
             instance: None,
             memory_bytes: 0,
+            keys: 0,
             probation: None,
             rolled_back: None,
             table,
@@ -166,7 +170,7 @@ impl Stage {
         self.spec.metrics.events_in.inc_by(events.len() as u64);
         let mut from = 0;
         while from < self.admitted.len() {
-            let to = (from + self.spec.batch).min(self.admitted.len());
+            let to = self.cut(run, from);
             let watermark = if to < self.admitted.len() { self.watermark_before(run, to) } else { end };
             self.advance(run, from, to, watermark)?;
             from = to;
@@ -191,6 +195,9 @@ impl Stage {
     /// The changes are safe.
     pub fn committed(&mut self) {
         self.table.committed();
+        let keys = self.table.len() as i64;
+        self.spec.metrics.keys.inc_by(keys - self.keys);
+        self.keys = keys;
     }
 
     /// Decides for every row whether the operator can see it, under which key and as which type.
@@ -221,6 +228,18 @@ impl Stage {
         call::settle_unreadable(&mut self.refuser, &mut self.unreadable, run, before)
     }
 
+    /// Where the frame that starts with admitted event `from` ends: after a full batch, or before it has too many bytes.
+    fn cut(&self, run: &Run<'_>, from: usize) -> usize {
+        let mut bytes = 0;
+        let batch = self.admitted.iter().skip(from).take(self.spec.batch);
+        let fits = batch.take_while(|admitted| {
+            let value = run.events.rows.get(admitted.row as usize).and_then(|row| run.events.value(row));
+            bytes += value.map_or(0, <[u8]>::len);
+            bytes <= FRAME_BYTES_MAX
+        });
+        from + fits.count().max(1)
+    }
+
     /// The watermark as it stood before admitted event `i`.
     fn watermark_before(&self, run: &Run<'_>, i: usize) -> Millis {
         let row = self.admitted.get(i).and_then(|admitted| run.events.rows.get(admitted.row as usize));
@@ -239,6 +258,14 @@ impl Stage {
                 Ok(empty.insert(started.map_err(|why| StageError::Start(self.spec.name.to_string(), why))?))
             }
         }
+    }
+}
+
+impl Drop for Stage {
+    /// What it reported of itself goes with it: after a failure another stage is made from the last commit, and reports its own.
+    fn drop(&mut self) {
+        self.spec.metrics.keys.dec_by(self.keys);
+        self.spec.metrics.memory_bytes.dec_by(self.memory_bytes);
     }
 }
 

@@ -24,9 +24,6 @@ pub struct DiskStore {
     failure: Mutex<Option<std::io::ErrorKind>>,
 }
 
-/// The file in the data folder.
-const FILE: &str = "sangam.redb";
-
 /// Every entry: the number of its space (big endian), then its key.
 const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
 
@@ -39,10 +36,13 @@ const CACHE_BYTES: usize = 128 << 20;
 // === impl DiskStore ===
 
 impl DiskStore {
+    /// The file in the data folder.
+    pub const FILE: &str = "sangam.redb";
+
     /// Opens the store in a data folder, and makes either when it is not there.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|error| StoreError::from_io(folder, error))?;
-        let path = folder.join(FILE);
+        let path = folder.join(Self::FILE);
         let database = builder().create(&path).map_err(|error| from_open(&path, error))?;
         DiskStore::start(path, database)
     }
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn a_full_disk_loses_nothing_and_the_store_goes_on_once_there_is_room() {
         let folder = tempdir().unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join(DiskStore::FILE);
         let room = Arc::new(AtomicU64::new(4 << 20));
         let store = small_disk(&path, &room, ErrorKind::StorageFull).unwrap();
         let written = (0..1000).find(|&key| match put(&store, key, 100_000) {
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn a_disk_that_cannot_be_written_is_named_so() {
         let folder = tempdir().unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join(DiskStore::FILE);
         let opened = small_disk(&path, &Arc::default(), ErrorKind::ReadOnlyFilesystem);
         assert!(matches!(opened.err(), Some(StoreError::Denied(..))));
     }
@@ -378,10 +378,10 @@ mod tests {
     fn a_file_that_is_something_else_is_refused_and_left_alone() {
         let folder = tempdir().unwrap();
         for content in [vec![b'x'; 100], vec![b'x'; 100_000]] {
-            fs::write(folder.path().join(FILE), &content).unwrap();
+            fs::write(folder.path().join(DiskStore::FILE), &content).unwrap();
             let error = DiskStore::open(folder.path()).err().unwrap();
             assert!(matches!(error, StoreError::Damaged(..)), "{error}");
-            assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), content);
+            assert_eq!(fs::read(folder.path().join(DiskStore::FILE)).unwrap(), content);
         }
     }
 }

@@ -20,31 +20,17 @@ pub struct Work {
     pub positions: Vec<(usize, i32, i64)>,
 }
 
-/// Why a commit did not happen, or not to the end.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// Nothing was committed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// All is safe here, but the outside could not be told.
-    #[error("offsets could not be told to the broker: {0}")]
-    Outside(#[from] BrokerError),
-}
-
-/// Commits a round of work. `subscriptions` are by cluster; `None` for a cluster that is not read.
-pub fn commit(
-    work: &Work,
-    topology: &Topology,
-    store: &dyn Store,
-    subscriptions: &mut [Option<Box<dyn Subscription>>],
-) -> Result<(), CommitError> {
+/// Commits a round of work: all of it or, on an error, nothing.
+pub fn commit(work: &Work, store: &dyn Store) -> Result<(), StoreError> {
     let mut all = Changes::default();
     for changes in &work.changes {
         all.extend(changes);
     }
-    if !all.is_empty() {
-        store.write(&all)?;
-    }
+    if all.is_empty() { Ok(()) } else { store.write(&all) }
+}
+
+/// Tells the outside how far a committed round of work has read. `subscriptions` are by cluster; `None` for a cluster that is not read.
+pub fn tell(work: &Work, topology: &Topology, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), BrokerError> {
     for (cluster, subscription) in subscriptions.iter_mut().enumerate() {
         let Some(subscription) = subscription else { continue };
         let offsets: Vec<(String, i32, i64)> = work

@@ -11,6 +11,12 @@ use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
 use sangam_protocol::msgpack::{Reader, write};
 use std::sync::Arc;
 
+/// Bytes after which a fetch takes no more: small events fill it by number first, large ones must not fill the memory.
+const FETCH_BYTES_MAX: usize = 8 << 20;
+
+/// The most events of one poll: sixteen of the largest that a source hands over (64 MiB) are what an arena can hold.
+const POLL_MAX: usize = 16;
+
 /// Reads one partition of one stream.
 pub struct Intake {
     /// The stream.
@@ -88,7 +94,7 @@ impl Intake {
         if self.ended {
             return Ok(Found { empty: true, ended: true, ..found });
         }
-        match self.source.poll(max, events)? {
+        match self.fill(max, events)? {
             Polled::Some(_) => {}
             Polled::Empty => {
                 found.empty = true;
@@ -108,6 +114,18 @@ impl Intake {
             }
         }
         Ok(found)
+    }
+
+    /// Polls in portions until there are `max` events, or enough bytes, or nothing more.
+    fn fill(&mut self, max: usize, events: &mut Events) -> Result<Polled, BrokerError> {
+        while events.len() < max && events.arena.len() < FETCH_BYTES_MAX {
+            match self.source.poll(POLL_MAX.min(max - events.len()), events)? {
+                Polled::Some(_) => {}
+                last if events.is_empty() => return Ok(last),
+                _ => break,
+            }
+        }
+        Ok(Polled::Some(events.len()))
     }
 
     /// Looks for the fields that are wanted now.

@@ -100,6 +100,11 @@ impl Lanes {
         true
     }
 
+    /// The group of the task that has no room, while something waits.
+    pub fn waits_for(&self) -> Option<usize> {
+        self.waiting.front().map(|(group, ..)| *group)
+    }
+
     /// The board that the lanes belong to.
     pub fn board(&self) -> &Switchboard {
         &self.board

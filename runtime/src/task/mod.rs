@@ -9,7 +9,7 @@ mod lanes;
 mod outbox;
 mod topology;
 
-pub use commit::{CommitError, Work, commit};
+pub use commit::{Work, commit, tell};
 pub use intake::{Intake, POSITIONS, read_position};
 pub use lanes::{Lanes, Parcel, Switchboard};
 pub use outbox::Outbox;
@@ -112,16 +112,21 @@ impl Task {
     /// Does a bounded piece of work. With `fetch` false only what is under way between tasks is finished.
     pub fn step(&mut self, fetch: bool, outbox: &mut Outbox) -> Result<Step, TaskError> {
         let mut step = Step { busy: false, ended: true, caught_up: true };
-        if !self.lanes.flush() {
-            // Someone downstream has no room: take nothing new, neither from the topic nor from other tasks.
-            return Ok(Step { busy: false, ended: false, caught_up: false });
+        let blocked = !self.lanes.flush();
+        if blocked {
+            (step.ended, step.caught_up) = (false, false);
+        }
+        // Someone downstream has no room: take nothing new, neither from the topic nor from other tasks. But tasks of one group that wait
+        // for each other would wait for ever: those go on with what they were sent, which leads further down and comes to an end.
+        if blocked && self.lanes.waits_for() != Some(self.group) {
+            return Ok(step);
         }
         for _ in 0..PARCELS_PER_STEP {
             let Some(parcel) = self.inbox.as_ref().and_then(|inbox| inbox.try_recv().ok()) else { break };
             step.busy = true;
             self.open(parcel, outbox)?;
         }
-        if !fetch {
+        if blocked || !fetch {
             return Ok(step);
         }
         for i in 0..self.intakes.len() {
@@ -315,9 +320,7 @@ impl Task {
         for way in &outputs.order {
             let (place, streams, as_it_came) = match way {
                 Way::Port(port) => (usize::from(*port), spec.outputs.get(usize::from(*port)).map_or(&[][..], Vec::as_slice), false),
-                Way::Late => {
-                    (outputs.ports.len(), spec.late.as_ref().or(spec.dead_letters.as_ref()).map_or(&[][..], std::slice::from_ref), true)
-                }
+                Way::Late => (outputs.ports.len(), spec.late.as_slice(), true),
                 Way::DeadLetter => (outputs.ports.len() + 1, spec.dead_letters.as_slice(), true),
             };
             let (Some(events), Some(i)) = (outputs.way(*way), next.get_mut(place)) else { continue };

@@ -300,7 +300,7 @@ impl EffectsWriter {
 pub struct EffectLimits {
     /// Bytes of the whole effects.
     pub output_bytes: usize,
-    /// Emits per event of the batch; timers count as events.
+    /// Emits of each event; all timers of the batch together may have as many per event and timer.
     pub outputs_per_event: usize,
     /// Bytes of state of one key, and of one cell.
     pub state_bytes: usize,
@@ -407,15 +407,25 @@ impl<'a> Effects<'a> {
         let index =
             |what, index: u64, count: usize| if index >= count as u64 { Err(EffectsError::OutOfRange(what, index, count)) } else { Ok(()) };
 
+        // Emits stand in the order of their events. What one event may emit must not depend on which others are in its batch.
+        let mut of_event = (u32::MAX, 0);
+        let mut one_more = |event: u32| {
+            of_event = if of_event.0 == event { (event, of_event.1 + 1) } else { (event, 1) };
+            within("outputs", of_event.1, limits.outputs_per_event)
+        };
         let emits = part("emits", &mut reader, read_emit, |emit| match emit {
             Emit::Forward { port, event } | Emit::Simple { port, event, .. } => {
                 index("port", u64::from(port), answering.ports)?;
-                index("event", u64::from(event), answering.events)
+                index("event", u64::from(event), answering.events)?;
+                one_more(event)
             }
             Emit::Full { port, cause, key, .. } => {
                 index("port", u64::from(port), answering.ports)?;
                 match cause {
-                    Cause::Event(event) => index("event", u64::from(event), answering.events)?,
+                    Cause::Event(event) => {
+                        index("event", u64::from(event), answering.events)?;
+                        one_more(event)?;
+                    }
                     Cause::TimerBefore(event) => index("event", u64::from(event), answering.events + 1)?,
                 }
                 if let OutputKey::Slot(slot) = key { index("slot", u64::from(slot), answering.slots) } else { Ok(()) }
@@ -591,7 +601,10 @@ fn read_reject<'a>(reader: &mut Reader<'a>) -> Result<(u32, RejectKind, &'a str)
     Ok((event, kind, reader.str()?))
 }
 
-fn read_cell<'a>(reader: &mut Reader<'a>) -> Result<(u32, &'a [u8], Option<&'a [u8]>), Malformed> {
+/// A slot, a cell's key, and its value.
+type Cell<'a> = (u32, &'a [u8], Option<&'a [u8]>);
+
+fn read_cell<'a>(reader: &mut Reader<'a>) -> Result<Cell<'a>, Malformed> {
     elements(reader, 3, "the 3 elements of a cell")?;
     Ok((index32(reader)?, reader.bin()?, optional_bin(reader)?))
 }

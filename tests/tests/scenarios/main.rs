@@ -1,6 +1,16 @@
 //! The scenarios: each file is one promise of the program, kept under conditions that break others.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
+mod architecture;
+mod bad_input;
+mod batching;
+mod command_line;
 mod count_guest;
+mod examples;
+mod exchange;
 mod hostile_guest;
+mod hot_reload;
 mod kafka_broker;
+mod kafka_pipeline;
+mod poison_event;
+mod recovery;

@@ -73,6 +73,11 @@ impl LocalBroker {
         }
     }
 
+    /// The offset behind the last record that may be read.
+    pub fn end(&self, topic: &str, partition: i32) -> Result<i64, BrokerError> {
+        Ok(self.topic(topic)?.partition(partition)?.readable())
+    }
+
     /// Adds the deletion of every block that ends at or before the offset `before`. The last block stays: it says where the
     /// partition goes on.
     pub fn trim(&self, topic: &str, partition: i32, before: i64, changes: &mut Changes) -> Result<(), BrokerError> {

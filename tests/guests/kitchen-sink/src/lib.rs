@@ -142,9 +142,11 @@ impl KitchenSink {
         Ok(vec![Out::Done(memory.done(&order.act, ctx))])
     }
 
-    /// Says that it fired; a timer called `chain` sets the next one, as long as there are fewer than ten acts.
+    /// Says that it fired; a timer called `chain` sets the next one, as long as there are fewer than ten acts, and one called `poison`
+    /// panics.
     pub fn on_timer(&self, timer: Timer, memory: &mut Memory, ctx: &mut Context) -> Vec<Out> {
         memory.count += 1;
+        assert!(timer.name() != "poison", "this timer is poison");
         if timer.name() == "chain" && memory.count < 10 {
             ctx.wake("chain", timer.at() + self.delay);
         }

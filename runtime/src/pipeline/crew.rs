@@ -1,0 +1,150 @@
+//! The workers of one stretch of a run, as one: told together, answered together, stopped together.
+//!
+//! It carries orders and answers; what to order is the supervisor's business.
+
+use super::PipelineError;
+use super::supervise::TICK;
+use super::worker::{Command, Gauges, Report};
+use crate::broker::{BrokerError, Source};
+use crate::stage::StageError;
+use crate::task::{Switchboard, TaskError, Work};
+use crossbeam_channel::{Receiver, Sender};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A run between its start and the next time that all tasks are made anew.
+pub struct Crew {
+    pub commands: Vec<Sender<Command>>,
+    pub threads: Vec<JoinHandle<()>>,
+    pub reports: Receiver<Report>,
+    pub gauges: Vec<Arc<Gauges>>,
+    pub board: Switchboard,
+    /// By operator: how many of its tasks each worker has.
+    pub instances: Vec<Vec<usize>>,
+    /// Reports that came while another was waited for.
+    pub aside: RefCell<Vec<Report>>,
+}
+
+/// Why one attempt to run failed, sorted by what to do next.
+pub enum Failed {
+    /// It may work next time: go back to the last commit and try again.
+    Again(String),
+    /// A person must see to it.
+    Fatal(PipelineError),
+}
+
+impl Crew {
+    pub fn tell_all(&self, mut command: impl FnMut(usize) -> Command) {
+        for (worker, commands) in self.commands.iter().enumerate() {
+            // A worker that is gone is noticed when its report does not come.
+            let _ = commands.send(command(worker));
+        }
+    }
+
+    /// Sends a command to every worker and waits until all have done it.
+    pub fn ask_all(&self, command: impl FnMut(usize) -> Command) -> Result<(), Failed> {
+        self.tell_all(command);
+        self.expect(|report| matches!(report, Report::Done)).map(drop)
+    }
+
+    /// Waits for one answer of the wanted kind from every worker.
+    pub fn expect(&self, wanted: impl Fn(&Report) -> bool) -> Result<Vec<Report>, Failed> {
+        let mut answers = Vec::new();
+        while answers.len() < self.commands.len() {
+            match self.next_report(TICK)? {
+                Some(Report::Failed(why)) => return Err(why.into()),
+                Some(report) if wanted(&report) => answers.push(report),
+                Some(report) => self.aside.borrow_mut().push(report),
+                None => {}
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The next report, or `None` after a while without one.
+    pub fn next_report(&self, patience: Duration) -> Result<Option<Report>, Failed> {
+        match self.reports.recv_timeout(patience) {
+            Ok(report) => Ok(Some(report)),
+            Err(_) if self.threads.iter().any(JoinHandle::is_finished) && self.reports.is_empty() => {
+                Err(Failed::Fatal(PipelineError::Vanished))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Stops fetching and waits until nothing is under way between tasks.
+    pub fn quiesce(&self) -> Result<(), Failed> {
+        self.tell_all(|_| Command::Quiesce);
+        self.expect(|report| matches!(report, Report::Quiet))?;
+        self.let_settle()
+    }
+
+    pub fn let_settle(&self) -> Result<(), Failed> {
+        while self.board.under_way() > 0 {
+            match self.next_report(Duration::from_micros(100))? {
+                Some(Report::Failed(why)) => return Err(why.into()),
+                Some(report) => self.aside.borrow_mut().push(report),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub fn prepare(&self) -> Result<Work, Failed> {
+        self.tell_all(|_| Command::Prepare);
+        let mut work = Work::default();
+        for report in self.expect(|report| matches!(report, Report::Prepared(_)))? {
+            if let Report::Prepared(part) = report {
+                work.changes.extend(part.changes);
+                work.positions.extend(part.positions);
+            }
+        }
+        Ok(work)
+    }
+
+    /// Ends all workers and gives their sources back.
+    pub fn stop(self) -> Vec<(usize, i32, Box<dyn Source>)> {
+        self.tell_all(|_| Command::Stop);
+        for thread in self.threads {
+            // A panic has been printed by the thread itself; its sources are gone, and the run ends with an error.
+            let _ = thread.join();
+        }
+        self.reports
+            .try_iter()
+            .filter_map(|report| if let Report::Stopped(sources) = report { Some(sources) } else { None })
+            .flatten()
+            .collect()
+    }
+}
+
+// === impl Failed ===
+
+impl From<BrokerError> for Failed {
+    fn from(why: BrokerError) -> Self {
+        match why {
+            BrokerError::Retry(why) | BrokerError::Fenced(why) => Failed::Again(why),
+            BrokerError::Store(why) => Failed::Fatal(why.into()),
+            why => Failed::Fatal(PipelineError::Broker(why)),
+        }
+    }
+}
+
+impl From<StageError> for Failed {
+    fn from(why: StageError) -> Self {
+        match why {
+            StageError::Store(why) => Failed::Fatal(why.into()),
+            why => Failed::Fatal(PipelineError::Stage(why)),
+        }
+    }
+}
+
+impl From<TaskError> for Failed {
+    fn from(why: TaskError) -> Self {
+        match why {
+            TaskError::Broker(why) => why.into(),
+            TaskError::Stage(why) => why.into(),
+        }
+    }
+}

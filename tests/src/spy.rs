@@ -1,0 +1,65 @@
+//! A store that remembers what was written to it, and fails when it is told to.
+
+use parking_lot::Mutex;
+use sangam::store::{Changes, MemoryStore, Pair, Store, StoreError, Visit};
+use std::path::PathBuf;
+
+/// A store in memory with somebody looking over its shoulder.
+#[derive(Default)]
+pub struct SpyStore {
+    inner: MemoryStore,
+    writes: Mutex<Vec<Changes>>,
+    fault: Mutex<Option<Fault>>,
+}
+
+/// What is wrong with the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is full.
+    Full,
+    /// It was mounted read-only.
+    ReadOnly,
+}
+
+impl SpyStore {
+    /// From now on every write fails; `None`: no longer.
+    pub fn fail(&self, fault: Option<Fault>) {
+        *self.fault.lock() = fault;
+    }
+
+    /// Every write so far, each of which was one atomic step.
+    pub fn writes(&self) -> Vec<Changes> {
+        self.writes.lock().clone()
+    }
+}
+
+impl Store for SpyStore {
+    fn get(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(space, key)
+    }
+
+    fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(space, from, each)
+    }
+
+    fn floor(&self, space: &str, key: &[u8]) -> Result<Option<Pair>, StoreError> {
+        self.inner.floor(space, key)
+    }
+
+    fn spaces(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.spaces()
+    }
+
+    fn write(&self, changes: &Changes) -> Result<(), StoreError> {
+        let path = PathBuf::from("data");
+        match *self.fault.lock() {
+            Some(Fault::Full) => return Err(StoreError::Full(path)),
+            Some(Fault::ReadOnly) => {
+                return Err(StoreError::Denied(path, std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem)));
+            }
+            None => {}
+        }
+        self.writes.lock().push(changes.clone());
+        self.inner.write(changes)
+    }
+}

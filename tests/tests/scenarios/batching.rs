@@ -1,0 +1,159 @@
+//! Batching is invisible: however the same input is cut, into calls or into runs with a restart between them, the same bytes come out,
+//! in the same order over all ports, and the same state and timers are left behind.
+
+use proptest::prelude::*;
+use sangam::store::keyed::Record;
+use sangam_tests::guests::wasm;
+use sangam_tests::world::{Seen, World};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// All ports lead to one topic, so that the order over all of them counts.
+const SINK: &str = r#"
+    [streams.orders]
+    out_of_orderness = "10ms"
+    [streams.all]
+    [operators.sink]
+    plugin = "kitchen-sink"
+    input = "orders"
+    outputs = { done = "all", passed = "all", placed = "all" }
+    late = "all"
+    dead_letters = "all"
+    config = { delay = 15 }
+"#;
+
+const COUNT: &str = r#"
+    [streams.orders]
+    [streams.all]
+    [operators.count]
+    key = "text"
+    input = "orders"
+    output = "all"
+    dead_letters = "all"
+"#;
+
+/// What is left of a run: outputs as they lie in the topic, and everything in the store but the topics' blocks, which are cut as the
+/// commits were.
+type Left = (Vec<Seen>, BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>);
+
+/// Runs `events` in calls of at most `batch`, with a restart after each of `runs` events.
+fn left(pipeline: &str, events: &[(i64, Value)], batch: usize, runs: &[usize]) -> Left {
+    let world =
+        World::new(&format!("batch = {batch}\n{pipeline}")).plugin("kitchen-sink", &wasm("kitchen-sink")).plugin("count", &wasm("count"));
+    let mut rest = events;
+    for run in runs.iter().copied().chain([usize::MAX]) {
+        let (now, later) = rest.split_at(run.min(rest.len()));
+        world.send("orders", 0, now);
+        world.drain().unwrap();
+        rest = later;
+    }
+    let mut store = world.dump("");
+    store.retain(|space, _| !space.starts_with("topic/"));
+    store.iter_mut().filter(|(space, _)| space.starts_with("state/")).for_each(|(_, pairs)| rank_timers(pairs));
+    (world.read("all"), store)
+}
+
+/// A key's record is its state and its timers, each `[name, time, number]`. The numbers say which of two that are due at the same time was
+/// set first; how many were set and cleared in between they need not say.
+fn rank_timers(pairs: &mut [(Vec<u8>, Vec<u8>)]) {
+    let timers = |value: &[u8]| -> Vec<(i64, u64, String)> {
+        // Large state is beside, in cells; it is no record, and compared as it is.
+        let timers = Record::read(value).map(|record| record.timers).unwrap_or_default();
+        timers.into_iter().map(|(name, at, number)| (at, number, name.to_owned())).collect()
+    };
+    let mut order: Vec<(i64, u64)> = pairs.iter().flat_map(|(_, value)| timers(value)).map(|(at, number, _)| (at, number)).collect();
+    order.sort_unstable();
+    for (_, value) in pairs {
+        let mut ranked = timers(value);
+        if ranked.is_empty() {
+            continue;
+        }
+        ranked.iter_mut().for_each(|(at, number, _)| *number = order.binary_search(&(*at, *number)).unwrap() as u64);
+        ranked.sort();
+        let state = Record::read(value).unwrap().state.map(<[u8]>::to_vec);
+        *value = rmp_serde::to_vec(&(state, ranked)).unwrap();
+    }
+}
+
+fn event() -> impl Strategy<Value = (i64, Value)> {
+    let acts = [
+        "count",
+        "note",
+        "map_set",
+        "map_remove",
+        "list_push",
+        "list_pop",
+        "wake",
+        "wake",
+        "wake",
+        "cancel",
+        "forget",
+        "forward",
+        "place",
+        "both",
+        "silent",
+        "reject",
+        "late",
+        "drop",
+        "fault",
+        "panic",
+        "flood",
+        "nonsense",
+    ];
+    let texts = ["a", "b", "chain", "poison"];
+    (0..3usize, 0..acts.len(), 0..40i64, 0..texts.len(), 0..25i64, 0..30u8).prop_map(move |(key, act, number, text, later, odd)| {
+        let mut order =
+            json!({"key": format!("k{key}"), "act": acts[act], "text": texts[text], "with": {"number": number, "text": texts[text]}});
+        if odd == 0 {
+            order = json!({"key": null, "act": "no key"});
+        }
+        (later, order)
+    })
+}
+
+/// Events whose times go up on the whole, and come out of order by up to 15 ms.
+fn events() -> impl Strategy<Value = Vec<(i64, Value)>> {
+    prop::collection::vec((event(), 0..15i64), 1..120).prop_map(|events| {
+        let mut time = 100;
+        let timed = events.into_iter().map(|((later, order), earlier)| {
+            time += later / 2;
+            (time - earlier, order)
+        });
+        timed.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_split_gives_the_same_bytes(events in events(), batch in 1..40usize, runs in prop::collection::vec(0..50usize, 0..4)) {
+        for pipeline in [SINK, COUNT] {
+            let expected = left(pipeline, &events, 1024, &[]);
+            for (batch, runs) in [(1, &[][..]), (2, &[]), (7, &[]), (batch, &runs)] {
+                let (outputs, store) = left(pipeline, &events, batch, runs);
+                prop_assert_eq!(&outputs, &expected.0, "outputs, batch {}, runs {:?}", batch, runs);
+                prop_assert_eq!(&store, &expected.1, "store, batch {}, runs {:?}", batch, runs);
+            }
+        }
+    }
+}
+
+#[test]
+fn more_timers_than_one_call_takes_fire_in_order_however_large_the_batch() {
+    const KEYS: i64 = 10_000;
+    let wake =
+        |key: i64, time: i64, at: i64| (time, json!({"key": format!("k{key}"), "act": "wake", "with": {"number": at - time, "text": "t"}}));
+    // Most are due at one time, some before; one event comes when all are due, one more after it in the same run.
+    let mut events: Vec<_> = (0..KEYS).map(|key| wake(key, 0, if key % 100 == 0 { 500 + key } else { 50_000 })).collect();
+    events.push((60_000, json!({"key": "k1", "act": "count"})));
+    events.push((60_011, json!({"key": "k2", "act": "count"})));
+    events.push((60_022, json!({"key": "k3", "act": "count"})));
+    let expected = left(SINK, &events, 1024, &[]);
+    let fired: Vec<&Seen> = expected.0.iter().filter(|seen| seen.value()["act"] == "t").collect();
+    assert_eq!(fired.len() as i64, KEYS);
+    assert!(fired.is_sorted_by_key(|seen| seen.time));
+    for batch in [7, 4096] {
+        assert!(left(SINK, &events, batch, &[]) == expected, "batch {batch}");
+    }
+}

@@ -1,0 +1,111 @@
+//! A pipeline from Kafka to Kafka, with a plugin from the watched folder: at least once, and its state counts every event exactly once.
+
+use sangam_tests::guests::{rebuilt, wasm};
+use sangam_tests::kafka::{bootstrap, broker, consume, produce, topic};
+use sangam_tests::spy::{Fault, SpyStore};
+use sangam_tests::world::{Running, World, eventually};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const PARTITIONS: u32 = 3;
+
+/// A pipeline between two topics.
+fn pipeline(words: &str, tallies: &str) -> String {
+    format!(
+        r#"
+        [clusters.main]
+        kind = "kafka"
+        brokers = "{}"
+        [streams.words]
+        cluster = "main"
+        topic = "{words}"
+        format = "json"
+        [streams.tallies]
+        cluster = "main"
+        topic = "{tallies}"
+        format = "json"
+        [operators.count]
+        input = "words"
+        output = "tallies"
+        "#,
+        bootstrap()
+    )
+}
+
+/// Writes a round of words over all partitions; returns how many.
+fn say(words: &str, round: usize) -> usize {
+    let texts: Vec<String> = (0..200).map(|n| format!(r#"{{"text": "w{}"}}"#, (n + round) % 11)).collect();
+    let records: Vec<(&str, &str)> = texts.iter().map(|text| ("", text.as_str())).collect();
+    (0..PARTITIONS as i32).for_each(|partition| produce(words, partition, &records));
+    200 * PARTITIONS as usize
+}
+
+/// Counts of each word that are in the topic.
+fn counts(tallies: &str, at_least: usize) -> BTreeMap<String, BTreeSet<u64>> {
+    let mut counts: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for seen in consume(tallies, at_least) {
+        let tally: Value = serde_json::from_slice(&seen.value.unwrap()).unwrap();
+        counts.entry(tally["text"].as_str().unwrap().to_owned()).or_default().insert(tally["seen"].as_u64().unwrap());
+    }
+    counts
+}
+
+fn processed(running: &Running, events: usize) {
+    eventually("everything is processed", || {
+        let text = running.metrics.render();
+        let ok = text.lines().find(|line| line.contains("operator_events_total") && line.contains("outcome=\"ok\""));
+        let ok: usize = ok.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0);
+        (ok >= events).then_some(())
+    });
+}
+
+#[test]
+fn words_from_kafka_are_counted_into_kafka_through_restarts_and_reloads() {
+    let (words, tallies) = (topic("words", PARTITIONS), topic("tallies", 2));
+    let world = World::on_disk(&pipeline(&words, &tallies)).plugin("count", &wasm("count"));
+    let mut world = world.broker("main", Arc::new(broker()));
+    let mut total = 0;
+    for round in 0..3 {
+        let running = world.start();
+        let events = say(&words, round);
+        if round == 1 {
+            let build = rebuilt(&wasm("count"), 1);
+            std::fs::write(world.plugins().join("count.wasm"), build).unwrap();
+            eventually("the new build runs", || (running.metrics.reloads.get() == 1).then_some(()));
+        }
+        processed(&running, events);
+        total += events;
+        running.stop().unwrap();
+        world = world.reopened();
+    }
+    let counts = counts(&tallies, total);
+    assert_eq!(counts.len(), 11);
+    // Each count from 1 up is there, and none is left out or goes beyond the events that there were.
+    assert!(counts.values().all(|seen| seen.iter().copied().eq(1..=seen.len() as u64)), "{counts:?}");
+    assert_eq!(counts.values().map(BTreeSet::len).sum::<usize>(), total);
+}
+
+#[test]
+fn outputs_of_a_commit_that_failed_come_again_and_their_events_are_counted_once() {
+    let (words, tallies) = (topic("words", PARTITIONS), topic("tallies", 2));
+    let store = Arc::new(SpyStore::default());
+    let world = World::over(&pipeline(&words, &tallies), store.clone(), Arc::new(tempfile::tempdir().unwrap()));
+    let world = world.plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
+    let mut total = say(&words, 0);
+    let running = world.start();
+    processed(&running, total);
+    // Outputs are flushed before the store is asked: with the disk full, they are out and nothing else is.
+    store.fail(Some(Fault::Full));
+    total += say(&words, 1);
+    assert!(running.outcome().unwrap_err().to_string().contains("no space left"));
+    store.fail(None);
+    let running = world.start();
+    total += say(&words, 2);
+    let counts = eventually("every event is counted", || {
+        let counts = counts(&tallies, total);
+        (counts.values().map(BTreeSet::len).sum::<usize>() == total).then_some(counts)
+    });
+    assert!(counts.values().all(|seen| seen.iter().copied().eq(1..=seen.len() as u64)), "{counts:?}");
+    running.stop().unwrap();
+}
