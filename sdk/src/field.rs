@@ -190,6 +190,9 @@ macro_rules! integers {
             const KIND: &'static str = $kind;
             #[inline]
             fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+                if let Some(int) = reader.plain_int() {
+                    return $type::try_from(int).map_err(|_| msgpack::Error::Range($range).into());
+                }
                 $type::try_from(reader.$read()?).map_err(|_| msgpack::Error::Range($range).into())
             }
         }
@@ -335,7 +338,7 @@ impl<'a, T: Field<'a>> Field<'a> for Option<T> {
     const KIND: &'static str = T::KIND;
     const OPTIONAL: bool = true;
     const CELLS: Cells = T::CELLS.inside();
-    #[inline]
+    #[inline(always)]
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
         if reader.nil()? { Ok(None) } else { T::decode(reader).map(Some) }
     }

@@ -57,7 +57,7 @@ pub struct Exec {
     #[arg(long, value_enum)]
     pub stats: Option<Stats>,
     /// The most events per call of the operator.
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub batch: u32,
     /// Leave windows and timers that still wait unfired at the end of the input.
     #[arg(long)]

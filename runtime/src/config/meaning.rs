@@ -309,7 +309,7 @@ impl Pipeline {
             plugins: PathBuf::from("plugins"),
             commit_interval: Duration::from_millis(200),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
-            batch: 1024,
+            batch: 4096,
             on_remove: OnRemove::default(),
             guarantee: Guarantee::default(),
             admin: None,

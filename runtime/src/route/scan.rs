@@ -254,7 +254,14 @@ impl Expected {
             head = [1; WINDOW];
         }
         let tail = if (WINDOW..=2 * WINDOW).contains(&key.len()) { key.last_chunk::<WINDOW>().copied() } else { None };
-        Expected { key: key.to_vec(), head: (u128::from_le_bytes(head), mask), tail: tail.map(u128::from_le_bytes), child: None, plain: true, want: NOT_WANTED }
+        Expected {
+            key: key.to_vec(),
+            head: (u128::from_le_bytes(head), mask),
+            tail: tail.map(u128::from_le_bytes),
+            child: None,
+            plain: true,
+            want: NOT_WANTED,
+        }
     }
 
     /// Whether `bytes` start with the key, and there is one.
@@ -374,6 +381,30 @@ mod tests {
             })
             .collect();
         assert_eq!(found, [vec![Some(1), Some(2)], vec![Some(4), Some(3)], vec![None, Some(5)], vec![Some(6), Some(7)]]);
+    }
+
+    #[test]
+    fn names_and_values_of_any_length_are_found_again_in_the_next_event() {
+        for len in [1, 2, 14, 15, 16, 17, 30, 31, 32, 33, 63, 70] {
+            let name: String = ('a'..='z').cycle().take(len).collect();
+            let mut near = name.clone();
+            near.replace_range(len - 1.., "_");
+            let wants = wants(&[&name]);
+            let mut scanner = Scanner::new(&wants, &[]);
+            let mut events = Events::default();
+            for (name, value) in [(&name, "x".repeat(len)), (&name, "y".repeat(40)), (&name, String::new()), (&near, "z".repeat(len))] {
+                let value = rmp_serde::to_vec_named(&json!({name.as_str(): value})).unwrap();
+                events.push(&crate::events::Record { value: Some(&value), ..Default::default() });
+            }
+            scanner.start(&mut events);
+            let found: Vec<Option<usize>> = (0..4)
+                .map(|i| {
+                    scanner.scan(&mut events, i).unwrap();
+                    events.fields_of(i)[0].of(&events.arena).map(|bytes| Reader::new(bytes).str().unwrap().len())
+                })
+                .collect();
+            assert_eq!(found, [Some(len), Some(40), Some(0), None], "a name of {len} bytes");
+        }
     }
 
     #[test]

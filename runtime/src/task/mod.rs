@@ -216,9 +216,7 @@ impl Task {
         let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
         let mut events = self.spare.pop().unwrap_or_default();
         let before = intake.watermark();
-        static FETCH: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-        let fetch = *FETCH.get_or_init(|| std::env::var("SANGAM_FETCH").ok().and_then(|v| v.parse().ok()).unwrap_or(FETCH_MAX));
-        let found = intake.take(stream, fetch, &mut events)?;
+        let found = intake.take(stream, FETCH_MAX, &mut events)?;
         let progress = Progress { watermark: intake.watermark(), idle: found.idle };
         let index = intake.stream;
         if !found.empty || found.idle || progress.watermark > before {

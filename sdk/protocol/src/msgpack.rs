@@ -272,6 +272,24 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// An integer in its one-byte or its nine-byte form without sign, the forms that events are full of. `None`, and nothing is consumed,
+    /// where something else stands here.
+    #[inline(always)]
+    pub fn plain_int(&mut self) -> Option<u64> {
+        let (marker, rest) = self.bytes.get(self.at..)?.split_first()?;
+        match (marker, rest.first_chunk()) {
+            (0..=0x7f, _) => {
+                self.at += 1;
+                Some(u64::from(*marker))
+            }
+            (0xcf, Some(long)) => {
+                self.at += 9;
+                Some(u64::from_be_bytes(*long))
+            }
+            _ => None,
+        }
+    }
+
     /// A number in the nine-byte form of floats. `None`, and nothing is consumed, where something else stands here.
     #[inline(always)]
     pub fn double(&mut self) -> Option<f64> {
@@ -631,6 +649,38 @@ mod tests {
     fn an_error_names_what_was_expected_and_what_was_found() {
         assert_eq!(Reader::new(&[0xa1, b'x']).f64().unwrap_err().to_string(), "expected a number, found a string");
         assert_eq!(Reader::new(&[0xff]).u64().unwrap_err().to_string(), "the number does not fit an unsigned integer");
+    }
+
+    #[test]
+    fn text_of_any_length_is_read_and_no_byte_of_it_may_be_wrong() {
+        for len in 0..40 {
+            let text: String = ('a'..='z').cycle().take(len).collect();
+            let mut bytes = Vec::new();
+            write::str(&mut bytes, &text);
+            assert_eq!(Reader::new(&bytes).str(), Ok(text.as_str()));
+            let mut after = Vec::new();
+            write::bytes(&mut after, text.as_bytes());
+            assert_eq!(after, text.as_bytes());
+            let body = bytes.len() - len;
+            for i in body..bytes.len() {
+                let mut bytes = bytes.clone();
+                bytes[i] = 0xff;
+                assert_eq!(Reader::new(&bytes).str(), Err(Error::Utf8), "{len} bytes, byte {}", i - body);
+            }
+            assert_eq!(Reader::new(bytes.get(..bytes.len() - 1).unwrap()).str(), Err(Error::Truncated));
+        }
+    }
+
+    #[test]
+    fn a_value_is_as_long_by_its_marker_as_by_a_walk_over_it() {
+        for marker in 0..=255 {
+            let bytes = [[marker].as_slice(), &[0; 300]].concat();
+            let mut walked = Reader::new(&bytes);
+            match (len_of(marker), walked.skip_any()) {
+                (0, _) => {}
+                (len, walk) => assert_eq!((walk, walked.position()), (Ok(()), len), "{marker:#04x}"),
+            }
+        }
     }
 
     proptest! {

@@ -173,7 +173,7 @@ impl KeyedTable {
     pub fn key(&mut self, key: &[u8]) -> KeyId {
         let entries = &mut self.entries;
         let hash = Hash::of(&self.hasher, key);
-        let same = |slot: &Slot| slot.hash == hash && entries[slot.id.0 as usize].key.as_slice() == key;
+        let same = |slot: &Slot| slot.hash == hash && small::same(entries[slot.id.0 as usize].key.as_slice(), key);
         let vacant = match self.index.entry(hash.spread(), same, |slot| slot.hash.spread()) {
             Probe::Occupied(known) => return known.get().id,
             Probe::Vacant(vacant) => vacant,
