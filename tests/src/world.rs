@@ -10,7 +10,7 @@ use sangam::events::Events;
 use sangam::metrics::Metrics;
 use sangam::pipeline::{Brokers, Builds, Control, NewFile, PipelineError, Plugins, Reloader, RunOptions, Supervisor, plan};
 use sangam::sandbox::{Sandbox, SandboxOptions};
-use sangam::store::{Changes, DiskStore, MemoryStore, Store};
+use sangam::store::{Changes, DiskStore, MemoryStore, Pair, Store};
 use sangam::time::ManualClock;
 use sangam_protocol::msgpack::Reader;
 use serde_json::Value;
@@ -284,7 +284,7 @@ impl World {
     }
 
     /// All that the store holds in spaces that begin so: what runs are compared by.
-    pub fn dump(&self, prefix: &str) -> BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>> {
+    pub fn dump(&self, prefix: &str) -> BTreeMap<String, Vec<Pair>> {
         let spaces = self.store.spaces().unwrap().into_iter().filter(|space| space.starts_with(prefix));
         spaces
             .map(|space| {

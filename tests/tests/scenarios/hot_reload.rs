@@ -68,7 +68,8 @@ fn state_is_kept_however_the_file_got_there() {
     let running = world.start();
     let file = world.plugins().join("count.wasm");
     let beside = world.folder().join("beside.wasm");
-    let ways: [(&str, &dyn Fn(&[u8])); 5] = [
+    type Way<'a> = (&'a str, &'a dyn Fn(&[u8]));
+    let ways: [Way<'_>; 5] = [
         ("written in place", &|build| std::fs::write(&file, build).unwrap()),
         ("renamed over it", &|build| {
             std::fs::write(&beside, build).unwrap();
