@@ -5,5 +5,6 @@ pub mod guest;
 pub mod guests;
 pub mod kafka;
 pub mod play;
+pub mod program;
 pub mod spy;
 pub mod world;

@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
 /// Log lines go to standard error; `SANGAM_LOG` sets what is shown, as `RUST_LOG` does elsewhere.
 fn start_log(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SANGAM_LOG").unwrap_or_else(|_| default.into());
-    let format = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| screen::LogLines);
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_target(false).with_writer(|| screen::LogLines);
     // A second start in one process (tests) keeps the first.
     let _ = format.try_init();
 }

@@ -1,7 +1,7 @@
 //! From the clusters of a pipeline file to brokers, and which topics they must hold.
 
 use crate::broker::{Broker, BrokerError};
-use crate::config::{Carrier, Pipeline};
+use crate::config::{Carrier, Format, Pipeline};
 use std::sync::Arc;
 
 /// A pipeline's brokers, and which stream is on which.
@@ -11,6 +11,9 @@ pub struct Brokers {
     of_stream: Vec<Option<usize>>,
     partitions: Vec<u32>,
 }
+
+/// A broker, and the name by which streams that share it are known.
+pub type Connection = (String, Arc<dyn Broker>);
 
 /// Why a pipeline's topics cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,7 @@ impl Brokers {
     /// Asks `connect` for the broker of each stream: the same name gives the same broker.
     pub fn connect(
         pipeline: &Pipeline,
-        connect: &mut dyn FnMut(&Carrier, crate::config::Format) -> Result<(String, Arc<dyn Broker>), BrokerError>,
+        connect: &mut dyn FnMut(&Carrier, Format) -> Result<Connection, BrokerError>,
     ) -> Result<Brokers, TopicError> {
         let mut names: Vec<String> = Vec::new();
         let mut brokers: Vec<Arc<dyn Broker>> = Vec::new();

@@ -601,7 +601,10 @@ fn read_reject<'a>(reader: &mut Reader<'a>) -> Result<(u32, RejectKind, &'a str)
     Ok((event, kind, reader.str()?))
 }
 
-fn read_cell<'a>(reader: &mut Reader<'a>) -> Result<(u32, &'a [u8], Option<&'a [u8]>), Malformed> {
+/// A slot, a cell's key, and its value.
+type Cell<'a> = (u32, &'a [u8], Option<&'a [u8]>);
+
+fn read_cell<'a>(reader: &mut Reader<'a>) -> Result<Cell<'a>, Malformed> {
     elements(reader, 3, "the 3 elements of a cell")?;
     Ok((index32(reader)?, reader.bin()?, optional_bin(reader)?))
 }

@@ -396,7 +396,7 @@ impl Output {
         }
         groups.select_nth_unstable_by(kept - 1, |a, b| b.2.cmp(&a.2));
         groups.truncate(kept);
-        groups.sort_unstable_by(|a, b| b.2.cmp(&a.2));
+        groups.sort_unstable_by_key(|group| std::cmp::Reverse(group.2));
         self.map(2);
         self.integer("window_start", start);
         self.str("top");

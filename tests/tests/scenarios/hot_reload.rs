@@ -25,6 +25,9 @@ const COUNT: &str = r#"
     output = "tallies"
 "#;
 
+/// A way to put a file where it is watched: what it is called, and how it is done.
+type Way<'a> = (&'a str, &'a dyn Fn(&[u8]));
+
 #[test]
 fn a_new_build_takes_over_in_all_tasks_at_one_commit() {
     let store = Arc::new(SpyStore::default());
@@ -68,7 +71,6 @@ fn state_is_kept_however_the_file_got_there() {
     let running = world.start();
     let file = world.plugins().join("count.wasm");
     let beside = world.folder().join("beside.wasm");
-    type Way<'a> = (&'a str, &'a dyn Fn(&[u8]));
     let ways: [Way<'_>; 5] = [
         ("written in place", &|build| std::fs::write(&file, build).unwrap()),
         ("renamed over it", &|build| {

@@ -4,7 +4,9 @@
 mod architecture;
 mod bad_input;
 mod batching;
+mod command_line;
 mod count_guest;
+mod examples;
 mod exchange;
 mod hostile_guest;
 mod hot_reload;

@@ -70,9 +70,9 @@ pub(super) fn ago(now: Millis, then: Millis) -> String {
     }
 }
 
-/// Rows in columns: the first one starts at the left, all others end at the right.
-pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+/// Rows in columns, each at least `least` wide: the first one starts at the left, all others end at the right.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]], least: usize) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(least);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
         let cells: Vec<String> = row

@@ -19,7 +19,7 @@ pub fn summary(status: &Status) -> String {
     rows.extend(status.operators.iter().map(|operator| row(operator, status.uptime_ms)));
     let mut builds = vec![["operator", "plugin", "version", "sha256", "watermark"].map(str::to_owned)];
     builds.extend(status.operators.iter().map(build));
-    for line in columns(&rows).into_iter().chain([String::new()]).chain(columns(&builds)) {
+    for line in columns(&rows, 0).into_iter().chain([String::new()]).chain(columns(&builds, 0)) {
         text.push_str(&line);
         text.push('\n');
     }

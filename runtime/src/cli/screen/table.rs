@@ -12,8 +12,14 @@ pub(super) struct Snapshot {
     rates: Vec<(u64, u64)>,
 }
 
+/// Before what is said of an operator.
+const INDENT: &str = "  ";
+
 /// The digits of a hash that people compare.
 pub(super) const HASH_DIGITS: usize = 12;
+
+/// Wide enough for what [`short`] gives, so that columns stand still while figures grow.
+const COLUMN: usize = 6;
 
 const FOOTER: &str = "Ctrl-C drains and stops";
 
@@ -49,13 +55,13 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     );
     let mut rows = vec![["operator", "in/s", "out/s", "in", "out", "late", "dead letters", "dropped", "keys"].map(str::to_owned)];
     rows.extend(status.operators.iter().zip(rates).map(|(operator, rates)| row(operator, *rates)));
-    let mut lines = columns(&rows).into_iter();
+    let mut lines = columns(&rows, COLUMN).into_iter();
     text.extend(lines.next().map(|heading| heading + "\n"));
     for (line, operator) in lines.zip(&status.operators) {
         text.push_str(&line);
         text.push('\n');
         for remark in remarks(operator, status) {
-            text.push_str("  ");
+            text.push_str(INDENT);
             text.push_str(&remark);
             text.push('\n');
         }
@@ -63,10 +69,12 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
     text
 }
 
-/// The table, the last log lines and the footer, cut to a terminal: lines of the log go first.
+/// The table, the last log lines and the footer, cut to a terminal: lines of the log go first. Remarks are wrapped: a reason says most
+/// at its end.
 pub(super) fn fit(table: &str, log: &[String], width: usize, height: usize) -> Vec<String> {
     let room = height.saturating_sub(1);
-    let mut lines: Vec<String> = table.lines().take(room).map(str::to_owned).collect();
+    let wrapped = table.lines().flat_map(|line| if line.starts_with(INDENT) { wrap(line, width) } else { vec![line.to_owned()] });
+    let mut lines: Vec<String> = wrapped.take(room).collect();
     let for_log = room.saturating_sub(lines.len() + 1).min(log.len());
     if for_log > 0 {
         lines.push(String::new());
@@ -100,6 +108,13 @@ fn remarks(operator: &OperatorStatus, status: &Status) -> Vec<String> {
         remarks.push(format!("a build was refused {}: {}", ago(status.now_ms, refused.at_ms), why.join(" ")));
     }
     remarks
+}
+
+/// A remark in lines of at most `width`.
+fn wrap(line: &str, width: usize) -> Vec<String> {
+    let (first, rest): (String, Vec<char>) = (line.chars().take(width).collect(), line.chars().skip(width).collect());
+    let more = rest.chunks(width.saturating_sub(2 * INDENT.len()).max(1));
+    std::iter::once(first).chain(more.map(|chars| INDENT.repeat(2) + &chars.iter().collect::<String>())).collect()
 }
 
 /// Without what would move the cursor: names and reasons come from outside.
@@ -167,11 +182,11 @@ mod tests {
             "\
 payments   up 1 min 23 s   lag 12,345   415 commits
 
-operator    in/s out/s     in    out late dead letters dropped keys
-windowing      0     0 20,000 17,372  124            0       0  211
+operator    in/s  out/s     in    out   late dead letters dropped   keys
+windowing      0      0 20,000 17,372    124            0       0    211
   watermark 2001-01-01 00:47:00 UTC   windowing 0.1.0 3f9c2ab41d07
   reloaded 12 s ago, paused for 340 µs
-fraud     120.5k     0   1.2M     30    0            2       0    0
+fraud     120.5k      0   1.2M     30      0            2       0      0
   watermark none yet   fraud-rules 0.2.0 77c1
   a build was refused 1 min 0 s ago: its key is shop, that of the running build is sender
 "
@@ -199,6 +214,14 @@ fraud     120.5k     0   1.2M     30    0            2       0    0
         check(2, &["head", FOOTER]);
         check(1, &[FOOTER]);
         check(0, &[]);
+    }
+
+    #[test]
+    fn a_long_reason_is_shown_to_its_end() {
+        assert_eq!(
+            fit("figures 1 2 3\n  refused: no key\n", &[], 10, 5),
+            ["figures 1 ", "  refused:", "     no ke", "    y", "Ctrl-C dra"]
+        );
     }
 
     #[test]
