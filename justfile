@@ -21,8 +21,8 @@ guests *NAMES:
     scripts/guests {{NAMES}}
 
 # What an event costs, against the same code linked natively
-bench *ARGS: guests
-    cargo bench -p sangam {{ARGS}}
+bench *ARGS:
+    scripts/bench {{ARGS}}
 
 # Format all code
 fmt:

@@ -33,6 +33,17 @@ impl Span {
         self.at as usize
     }
 
+    /// Its length; of [`Span::NONE`] more than anything has.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// True for a stretch without bytes.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
     /// Its bytes in `arena`; `None` for [`Span::NONE`].
     #[inline]
     pub fn of(self, arena: &[u8]) -> Option<&[u8]> {

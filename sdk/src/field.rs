@@ -239,9 +239,12 @@ impl Encode for u8 {
 
 impl<'a> Field<'a> for f64 {
     const KIND: &'static str = "f64";
-    #[inline]
+    #[inline(always)]
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        Ok(reader.f64()?)
+        match reader.double() {
+            Some(float) => Ok(float),
+            None => Ok(reader.f64()?),
+        }
     }
 }
 
@@ -270,9 +273,12 @@ impl Encode for f32 {
 
 impl<'a> Field<'a> for &'a str {
     const KIND: &'static str = "str";
-    #[inline]
+    #[inline(always)]
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        Ok(reader.str()?)
+        match reader.short_text() {
+            Some(text) => Ok(text),
+            None => Ok(reader.str()?),
+        }
     }
 }
 

@@ -25,7 +25,10 @@ pub fn murmur2(data: &[u8]) -> u32 {
 
 /// The partition that a key belongs to, out of `partitions`.
 pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
-    (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
+    if partitions <= 1 {
+        return 0;
+    }
+    (murmur2(key) & 0x7fff_ffff) % partitions
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! It does not decode values: a field is the bytes of its MessagePack form, in place where the event is MessagePack.
 
 use crate::events::{Events, Format, Span};
-use sangam_protocol::msgpack::{Reader, type_name};
+use sangam_protocol::msgpack::{Reader, len_of, type_name};
+use std::ops::Range;
 
 use super::transcode;
 
@@ -39,7 +40,7 @@ pub struct Scanner {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     children: Vec<Child>,
-    /// For the n-th pair of the map: the key as it was encoded last time, and what it led to.
+    /// For the n-th pair of the map: the key as it was encoded last time, and what it led to; an empty key fits nothing.
     expected: Vec<Expected>,
 }
 
@@ -54,11 +55,25 @@ struct Child {
     node: Option<Node>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Expected {
     key: Vec<u8>,
+    /// The first and the last 16 bytes of the key, and which bits of the first count: a key of up to 32 bytes is compared by two
+    /// loads, where a call that compares just so many bytes takes several times as long.
+    head: (u128, u128),
+    tail: Option<u128>,
+    /// What it led to.
     child: Option<usize>,
+    /// Whether there is no more to that than a place among the fields, which is `want`.
+    plain: bool,
+    want: usize,
 }
+
+/// A place that no field has.
+const NOT_WANTED: usize = usize::MAX;
+
+/// Bytes of a key that are compared at once.
+const WINDOW: usize = 16;
 
 /// The most pairs of a map whose order is remembered.
 const EXPECTED_MAX: usize = 64;
@@ -81,13 +96,18 @@ impl Scanner {
         self.width
     }
 
-    /// Scans the value of row `i`, which must be the next row to scan, and appends its fields. The error says why it cannot be read;
-    /// the fields are then all absent.
+    /// Makes room for the fields of all rows, none of which has any so far.
+    pub fn start(&self, events: &mut Events) {
+        events.width = self.width;
+        events.fields.clear();
+        events.fields.resize(events.rows.len() * self.width, Span::NONE);
+    }
+
+    /// Scans the value of row `i` and fills in its fields, for which [`Scanner::start`] has made room. The error says why it cannot be
+    /// read; the fields are then all absent.
     #[inline]
     pub fn scan(&mut self, events: &mut Events, i: usize) -> Result<(), String> {
-        let first = events.fields.len();
-        events.width = self.width;
-        events.fields.resize(first + self.width, Span::NONE);
+        let place = i * self.width..(i + 1) * self.width;
         let Some(row) = events.rows.get(i) else { return Ok(()) };
         if row.value.is_none() {
             return Err("the value is null (a tombstone), which this operator cannot read".into());
@@ -97,13 +117,12 @@ impl Scanner {
             Format::MsgPack => {
                 let base = row.value.start();
                 let value = row.value.of(&events.arena).unwrap_or(&[]);
-                events.fields.get_mut(first..).map_or(Ok(()), |fields| self.msgpack(value, base, fields))
+                events.fields.get_mut(place.clone()).map_or(Ok(()), |fields| self.msgpack(value, base, fields))
             }
-            Format::Json => transcode::scan_json(&self.root, events, row.value, first),
+            Format::Json => transcode::scan_json(&self.root, events, row.value, place.clone()),
         };
         if found.is_err() {
-            events.fields.truncate(first);
-            events.fields.resize(first + self.width, Span::NONE);
+            events.fields.get_mut(place).unwrap_or_default().fill(Span::NONE);
         }
         found
     }
@@ -142,20 +161,48 @@ impl Node {
     #[inline]
     fn map(&mut self, reader: &mut Reader<'_>, base: usize, fields: &mut [Span]) -> Result<(), sangam_protocol::msgpack::Error> {
         let pairs = reader.map()?;
-        for pair in 0..pairs {
-            let child = match self.expected.get(pair) {
-                Some(expected) if !expected.key.is_empty() && reader.rest().starts_with(&expected.key) => {
-                    reader.take(expected.key.len())?;
-                    expected.child
+        let mut pair = 0;
+        while pair < pairs {
+            let (familiar, len) = self.familiar(reader.rest(), pair..pairs, base + reader.position(), fields);
+            reader.take(len)?;
+            pair += familiar;
+            if pair < pairs {
+                let child = match self.expected.get(pair) {
+                    Some(expected) if expected.starts(reader.rest()) => {
+                        reader.take(expected.key.len())?;
+                        expected.child
+                    }
+                    _ => self.look_up(reader, pair)?,
+                };
+                match child.and_then(|at| self.children.get_mut(at)) {
+                    None => reader.skip()?,
+                    Some(child) => child.take(reader, base, fields)?,
                 }
-                _ => self.look_up(reader, pair)?,
-            };
-            match child.and_then(|at| self.children.get_mut(at)) {
-                None => reader.skip()?,
-                Some(child) => child.take(reader, base, fields)?,
+                pair += 1;
             }
         }
         Ok(())
+    }
+
+    /// Takes pairs as long as their keys are what they were last time and their values plain; says how many, and how many bytes they
+    /// have. Nearly every pair of nearly every event goes through here.
+    #[inline]
+    fn familiar(&self, bytes: &[u8], pairs: Range<usize>, base: usize, fields: &mut [Span]) -> (usize, usize) {
+        let (mut count, mut at) = (0, 0);
+        for expected in self.expected.get(pairs.start..pairs.end.min(self.expected.len())).unwrap_or(&[]) {
+            let Some(rest) = bytes.get(at..).filter(|rest| expected.plain && expected.starts(rest)) else { break };
+            let Some(marker) = rest.get(expected.key.len()) else { break };
+            // Nil counts as absent.
+            let (len, start) = (len_of(*marker), at + expected.key.len());
+            if len == 0 || start + len > bytes.len() || *marker == 0xc0 {
+                break;
+            }
+            if let Some(field) = fields.get_mut(expected.want) {
+                *field = Span::new(base + start, len);
+            }
+            (count, at) = (count + 1, start + len);
+        }
+        (count, at)
     }
 
     #[cold]
@@ -168,12 +215,13 @@ impl Node {
         let key = encoded.get(..reader.position() - start).unwrap_or(&[]);
         if pair < EXPECTED_MAX && key.len() <= 64 {
             if self.expected.len() <= pair {
-                self.expected.resize_with(pair + 1, Expected::default);
+                self.expected.resize_with(pair + 1, || Expected::new(&[]));
             }
             if let Some(expected) = self.expected.get_mut(pair) {
-                expected.key.clear();
-                expected.key.extend_from_slice(key);
-                expected.child = child;
+                let of = child.and_then(|child| self.children.get(child));
+                let plain = of.is_none_or(|child| child.node.is_none());
+                let want = of.and_then(|child| child.want).unwrap_or(NOT_WANTED);
+                *expected = Expected { child, plain, want, ..Expected::new(key) };
             }
         }
         Ok(child)
@@ -195,6 +243,36 @@ impl Node {
     }
 }
 
+impl Expected {
+    fn new(key: &[u8]) -> Expected {
+        let mut head = [0; WINDOW];
+        let short = key.len().min(WINDOW);
+        head.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+        let mask = if short == WINDOW { u128::MAX } else { (1 << (8 * short)) - 1 };
+        if key.is_empty() {
+            // No window has this bit when none of its bits count.
+            head = [1; WINDOW];
+        }
+        let tail = if (WINDOW..=2 * WINDOW).contains(&key.len()) { key.last_chunk::<WINDOW>().copied() } else { None };
+        Expected { key: key.to_vec(), head: (u128::from_le_bytes(head), mask), tail: tail.map(u128::from_le_bytes), child: None, plain: true, want: NOT_WANTED }
+    }
+
+    /// Whether `bytes` start with the key, and there is one.
+    #[inline]
+    fn starts(&self, bytes: &[u8]) -> bool {
+        let (head, mask) = self.head;
+        match bytes.first_chunk::<WINDOW>() {
+            Some(window) if u128::from_le_bytes(*window) & mask != head => false,
+            Some(_) if self.key.len() <= WINDOW => true,
+            Some(_) => match (self.tail, bytes.get(self.key.len() - WINDOW..).and_then(|rest| rest.first_chunk::<WINDOW>())) {
+                (Some(tail), Some(window)) => u128::from_le_bytes(*window) == tail,
+                _ => bytes.starts_with(&self.key),
+            },
+            None => !self.key.is_empty() && bytes.starts_with(&self.key),
+        }
+    }
+}
+
 impl Child {
     #[inline]
     fn take(&mut self, reader: &mut Reader<'_>, base: usize, fields: &mut [Span]) -> Result<(), sangam_protocol::msgpack::Error> {
@@ -204,14 +282,18 @@ impl Child {
             Some(node) if matches!(marker, 0x80..=0x8f | 0xde | 0xdf) => node.map(reader, base, fields)?,
             _ => reader.skip()?,
         }
-        // Nil counts as absent: producers write one or the other for the same thing.
-        if let Some(want) = self.want
-            && marker != 0xc0
-            && let Some(field) = fields.get_mut(want)
-        {
-            *field = Span::new(base + at, reader.position() - at);
-        }
+        note(fields, self.want.unwrap_or(NOT_WANTED), marker, Span::new(base + at, reader.position() - at));
         Ok(())
+    }
+}
+
+/// Notes where a field is, if it is wanted. Nil counts as absent: producers write one or the other for the same thing.
+#[inline]
+fn note(fields: &mut [Span], want: usize, marker: u8, span: Span) {
+    if let Some(field) = fields.get_mut(want)
+        && marker != 0xc0
+    {
+        *field = span;
     }
 }
 
@@ -225,7 +307,9 @@ mod tests {
         let mut events = Events::default();
         events.push(&crate::events::Record { value: Some(value), ..Default::default() });
         events.rows[0].format = format;
-        Scanner::new(wants, &[]).scan(&mut events, 0)?;
+        let mut scanner = Scanner::new(wants, &[]);
+        scanner.start(&mut events);
+        scanner.scan(&mut events, 0)?;
         let spans = events.fields_of(0).iter().zip(wants.paths());
         Ok(spans.filter_map(|(span, path)| Some((path.clone(), span.of(&events.arena)?.to_vec()))).collect())
     }
@@ -282,6 +366,7 @@ mod tests {
             }
             events.push(&crate::events::Record { value: Some(&value), ..Default::default() });
         }
+        scanner.start(&mut events);
         let found: Vec<Vec<Option<u8>>> = (0..4)
             .map(|i| {
                 scanner.scan(&mut events, i).unwrap();
@@ -297,6 +382,7 @@ mod tests {
         let mut events = Events::default();
         events.push(&crate::events::Record { value: Some(&[0x93, 1, 2, 3]), ..Default::default() });
         let mut scanner = Scanner::new(&wants, &["id".into(), "user".into(), "amount".into()]);
+        scanner.start(&mut events);
         scanner.scan(&mut events, 0).unwrap();
         let found: Vec<_> = events.fields_of(0).iter().map(|span| span.of(&events.arena).unwrap()).collect();
         assert_eq!(found, [&[3u8][..], &[1]]);

@@ -4,6 +4,7 @@
 
 use crate::events::{Events, Span};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
+use std::ops::Range;
 
 use super::scan::Node;
 
@@ -23,14 +24,14 @@ pub fn msgpack_to_json(msgpack: &[u8], out: &mut Vec<u8>) -> Result<(), String> 
 }
 
 /// Finds the wanted fields of a JSON event and appends each, as MessagePack, to the arena.
-pub(super) fn scan_json(tree: &Node, events: &mut Events, value: Span, first: usize) -> Result<(), String> {
+pub(super) fn scan_json(tree: &Node, events: &mut Events, value: Span, place: Range<usize>) -> Result<(), String> {
     let Events { arena, fields, .. } = events;
     // The event's bytes lie in the arena that the fields are appended to: they go to a side buffer first.
     let mut found = Vec::new();
     {
         let json = value.of(arena).unwrap_or(&[]);
         let mut from = serde_json::Deserializer::from_slice(json);
-        let wanted = fields.get_mut(first..).unwrap_or(&mut []);
+        let wanted = fields.get_mut(place.clone()).unwrap_or_default();
         let done = Wanted { tree, out: &mut found, fields: wanted }.deserialize(&mut from).and_then(|()| from.end());
         done.map_err(|why| match why.classify() {
             serde_json::error::Category::Data => format!("the value is not a JSON object: {why}"),
@@ -39,7 +40,7 @@ pub(super) fn scan_json(tree: &Node, events: &mut Events, value: Span, first: us
     }
     let base = arena.len();
     arena.extend_from_slice(&found);
-    fields.iter_mut().skip(first).for_each(|field| *field = field.moved(base));
+    fields.get_mut(place).unwrap_or_default().iter_mut().for_each(|field| *field = field.moved(base));
     Ok(())
 }
 

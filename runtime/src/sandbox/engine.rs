@@ -164,6 +164,9 @@ fn config(options: &SandboxOptions) -> Config {
         .max_wasm_stack(STACK_BYTES)
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .wasm_features(left_off(), false);
+    if std::env::var_os("SANGAM_PERFMAP").is_some() {
+        config.profiler(wasmtime::ProfilingStrategy::PerfMap);
+    }
     match options.allocation {
         Allocation::Pooled => {
             let mut pool = PoolingAllocationConfig::new();

@@ -212,9 +212,8 @@ impl Stage {
                     if !input.keyed() {
                         return Ok((kind, None));
                     }
-                    self.key.clear();
-                    input.key(run.events, i, row, &mut self.key)?;
-                    Ok((kind, Some(self.table.key(&self.key))))
+                    let key = input.key(run.events, i, row, &mut self.key)?;
+                    Ok((kind, Some(self.table.key(key))))
                 }),
             };
             match verdict {

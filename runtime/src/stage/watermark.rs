@@ -85,6 +85,12 @@ impl Combined {
     /// An input's watermark has moved to `to`; returns the common one.
     #[inline]
     pub fn advance(&mut self, input: usize, to: Millis) -> Millis {
+        // One input that is heard is the rule, and every event comes by here.
+        if let [(watermark, Standing::Active)] = self.inputs.as_mut_slice() {
+            *watermark = to.max(*watermark);
+            self.watermark = self.watermark.max(*watermark);
+            return self.watermark;
+        }
         let Some((watermark, standing)) = self.inputs.get_mut(input) else { return self.watermark };
         if to <= *watermark && *standing == Standing::Active {
             return self.watermark;

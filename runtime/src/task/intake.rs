@@ -3,7 +3,7 @@
 use super::StreamNode;
 use crate::broker::{BrokerError, Polled, Source};
 use crate::config::Watermarks;
-use crate::events::{Events, Span};
+use crate::events::Events;
 use crate::route::{Scanner, check_time, event_time};
 use crate::stage::{Generator, Strategy};
 use crate::store::{Changes, Store, StoreError};
@@ -107,7 +107,7 @@ impl Intake {
             }
         }
         (self.silent_since, self.silence, self.idle) = (None, 0, false);
-        events.width = self.scanner.width();
+        self.scanner.start(events);
         for i in 0..events.rows.len() {
             if let Err(reason) = self.read(node, events, i) {
                 events.unreadable.push((i, reason));
@@ -176,15 +176,12 @@ impl Intake {
         row.format = node.format;
         row.watermark = self.generator.watermark();
         self.next = row.offset + 1;
-        let bytes = events.rows.get(i).and_then(|row| events.value(row)).map_or(0, <[u8]>::len);
-        let scanned = if bytes > node.event_bytes_max {
-            events.fields.resize((i + 1) * self.scanner.width(), Span::NONE);
-            Err(format!("the event has {bytes} bytes, more than the stream's `max_event` of {}", node.event_bytes_max))
-        } else {
-            self.scanner.scan(events, i)
-        };
-        scanned?;
-        let recorded = events.rows.get(i).map_or(WATERMARK_MIN, |row| row.time);
+        let recorded = row.time;
+        let bytes = if row.value.is_none() { 0 } else { row.value.len() };
+        if bytes > node.event_bytes_max {
+            return Err(format!("the event has {bytes} bytes, more than the stream's `max_event` of {}", node.event_bytes_max));
+        }
+        self.scanner.scan(events, i)?;
         let time = match node.time_field {
             _ if node.watermarks == Watermarks::ProcessingTime => self.clock.now(),
             None if recorded == WATERMARK_MIN => self.clock.now(),

@@ -46,6 +46,8 @@ pub struct Task {
     scanners: Vec<Option<Scanner>>,
     /// Buffers that have done their work and may do it again.
     spare: Vec<Events>,
+    /// The watermarks of the rows at hand as their sender had them; kept for its memory only.
+    own_watermarks: Vec<Millis>,
 }
 
 /// One operator in this task.
@@ -104,7 +106,7 @@ impl Task {
             *place = Some(Node { stage, combined, outputs: Outputs::new(node.outputs.len()) });
         }
         let scanners = topology.streams.iter().map(|stream| stream.topic.is_none().then(|| Scanner::new(&stream.wants, &[]))).collect();
-        Task { topology, group, partition, intakes, inbox, lanes, nodes, scanners, spare: Vec::new() }
+        Task { topology, group, partition, intakes, inbox, lanes, nodes, scanners, spare: Vec::new(), own_watermarks: Vec::new() }
     }
 
     /// Does a bounded piece of work. With `fetch` false only what is under way between tasks is finished.
@@ -214,7 +216,9 @@ impl Task {
         let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
         let mut events = self.spare.pop().unwrap_or_default();
         let before = intake.watermark();
-        let found = intake.take(stream, FETCH_MAX, &mut events)?;
+        static FETCH: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+        let fetch = *FETCH.get_or_init(|| std::env::var("SANGAM_FETCH").ok().and_then(|v| v.parse().ok()).unwrap_or(FETCH_MAX));
+        let found = intake.take(stream, fetch, &mut events)?;
         let progress = Progress { watermark: intake.watermark(), idle: found.idle };
         let index = intake.stream;
         if !found.empty || found.idle || progress.watermark > before {
@@ -261,9 +265,10 @@ impl Task {
         let Some(spec) = topology.operators.get(operator) else { return Ok(()) };
         let Some(Node { stage, combined, outputs }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else { return Ok(()) };
         let channel = spec.channels.get(input).map_or(0, |(first, count)| first + sender.min(count.saturating_sub(1)));
-        let mut own = Vec::new();
+        let mut own = std::mem::take(&mut self.own_watermarks);
+        own.clear();
+        own.extend(events.rows.iter().map(|row| row.watermark));
         for row in &mut events.rows {
-            own.push(row.watermark);
             row.watermark = combined.advance(channel, row.watermark);
         }
         combined.advance(channel, progress.watermark);
@@ -272,9 +277,10 @@ impl Task {
         }
         outputs.clear();
         stage.process(events, input, combined.watermark(), outputs)?;
-        for (row, watermark) in events.rows.iter_mut().zip(own) {
-            row.watermark = watermark;
+        for (row, watermark) in events.rows.iter_mut().zip(&own) {
+            row.watermark = *watermark;
         }
+        self.own_watermarks = own;
         let progress = Progress { watermark: combined.watermark(), idle: progress.idle && combined.all_idle() };
         stage.metrics().watermark_ms.set(progress.watermark);
 
@@ -351,9 +357,8 @@ impl Task {
     /// Scans events that an operator of this task emitted, and hands them to those that read them in memory.
     fn hand_on(&mut self, stream: usize, events: &mut Events, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
         let Some(scanner) = self.scanners.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
-        events.fields.clear();
         events.unreadable.clear();
-        events.width = scanner.width();
+        scanner.start(events);
         for i in 0..events.rows.len() {
             if let Err(reason) = scanner.scan(events, i) {
                 events.unreadable.push((i, reason));
@@ -371,14 +376,13 @@ impl Task {
         let mut key = Vec::new();
         let mut unreadable = events.unreadable.iter().peekable();
         for (i, row) in events.rows.iter().enumerate() {
-            key.clear();
             let found = match unreadable.next_if(|(row, _)| *row == i) {
                 Some((_, reason)) => Err(reason.clone()),
                 None => input.key(events, i, row, &mut key),
             };
             match found {
-                Ok(()) => {
-                    if let Some(parcel) = parcels.get_mut(partition_of(&key, group.parallelism) as usize) {
+                Ok(key) => {
+                    if let Some(parcel) = parcels.get_mut(partition_of(key, group.parallelism) as usize) {
                         parcel.push_from(events, i);
                     }
                 }

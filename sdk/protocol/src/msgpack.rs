@@ -179,6 +179,39 @@ impl<'a> Reader<'a> {
     /// A string.
     #[inline]
     pub fn str(&mut self) -> Result<&'a str> {
+        match self.short_text() {
+            Some(text) => Ok(text),
+            None => self.any_text(),
+        }
+    }
+
+    /// A string of less than 32 bytes of ASCII, as most are: few enough instructions to be part of whoever reads it. `None`, and nothing
+    /// is consumed, where something else stands here.
+    #[inline(always)]
+    pub fn short_text(&mut self) -> Option<&'a str> {
+        let (marker, rest) = self.bytes.get(self.at..)?.split_first()?;
+        if !matches!(marker, 0xa0..=0xbf) {
+            return None;
+        }
+        let bytes = rest.get(..usize::from(marker & 0x1f))?;
+        let len = bytes.len();
+        let word = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word));
+        // Words that overlap rather than odd bytes at the end.
+        let high = match len {
+            0..8 => bytes.iter().fold(0, |high, byte| high | u64::from(*byte)),
+            8..=16 => word(0) | word(len - 8),
+            _ => word(0) | word(8) | word(len - 16) | word(len - 8),
+        };
+        if high & 0x8080_8080_8080_8080 != 0 {
+            return None;
+        }
+        self.at += 1 + bytes.len();
+        // SAFETY: ASCII is UTF-8.
+        Some(unsafe { std::str::from_utf8_unchecked(bytes) })
+    }
+
+    #[inline(never)]
+    fn any_text(&mut self) -> Result<&'a str> {
         std::str::from_utf8(self.str_bytes()?).map_err(|_| Error::Utf8)
     }
 
@@ -239,6 +272,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A number in the nine-byte form of floats. `None`, and nothing is consumed, where something else stands here.
+    #[inline(always)]
+    pub fn double(&mut self) -> Option<f64> {
+        let (marker, rest) = self.bytes.get(self.at..)?.split_first()?;
+        let float = rest.first_chunk().filter(|_| *marker == 0xcb)?;
+        self.at += 9;
+        Some(f64::from_be_bytes(*float))
+    }
+
     /// A signed integer, from any integer that fits.
     #[inline]
     pub fn i64(&mut self) -> Result<i64> {
@@ -285,6 +327,13 @@ impl<'a> Reader<'a> {
     /// Steps over the next value without recursion.
     #[inline]
     pub fn skip(&mut self) -> Result<()> {
+        match len_of(self.peek()?) {
+            0 => self.skip_any(),
+            len => self.take(len).map(drop),
+        }
+    }
+
+    fn skip_any(&mut self) -> Result<()> {
         match self.skip_head()? {
             0 => Ok(()),
             children => self.skip_children(children),
@@ -344,8 +393,59 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Bytes of the value that a marker byte begins, with the marker; 0 where the marker alone does not tell.
+#[inline]
+pub fn len_of(marker: u8) -> usize {
+    usize::from(LENGTHS[usize::from(marker)])
+}
+
+/// [`len_of`] for every marker: one load instead of a chain of comparisons, for each field of each event.
+static LENGTHS: [u8; 256] = {
+    let mut lengths = [0; 256];
+    let mut marker = 0;
+    while marker < 256 {
+        lengths[marker] = match marker as u8 {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+            text @ 0xa0..=0xbf => 1 + (text & 0x1f),
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 => 3,
+            0xce | 0xd2 | 0xca => 5,
+            0xcf | 0xd3 | 0xcb => 9,
+            extension @ 0xd4..=0xd8 => 2 + (1 << (extension - 0xd4)),
+            // An empty array or map is nothing but its marker.
+            0x80 | 0x90 => 1,
+            _ => 0,
+        };
+        marker += 1;
+    }
+    lengths
+};
+
 /// Appends values to a buffer, each in its shortest form unless a name says otherwise.
 pub mod write {
+    /// Appends bytes as they are. Most of what is written is short, and a call to copy so many bytes (out of a guest it goes through
+    /// the host) costs more than the copying: the first few and the last few are copied apart, and meet or overlap.
+    #[inline]
+    pub fn bytes(out: &mut Vec<u8>, value: &[u8]) {
+        let end = out.len() + value.len();
+        match value.len() {
+            4..=8 => ends::<4>(out, value, end),
+            9..=16 => ends::<8>(out, value, end),
+            17..=32 => ends::<16>(out, value, end),
+            _ => out.extend_from_slice(value),
+        }
+    }
+
+    /// Appends between `N` and twice `N` bytes; they are to end at `end`.
+    #[inline]
+    fn ends<const N: usize>(out: &mut Vec<u8>, value: &[u8], end: usize) {
+        if let (Some(first), Some(last)) = (value.first_chunk::<N>(), value.last_chunk::<N>()) {
+            out.extend_from_slice(first);
+            out.truncate(end - N);
+            out.extend_from_slice(last);
+        }
+    }
+
     /// Writes nil.
     #[inline]
     pub fn nil(out: &mut Vec<u8>) {
@@ -416,7 +516,7 @@ pub mod write {
     #[inline]
     pub fn str(out: &mut Vec<u8>, value: &str) {
         str_head(out, value.len());
-        out.extend_from_slice(value.as_bytes());
+        bytes(out, value.as_bytes());
     }
 
     /// Writes the head of a string of `len` bytes, which the caller appends.
@@ -440,7 +540,7 @@ pub mod write {
     #[inline]
     pub fn bin(out: &mut Vec<u8>, value: &[u8]) {
         bin_head(out, value.len());
-        out.extend_from_slice(value);
+        bytes(out, value);
     }
 
     /// Writes the head of binary of `len` bytes, which the caller appends.

@@ -1,11 +1,19 @@
-//! `cargo bench -p sangam-tests --bench perf -- [WHAT...] [--events N] [--rounds N] [--check]`
+//! What an event costs, and what comes around it: `scripts/bench` builds what is needed and runs this.
 //!
-//! WHAT: `w1` `w2` `w3` `w4`, the workloads on the engine and as native loops. Each result is one line that starts with `RESULT`.
-//! `--check` only runs the engine once and compares totals.
+//! `perf [WHAT...] [--events N] [--rounds N] [--batch N]`, where WHAT is `w1` to `w4` (a workload on the engine and as a native loop),
+//! `batch`, `start`, `swap` or `kafka`; without WHAT it is all of them. Each result is a line that starts with `RESULT`.
 
+mod batches;
+mod kafka;
+mod starting;
+mod swap;
 mod workloads;
 
 use anyhow::{Context, bail};
+use sangam::pipeline::Plugins;
+use sangam_tests::bench::engine;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What to run, and how much of it.
 struct Ask {
@@ -15,9 +23,31 @@ struct Ask {
     batch: Option<usize>,
 }
 
+/// What all benchmarks need.
+struct Place {
+    guests: PathBuf,
+    plugins: Arc<Plugins>,
+}
+
 fn main() -> anyhow::Result<()> {
     let ask = Ask::read(std::env::args().skip(1))?;
-    workloads::run(&ask)
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests");
+    let cache = tempfile::tempdir()?;
+    let place = Place { plugins: engine::plugins(&guests, cache.path())?, guests };
+    workloads::run(&ask, &place)?;
+    if ask.wants("batch") {
+        batches::run(&place)?;
+    }
+    if ask.wants("start") {
+        starting::run(&place)?;
+    }
+    if ask.wants("swap") {
+        swap::run(&place)?;
+    }
+    if ask.wants("kafka") {
+        kafka::run(&ask, &place)?;
+    }
+    Ok(())
 }
 
 impl Ask {
@@ -41,4 +71,10 @@ impl Ask {
     fn wants(&self, what: &str) -> bool {
         self.what.is_empty() || self.what.iter().any(|asked| asked.eq_ignore_ascii_case(what))
     }
+}
+
+/// The middle one.
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
 }

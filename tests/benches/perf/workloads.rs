@@ -1,10 +1,9 @@
 //! The four workloads: the engine against the native loop, in turn, on the same bytes.
 
-use crate::Ask;
+use crate::{Ask, Place, median};
 use sangam_tests::bench::engine::{self, Conditions, Run};
 use sangam_tests::bench::generate::generate;
 use sangam_tests::bench::{Workload, cpu_ns};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +17,12 @@ const EXPECTED: [(Workload, usize, &str); 4] = [
 ];
 
 /// Runs the workloads that are asked for.
-pub fn run(ask: &Ask) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let cache = tempfile::tempdir()?;
-    let plugins = engine::plugins(&root.join("target/guests"), cache.path())?;
+pub fn run(ask: &Ask, place: &Place) -> anyhow::Result<()> {
+    let plugins = &place.plugins;
     for workload in Workload::ALL.into_iter().filter(|workload| ask.wants(workload.name())) {
         let frames = Arc::new(generate(workload.events(), ask.events));
         let measured = Conditions { batch: ask.batch, commit: None, read_outputs: false };
-        let check = engine::run(workload, &frames, &plugins, Conditions { read_outputs: true, ..measured })?.totals;
+        let check = engine::run(workload, &frames, plugins, Conditions { read_outputs: true, ..measured })?.totals;
         let native_check = workload.native(&frames);
         let comparable =
             |totals: sangam_tests::bench::totals::Totals| if workload == Workload::W1 { totals } else { totals.without_bytes() };
@@ -43,7 +40,7 @@ pub fn run(ask: &Ask) -> anyhow::Result<()> {
             std::hint::black_box(workload.native(&frames));
             native.push(cpu_ns() - start);
             let measure = |conditions| -> anyhow::Result<u64> {
-                let Run { cpu_ns, totals, .. } = engine::run(workload, &frames, &plugins, conditions)?;
+                let Run { cpu_ns, totals, .. } = engine::run(workload, &frames, plugins, conditions)?;
                 anyhow::ensure!(
                     (totals.records, totals.bytes) == (check.records + check.tops, check.bytes),
                     "the outputs differ from run to run"
@@ -67,9 +64,4 @@ pub fn run(ask: &Ask) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
 }

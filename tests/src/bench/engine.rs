@@ -101,7 +101,8 @@ pub fn supervisor(pipeline: Pipeline, plugins: &Arc<Plugins>, broker: &Arc<dyn B
 /// When the pipeline fails, or not every event was processed.
 pub fn run(workload: Workload, frames: &Arc<Frames>, plugins: &Arc<Plugins>, conditions: Conditions) -> anyhow::Result<Run> {
     let outputs = Arc::new(Outputs::default());
-    let broker: Arc<dyn Broker> = Arc::new(Memory { frames: frames.clone(), outputs: outputs.clone(), read: conditions.read_outputs });
+    let broker: Arc<dyn Broker> =
+        Arc::new(Memory { frames: frames.clone(), outputs: outputs.clone(), read: conditions.read_outputs, endless: false });
     let mut pipeline = pipeline(workload, "bench", ["in", "out"]);
     pipeline.commit_interval = conditions.commit.unwrap_or(Duration::MAX);
     if let Some(batch) = conditions.batch {
@@ -125,6 +126,23 @@ pub fn run(workload: Workload, frames: &Arc<Frames>, plugins: &Arc<Plugins>, con
     Ok(Run { cpu_ns: end.saturating_sub(cpu), wall, totals })
 }
 
+/// A supervisor of a workload that is not run, for what has been planned.
+///
+/// # Errors
+/// When a plugin is missing.
+pub fn idle(workload: Workload, plugins: &Arc<Plugins>) -> anyhow::Result<Supervisor> {
+    endless(workload, &Arc::default(), plugins)
+}
+
+/// A supervisor of a workload whose stream is the frames over and over.
+///
+/// # Errors
+/// When a plugin is missing.
+pub fn endless(workload: Workload, frames: &Arc<Frames>, plugins: &Arc<Plugins>) -> anyhow::Result<Supervisor> {
+    let broker: Arc<dyn Broker> = Arc::new(Memory { frames: frames.clone(), outputs: Arc::default(), read: false, endless: true });
+    supervisor(pipeline(workload, "bench", ["in", "out"]), plugins, &broker, RunOptions::default())
+}
+
 // === the two ends ===
 
 /// What has come out.
@@ -140,6 +158,8 @@ struct Memory {
     frames: Arc<Frames>,
     outputs: Arc<Outputs>,
     read: bool,
+    /// Whether the frames begin again after the last.
+    endless: bool,
 }
 
 struct MemorySubscription(Option<Assignment>);
@@ -147,6 +167,7 @@ struct MemorySubscription(Option<Assignment>);
 struct MemorySource {
     frames: Arc<Frames>,
     next: usize,
+    endless: bool,
 }
 
 struct MemorySink {
@@ -165,7 +186,7 @@ impl Broker for Memory {
     }
 
     fn subscribe(&self, _subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
-        let source = Box::new(MemorySource { frames: self.frames.clone(), next: 0 });
+        let source = Box::new(MemorySource { frames: self.frames.clone(), next: 0, endless: self.endless });
         Ok(Box::new(MemorySubscription(Some(Assignment::Gained { topic: "in".into(), partition: 0, committed: None, source }))))
     }
 
@@ -191,6 +212,9 @@ impl Source for MemorySource {
     }
 
     fn poll(&mut self, max: usize, into: &mut Events) -> Result<Polled, BrokerError> {
+        if self.endless && self.next == self.frames.len() {
+            self.next = 0;
+        }
         let end = (self.next + max).min(self.frames.len());
         for i in self.next..end {
             let time: Millis = WATERMARK_MIN;

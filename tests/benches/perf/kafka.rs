@@ -1,0 +1,58 @@
+//! From Kafka to Kafka on a real broker, as fast as it goes; only where `SANGAM_TEST_KAFKA` names one.
+
+use crate::{Ask, Place};
+use anyhow::Context;
+use sangam::broker::{Broker, KafkaBroker, KafkaOptions, OutRecord};
+use sangam::pipeline::{Control, RunOptions};
+use sangam::store::Changes;
+use sangam_tests::bench::frames::Frames;
+use sangam_tests::bench::generate::generate;
+use sangam_tests::bench::{Workload, cpu_ns, engine};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The variable that names the broker, `host:port`.
+const BROKER: &str = "SANGAM_TEST_KAFKA";
+
+/// Runs W1 and W2 from a topic to a topic, with commits at the default interval, until the input has been read.
+pub fn run(ask: &Ask, place: &Place) -> anyhow::Result<()> {
+    let Ok(address) = std::env::var(BROKER) else {
+        println!("kafka: {BROKER} names no broker, so nothing is measured");
+        return Ok(());
+    };
+    let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::connect(KafkaOptions::new(address))?);
+    for workload in [Workload::W1, Workload::W2] {
+        // A name of its own for each run: topics and consumer groups of the last one are still there.
+        let name = format!("{}-{}", workload.name().to_lowercase(), std::process::id());
+        let [input, output] = [format!("bench-in-{name}"), format!("bench-out-{name}")];
+        broker.create(&input, 1)?;
+        broker.create(&output, 1)?;
+        fill(broker.as_ref(), &input, &generate(workload.events(), ask.events))?;
+        let mut pipeline = engine::pipeline(workload, "bench", [&input, &output]);
+        pipeline.name = format!("bench-{name}");
+        let options = RunOptions { drain: true, ..RunOptions::default() };
+        let mut supervisor = engine::supervisor(pipeline, &place.plugins, &broker, options)?;
+        let (wall, cpu) = (Instant::now(), cpu_ns());
+        supervisor.run(&Control::default())?;
+        let (wall, cpu) = (wall.elapsed().as_secs_f64(), (cpu_ns() - cpu) as f64);
+        let metrics = &supervisor.topology.operators.first().context("no operator")?.metrics;
+        let (events, outputs) = (metrics.events_in.get(), metrics.events_out.get());
+        anyhow::ensure!(events == ask.events as u64, "{events} of {} events came from the topic", ask.events);
+        let (eps, cpu_ns) = (events as f64 / wall, cpu / events as f64);
+        println!("RESULT bench=kafka workload={} events={events} outputs={outputs} eps={eps:.0} cpu_ns={cpu_ns:.0}", workload.name());
+    }
+    Ok(())
+}
+
+/// Writes all records to a topic.
+fn fill(broker: &dyn Broker, topic: &str, frames: &Frames) -> anyhow::Result<()> {
+    let mut sink = broker.sink()?;
+    let mut changes = Changes::default();
+    for record in frames.iter() {
+        let record = OutRecord { topic, partition: 0, key: None, value: Some(record), headers: &[], time: 0 };
+        sink.write(&record, &mut changes)?;
+    }
+    sink.flush(&mut changes)?;
+    sink.settled(true);
+    Ok(())
+}
