@@ -254,7 +254,14 @@ impl Expected {
             head = [1; WINDOW];
         }
         let tail = if (WINDOW..=2 * WINDOW).contains(&key.len()) { key.last_chunk::<WINDOW>().copied() } else { None };
-        Expected { key: key.to_vec(), head: (u128::from_le_bytes(head), mask), tail: tail.map(u128::from_le_bytes), child: None, plain: true, want: NOT_WANTED }
+        Expected {
+            key: key.to_vec(),
+            head: (u128::from_le_bytes(head), mask),
+            tail: tail.map(u128::from_le_bytes),
+            child: None,
+            plain: true,
+            want: NOT_WANTED,
+        }
     }
 
     /// Whether `bytes` start with the key, and there is one.
