@@ -18,7 +18,7 @@ const PIPELINE: &str = r#"
     input = "orders"
     outputs = { done = "done", passed = "passed", placed = "placed" }
     late = "too-late"
-    limits = { batch_time = "300ms", memory = "16MiB" }
+    limits = { batch_time = "1s", memory = "16MiB" }
 "#;
 
 #[test]
@@ -27,7 +27,7 @@ fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
     let cases = [
         ("panic", "trap", "unreachable"),
         ("fault", "fault", "boom"),
-        ("spin", "timeout", "300ms"),
+        ("spin", "timeout", "1s"),
         ("grow", "limit", "bytes of memory"),
         ("flood", "limit", "allowed"),
         ("reject", "reject", "boom"),
