@@ -2,6 +2,7 @@
 //!
 //! It does not serve HTTP; `admin` renders the registry.
 
+use crate::time::Millis;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -60,8 +61,11 @@ pub struct OperatorMetrics {
     pub keys: Gauge,
     /// Linear memory of the operator's instances, in bytes.
     pub memory_bytes: Gauge,
+    /// The most linear memory that its instances had together, in bytes.
+    pub memory_peak_bytes: Gauge,
     /// The lowest watermark of its tasks, in milliseconds since the epoch.
     pub watermark_ms: Gauge,
+    watermarks: Arc<Mutex<BTreeMap<u32, Millis>>>,
     labels: OperatorLabels,
     guest: Family<GuestLabels, Counter>,
     guest_handles: Arc<Mutex<BTreeMap<String, Counter>>>,
@@ -71,6 +75,19 @@ pub struct OperatorMetrics {
 const GUEST_COUNTERS_MAX: usize = 256;
 
 impl OperatorMetrics {
+    /// The watermark of the task with this slice of the keys has moved.
+    pub fn reached(&self, slice: u32, watermark: Millis) {
+        let mut watermarks = self.watermarks.lock();
+        watermarks.insert(slice, watermark);
+        self.watermark_ms.set(watermarks.values().copied().min().unwrap_or(watermark));
+    }
+
+    /// The linear memory of one instance has changed by so many bytes.
+    pub fn memory_changed(&self, by: i64) {
+        let before = self.memory_bytes.inc_by(by);
+        self.memory_peak_bytes.set(self.memory_peak_bytes.get().max(before + by));
+    }
+
     /// Adds to a counter that the operator keeps itself; past [`GUEST_COUNTERS_MAX`] names, new ones are not taken.
     pub fn guest_counter(&self, name: &str, add: u64) {
         let mut handles = self.guest_handles.lock();
@@ -104,6 +121,7 @@ pub struct Metrics {
     call_seconds: Family<OperatorLabels, Histogram, fn() -> Histogram>,
     keys: Family<OperatorLabels, Gauge>,
     memory: Family<OperatorLabels, Gauge>,
+    memory_peak: Family<OperatorLabels, Gauge>,
     watermark: Family<OperatorLabels, Gauge>,
     guest: Family<GuestLabels, Counter>,
     /// Commits that were made.
@@ -144,6 +162,7 @@ impl Default for Metrics {
             call_seconds: Family::new_with_constructor(seconds),
             keys: Family::default(),
             memory: Family::default(),
+            memory_peak: Family::default(),
             watermark: Family::default(),
             guest: Family::default(),
             commits: Counter::default(),
@@ -164,6 +183,12 @@ impl Default for Metrics {
         registry.register_with_unit("operator_call", "Time of one call", Unit::Seconds, m.call_seconds.clone());
         registry.register("operator_keys", "Keys with state or timers", m.keys.clone());
         registry.register_with_unit("operator_memory", "Linear memory of the instances", Unit::Bytes, m.memory.clone());
+        registry.register_with_unit(
+            "operator_memory_peak",
+            "Most linear memory of the instances together",
+            Unit::Bytes,
+            m.memory_peak.clone(),
+        );
         registry.register("operator_watermark_ms", "Lowest watermark, milliseconds since the epoch", m.watermark.clone());
         registry.register("operator_counter", "Counters that operators keep themselves", m.guest.clone());
         registry.register("commits", "Commits", m.commits.clone());
@@ -198,6 +223,8 @@ impl Metrics {
             call_seconds: self.call_seconds.get_or_create(&labels).clone(),
             keys: self.keys.get_or_create(&labels).clone(),
             memory_bytes: self.memory.get_or_create(&labels).clone(),
+            memory_peak_bytes: self.memory_peak.get_or_create(&labels).clone(),
+            watermarks: Arc::default(),
             watermark_ms: self.watermark.get_or_create(&labels).clone(),
             guest: self.guest.clone(),
             guest_handles: Arc::default(),

@@ -54,8 +54,8 @@ impl<O: Operator> Guest<O> {
         input.as_mut_ptr().cast()
     }
 
-    /// Takes the configuration. The reply is 0 when all is well, or an array of `[path, optional]` where the operator names the
-    /// fields that it wants; a string says what is wrong.
+    /// Takes the configuration. The reply is empty when all is well; otherwise a MessagePack string says what is wrong, or an array
+    /// of `[path, optional]` which fields the operator wants.
     pub fn init(&self, ptr: *const u8, len: usize) -> (*const u8, usize) {
         let inner = &mut *self.0.borrow_mut();
         inner.reply.clear();
@@ -70,8 +70,6 @@ impl<O: Operator> Guest<O> {
                         write::str(&mut inner.reply, &field.path);
                         write::bool(&mut inner.reply, field.optional);
                     }
-                } else {
-                    write::u64(&mut inner.reply, 0);
                 }
                 inner.instance = Some(instance);
             }
@@ -114,10 +112,10 @@ fn bytes(input: &[u64], ptr: *const u8, len: usize) -> Option<&[u8]> {
     Some(unsafe { std::slice::from_raw_parts(start, len) })
 }
 
-/// `ptr << 32 | len`.
+/// `ptr << 32 | len`, or 0 for an empty reply.
 #[cfg(target_arch = "wasm32")]
 pub fn pack((ptr, len): (*const u8, usize)) -> u64 {
-    (ptr as u64) << 32 | len as u64
+    if len == 0 { 0 } else { (ptr as u64) << 32 | len as u64 }
 }
 
 /// Makes a panic say what happened in the host's log before it traps.

@@ -139,6 +139,15 @@ pub fn produce(topic: &str, partition: i32, records: &[(&str, &str)]) {
     producer.flush(PATIENCE).unwrap();
 }
 
+/// How many records a topic holds now; of one that is written without transactions.
+pub fn records(topic: &str) -> usize {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let partitions = metadata.topics()[0].partitions().iter();
+    let ends = partitions.map(|partition| consumer.fetch_watermarks(topic, partition.id(), PATIENCE).unwrap().1);
+    ends.map(|end| usize::try_from(end).unwrap()).sum()
+}
+
 /// The first `count` committed records of a topic, ordered by partition and offset.
 pub fn consume(topic: &str, count: usize) -> Vec<Seen> {
     let consumer: BaseConsumer = ClientConfig::new()

@@ -97,7 +97,7 @@ pub struct Figures {
     pub seconds: f64,
     /// CPU time of the whole process, user and system, over the same stretch.
     pub cpu_seconds: f64,
-    /// Linear memory of the operator's instance.
+    /// The most linear memory that the operator's instance had.
     pub guest_memory_bytes: u64,
 }
 
@@ -218,7 +218,7 @@ pub fn figures(metrics: &OperatorMetrics) -> Figures {
         late: metrics.late.get(),
         dead_letters: metrics.dead_letters.get(),
         dropped: metrics.dropped.get(),
-        guest_memory_bytes: metrics.memory_bytes.get() as u64,
+        guest_memory_bytes: metrics.memory_peak_bytes.get() as u64,
         ..Figures::default()
     }
 }

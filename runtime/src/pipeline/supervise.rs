@@ -273,11 +273,6 @@ impl Supervisor {
     /// Makes the tasks, from the store, and puts them on worker threads.
     fn start(&self, held: Vec<Held>) -> Result<Crew, Failed> {
         let topology = &self.topology;
-        // Tasks made anew report what they hold from nothing.
-        for node in &topology.operators {
-            node.metrics.keys.set(0);
-            node.metrics.memory_bytes.set(0);
-        }
         let inboxes: Vec<usize> =
             topology.groups.iter().map(|group| if group.has_inbox { group.parallelism as usize } else { 0 }).collect();
         let (board, mut receivers) = Switchboard::new(&inboxes);

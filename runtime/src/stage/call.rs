@@ -108,7 +108,7 @@ impl Stage {
         spec.metrics.ok.inc_by((events.len() - effects.reject_count().min(events.len())) as u64);
         let memory = instance.memory_bytes() as i64;
         if memory != self.memory_bytes {
-            spec.metrics.memory_bytes.inc_by(memory - self.memory_bytes);
+            spec.metrics.memory_changed(memory - self.memory_bytes);
             self.memory_bytes = memory;
         }
         if span.arrives {

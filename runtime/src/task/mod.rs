@@ -280,7 +280,7 @@ impl Task {
         }
         self.own_watermarks = own;
         let progress = Progress { watermark: combined.watermark(), idle: progress.idle && combined.all_idle() };
-        stage.metrics().watermark_ms.set(progress.watermark);
+        stage.metrics().reached(self.partition, progress.watermark);
 
         let mut outputs = std::mem::take(outputs);
         self.pass_on(operator, &mut outputs, progress, outbox)?;

@@ -275,5 +275,5 @@ fn run<'a>(reader: &mut Reader<'a>) -> Result<(usize, &'a [u8])> {
 
 #[inline]
 fn entry<const N: usize>(column: &[u8], i: usize) -> Option<[u8; N]> {
-    column.get(N * i..N * i + N)?.try_into().ok()
+    column.as_chunks().0.get(i).copied()
 }

@@ -2,6 +2,7 @@
 //! in the same order over all ports, and the same state and timers are left behind.
 
 use proptest::prelude::*;
+use sangam::store::Pair;
 use sangam::store::keyed::Record;
 use sangam_tests::guests::wasm;
 use sangam_tests::world::{Seen, World};
@@ -34,7 +35,7 @@ const COUNT: &str = r#"
 
 /// What is left of a run: outputs as they lie in the topic, and everything in the store but the topics' blocks, which are cut as the
 /// commits were.
-type Left = (Vec<Seen>, BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>);
+type Left = (Vec<Seen>, BTreeMap<String, Vec<Pair>>);
 
 /// Runs `events` in calls of at most `batch`, with a restart after each of `runs` events.
 fn left(pipeline: &str, events: &[(i64, Value)], batch: usize, runs: &[usize]) -> Left {
@@ -55,7 +56,7 @@ fn left(pipeline: &str, events: &[(i64, Value)], batch: usize, runs: &[usize]) -
 
 /// A key's record is its state and its timers, each `[name, time, number]`. The numbers say which of two that are due at the same time was
 /// set first; how many were set and cleared in between they need not say.
-fn rank_timers(pairs: &mut [(Vec<u8>, Vec<u8>)]) {
+fn rank_timers(pairs: &mut [Pair]) {
     let timers = |value: &[u8]| -> Vec<(i64, u64, String)> {
         // Large state is beside, in cells; it is no record, and compared as it is.
         let timers = Record::read(value).map(|record| record.timers).unwrap_or_default();

@@ -36,7 +36,7 @@ fn the_departures_come_out_as_the_script_that_knows_no_streams_has_computed() {
     assert_eq!(expected.len(), 17_372);
     assert_eq!(got.symmetric_difference(&expected).take(3).collect::<Vec<_>>(), Vec::<&String>::new());
     assert!(
-        ran.out.contains("20,000 = 19,876 +  124"),
+        ran.err.contains("20,000 = 19,876 +  124"),
         "the summary adds up: {}",
         ran.out.lines().rev().take(6).collect::<Vec<_>>().join("\n")
     );

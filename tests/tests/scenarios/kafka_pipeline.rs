@@ -1,7 +1,7 @@
 //! A pipeline from Kafka to Kafka, with a plugin from the watched folder: at least once, and its state counts every event exactly once.
 
 use sangam_tests::guests::{rebuilt, wasm};
-use sangam_tests::kafka::{bootstrap, broker, consume, produce, topic};
+use sangam_tests::kafka::{bootstrap, broker, consume, produce, records, topic};
 use sangam_tests::spy::{Fault, SpyStore};
 use sangam_tests::world::{Running, World, eventually};
 use serde_json::Value;
@@ -42,9 +42,9 @@ fn say(words: &str, round: usize) -> usize {
 }
 
 /// Counts of each word that are in the topic.
-fn counts(tallies: &str, at_least: usize) -> BTreeMap<String, BTreeSet<u64>> {
+fn counts(tallies: &str) -> BTreeMap<String, BTreeSet<u64>> {
     let mut counts: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-    for seen in consume(tallies, at_least) {
+    for seen in consume(tallies, records(tallies)) {
         let tally: Value = serde_json::from_slice(&seen.value.unwrap()).unwrap();
         counts.entry(tally["text"].as_str().unwrap().to_owned()).or_default().insert(tally["seen"].as_u64().unwrap());
     }
@@ -79,7 +79,7 @@ fn words_from_kafka_are_counted_into_kafka_through_restarts_and_reloads() {
         running.stop().unwrap();
         world = world.reopened();
     }
-    let counts = counts(&tallies, total);
+    let counts = counts(&tallies);
     assert_eq!(counts.len(), 11);
     // Each count from 1 up is there, and none is left out or goes beyond the events that there were.
     assert!(counts.values().all(|seen| seen.iter().copied().eq(1..=seen.len() as u64)), "{counts:?}");
@@ -103,7 +103,7 @@ fn outputs_of_a_commit_that_failed_come_again_and_their_events_are_counted_once(
     let running = world.start();
     total += say(&words, 2);
     let counts = eventually("every event is counted", || {
-        let counts = counts(&tallies, total);
+        let counts = counts(&tallies);
         (counts.values().map(BTreeSet::len).sum::<usize>() == total).then_some(counts)
     });
     assert!(counts.values().all(|seen| seen.iter().copied().eq(1..=seen.len() as u64)), "{counts:?}");

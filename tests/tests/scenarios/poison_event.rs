@@ -18,7 +18,7 @@ const PIPELINE: &str = r#"
     input = "orders"
     outputs = { done = "done", passed = "passed", placed = "placed" }
     late = "too-late"
-    limits = { batch_time = "100ms" }
+    limits = { batch_time = "1s", memory = "16MiB" }
 "#;
 
 #[test]
@@ -27,14 +27,14 @@ fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
     let cases = [
         ("panic", "trap", "unreachable"),
         ("fault", "fault", "boom"),
-        ("spin", "timeout", "100ms"),
+        ("spin", "timeout", "1s"),
         ("grow", "limit", "bytes of memory"),
         ("flood", "limit", "allowed"),
         ("reject", "reject", "boom"),
     ];
     for (i, (act, ..)) in (0..).zip(cases) {
         let mut events: Vec<_> = (0..10).map(|n| (i * 100 + n, order("k", "count", 0, ""))).collect();
-        events[7].1 = order("k", act, 100_000, "boom");
+        events[7].1 = order("k", act, 11_000, "boom");
         let value = rmp_serde::to_vec_named(&events[7].1).unwrap();
         world.send("orders", 1, &events[..7]);
         let record = sangam::broker::OutRecord {
@@ -63,7 +63,7 @@ fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
         assert_eq!(origin, ["orders".to_owned(), "1".to_owned(), (i * 10 + 7).to_string()], "{act}");
         assert_eq!(has("trace"), "id", "{act}: the event's own headers stay");
         assert_eq!(letter.key.as_deref(), Some(&b"the record's key"[..]), "{act}");
-        assert_eq!(letter.value(), order("k", act, 100_000, "boom"), "{act}");
+        assert_eq!(letter.value(), order("k", act, 11_000, "boom"), "{act}");
         assert_eq!(letter.time, i * 100 + 7, "{act}");
         let trapped = ["trap", "timeout"].contains(kind);
         assert_eq!(!has("sangam.backtrace").is_empty(), trapped || *act == "grow", "{act}: {}", has("sangam.backtrace"));

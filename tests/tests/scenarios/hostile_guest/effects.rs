@@ -81,7 +81,7 @@ pub fn cases() -> Vec<Case> {
         written("a cell key bomb", &|w| w.cell(0, &[7; 17], None), "17 bytes of a cell's key, at most 16 allowed"),
         bytes("a timer bomb", &many(5, &|w, i| w.timer(0, "t", Some(i64::from(i)))), "5 timers, at most 4 allowed"),
         written("a timer name bomb", &|w| w.timer(0, &"t".repeat(17), None), "17 bytes of a timer's name, at most 16 allowed"),
-        bytes("an output bomb", &many(9, &|w, _| w.forward(0, 0)), "9 outputs, at most 8 allowed"),
+        bytes("an output bomb", &many(9, &|w, _| w.forward(0, 0)), "5 outputs, at most 4 allowed"),
         bytes("a counter bomb", &many(3, &|w, _| w.counter("c", u64::MAX)), "3 counters, at most 2 allowed"),
         bytes("more rejects than events", &many(3, &|w, _| w.reject(0, RejectKind::Reject, "")), "3 rejects, at most 2 allowed"),
         bytes(
