@@ -18,6 +18,7 @@ pub fn positions(reader: &mut Reader<'_>, fields: usize) -> Result<(), Wrong> {
 }
 
 /// Reads the head of a pair.
+#[inline]
 pub(crate) fn pair(reader: &mut Reader<'_>) -> Result<(), Wrong> {
     if reader.array()? == 2 { Ok(()) } else { Err(msgpack::Error::Range("a pair").into()) }
 }
@@ -31,7 +32,7 @@ pub fn next<'a, T: Field<'a>>(reader: &mut Reader<'a>, name: &str) -> Result<T, 
 
 /// Reads the next field of a state of which `left` are left; a state written by an earlier build may have fewer.
 #[doc(hidden)]
-#[inline]
+#[inline(always)]
 pub fn next_or_default<'a, T: Field<'a> + Default>(reader: &mut Reader<'a>, left: &mut usize, name: &str) -> Result<T, Wrong> {
     if *left == 0 {
         return Ok(T::default());
@@ -42,6 +43,7 @@ pub fn next_or_default<'a, T: Field<'a> + Default>(reader: &mut Reader<'a>, left
 
 /// Steps over the fields of a later build that this one does not know.
 #[doc(hidden)]
+#[inline]
 pub fn rest(reader: &mut Reader<'_>, left: usize) -> Result<(), Wrong> {
     for _ in 0..left {
         reader.skip()?;

@@ -50,6 +50,7 @@ pub fn expand(args: TokenStream, mut item: DeriveInput) -> Result<TokenStream> {
             const KIND: &'static str = "array";
             const CELLS: ::sangam_sdk::private::Cells =
                 ::sangam_sdk::private::Cells::None #(.or(<#types as ::sangam_sdk::Field<'static>>::CELLS.inside()))*;
+            #[inline]
             fn decode(reader: &mut ::sangam_sdk::private::Reader<'a>) -> ::core::result::Result<Self, ::sangam_sdk::Wrong> {
                 #[allow(unused_mut)]
                 let mut left = reader.array()?;

@@ -14,3 +14,4 @@ mod kafka_broker;
 mod kafka_pipeline;
 mod poison_event;
 mod recovery;
+mod workloads;

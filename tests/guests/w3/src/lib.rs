@@ -1,7 +1,6 @@
 //! Benchmark W3: what each sender has paid in the last hour, with every payment.
 
 use sangam_sdk::*;
-use std::collections::VecDeque;
 
 /// A payment, as far as it matters here.
 #[event]
@@ -29,50 +28,71 @@ pub struct Velocity<'a> {
     pub score: f64,
 }
 
-/// The payments of one minute.
-#[state]
-pub struct Bucket {
-    /// Minutes since the epoch.
-    pub minute: u32,
-    /// Payments.
-    pub count: u32,
-    /// Their sum, in hundredths.
-    pub cents: i64,
-}
-
 /// The last hour of one sender.
 #[state]
 pub struct Hour {
-    /// Minutes in which there was a payment, in order of time.
-    pub buckets: VecDeque<Bucket>,
-    /// Payments in all of them.
+    /// Payments in all buckets.
     pub count: u32,
     /// Their sum, in hundredths.
     pub cents: i64,
+    /// Minutes in which there was a payment, in order of time, each a [`Bucket`]. They stay bytes: there are dozens, of which an event
+    /// looks at the first and the last, and to read them all with each batch would cost more than everything else.
+    pub buckets: Vec<u8>,
 }
+
+/// The payments of one minute.
+struct Bucket {
+    /// Minutes since the epoch.
+    minute: u32,
+    /// Payments.
+    count: u32,
+    /// Their sum, in hundredths.
+    cents: i64,
+}
+
+/// Bytes of a bucket.
+const BUCKET: usize = 16;
 
 /// Minutes in an hour.
 const HOUR: u32 = 60;
 
+impl Bucket {
+    fn read(bytes: &[u8; BUCKET]) -> Bucket {
+        let all = u128::from_le_bytes(*bytes);
+        Bucket { minute: all as u32, count: (all >> 32) as u32, cents: (all >> 64) as i64 }
+    }
+
+    fn bytes(&self) -> [u8; BUCKET] {
+        (u128::from(self.minute) | u128::from(self.count) << 32 | u128::from(self.cents as u64) << 64).to_le_bytes()
+    }
+}
+
 impl Hour {
     /// Adds a payment, unless it is older than the hour, and drops the minutes that are.
     fn add(&mut self, minute: u32, cents: i64) {
-        let newest = self.buckets.back().map_or(minute, |bucket| bucket.minute.max(minute));
+        let (buckets, _) = self.buckets.as_chunks_mut::<BUCKET>();
+        let newest = buckets.last().map_or(minute, |last| Bucket::read(last).minute.max(minute));
         if minute + HOUR > newest {
-            let place = self.buckets.iter().rposition(|bucket| bucket.minute <= minute);
-            match place.and_then(|place| self.buckets.get_mut(place)).filter(|bucket| bucket.minute == minute) {
-                Some(bucket) => {
-                    bucket.count += 1;
-                    bucket.cents += cents;
-                }
-                None => self.buckets.insert(place.map_or(0, |place| place + 1), Bucket { minute, count: 1, cents }),
+            let place = buckets.iter().rposition(|bucket| Bucket::read(bucket).minute <= minute);
+            let known = place.and_then(|place| buckets.get_mut(place)).filter(|bucket| Bucket::read(bucket).minute == minute);
+            if let Some(bucket) = known {
+                let Bucket { count, cents: sum, .. } = Bucket::read(bucket);
+                *bucket = Bucket { minute, count: count + 1, cents: sum + cents }.bytes();
+            } else {
+                let at = place.map_or(0, |place| (place + 1) * BUCKET);
+                self.buckets.splice(at..at, Bucket { minute, count: 1, cents }.bytes());
             }
             self.count += 1;
             self.cents += cents;
         }
-        while let Some(old) = self.buckets.pop_front_if(|bucket| bucket.minute + HOUR <= newest) {
-            self.count -= old.count;
-            self.cents -= old.cents;
+        let mut old = 0;
+        for bucket in self.buckets.as_chunks::<BUCKET>().0.iter().map(Bucket::read).take_while(|bucket| bucket.minute + HOUR <= newest) {
+            self.count -= bucket.count;
+            self.cents -= bucket.cents;
+            old += BUCKET;
+        }
+        if old > 0 {
+            self.buckets.drain(..old);
         }
     }
 }
