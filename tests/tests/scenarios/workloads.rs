@@ -1,8 +1,8 @@
 //! The benchmark's workloads come to the same totals on the engine as by hand: a speed is worth nothing where the work was not done.
 
+use sangam_tests::bench::Workload;
 use sangam_tests::bench::engine::{self, Conditions};
 use sangam_tests::bench::generate::generate;
-use sangam_tests::bench::Workload;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
