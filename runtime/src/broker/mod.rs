@@ -96,7 +96,7 @@ pub trait Source: Send {
     /// Appends at most `max` records that are there now, without waiting for more.
     fn poll(&mut self, max: usize, into: &mut Events) -> Result<Polled, BrokerError>;
 
-    /// Records that are there and not read yet, where that is known.
+    /// Records that are there and not read yet, where that is known. A drain ends when it is 0, and so does not end where nothing is known.
     fn lag(&self) -> Option<u64>;
 }
 

@@ -43,6 +43,8 @@ pub struct Found {
     pub empty: bool,
     /// True when nothing will come any more.
     pub ended: bool,
+    /// True when all that is there has been read. What is on its way is there: a fetch that has not arrived makes `empty` only.
+    pub caught_up: bool,
     /// True when the partition has just turned out to be silent for longer than it may be.
     pub idle: bool,
 }
@@ -92,18 +94,19 @@ impl Intake {
     pub fn take(&mut self, node: &StreamNode, max: usize, events: &mut Events) -> Result<Found, BrokerError> {
         let mut found = Found::default();
         if self.ended {
-            return Ok(Found { empty: true, ended: true, ..found });
+            return Ok(Found { empty: true, ended: true, caught_up: true, ..found });
         }
         match self.fill(max, events)? {
             Polled::Some(_) => {}
             Polled::Empty => {
                 found.empty = true;
+                found.caught_up = self.lag() == Some(0);
                 found.idle = self.be_silent(node);
                 return Ok(found);
             }
             Polled::End => {
                 self.ended = true;
-                return Ok(Found { empty: true, ended: true, ..found });
+                return Ok(Found { empty: true, ended: true, caught_up: true, ..found });
             }
         }
         (self.silent_since, self.silence, self.idle) = (None, 0, false);

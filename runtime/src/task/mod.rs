@@ -75,7 +75,7 @@ pub struct Step {
     pub busy: bool,
     /// Every source is bounded and has been read to its end.
     pub ended: bool,
-    /// Every source had nothing more for now.
+    /// Every source has been read to where it ends for now.
     pub caught_up: bool,
 }
 
@@ -224,7 +224,7 @@ impl Task {
         }
         events.clear();
         self.spare.push(events);
-        Ok(Step { busy: !found.empty, ended: found.ended, caught_up: found.empty })
+        Ok(Step { busy: !found.empty, ended: found.ended, caught_up: found.caught_up })
     }
 
     /// Takes a parcel from another task.

@@ -88,6 +88,16 @@ fn a_drained_pipeline_has_finished_what_it_wrote_for_itself() {
 }
 
 #[test]
+fn a_drain_waits_for_what_is_there_though_it_has_not_arrived() {
+    let pipeline = "[streams.words]\n[streams.out]\n[operators.count]\ninput = \"words\"\noutput = \"out\"";
+    let mut world = world(pipeline);
+    send_words(&world, "words", 1, 500);
+    // As with a fetch over the network, the first looks find nothing.
+    world.controls("local").delay(100);
+    assert_eq!(world.drain().unwrap()["count"], Ended { events: 500, ok: 500, ..Ended::default() });
+}
+
+#[test]
 fn tasks_that_send_to_each_other_do_not_wait_for_each_other_for_ever() {
     // `second` takes `words` where they are, and what `first` makes of them by exchange: 64 tasks, each of which sends to all.
     let world = world(

@@ -1,9 +1,10 @@
 //! A pipeline from Kafka to Kafka, with a plugin from the watched folder: at least once, and its state counts every event exactly once.
 
 use sangam_tests::guests::{rebuilt, wasm};
-use sangam_tests::kafka::{bootstrap, broker, consume, produce, records, topic};
+use rdkafka::producer::{BaseRecord, Producer};
+use sangam_tests::kafka::{PATIENCE, bootstrap, broker, consume, produce, producer, records, topic, unique};
 use sangam_tests::spy::{Fault, SpyStore};
-use sangam_tests::world::{Running, World, eventually};
+use sangam_tests::world::{Ended, Running, World, eventually};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +32,11 @@ fn pipeline(words: &str, tallies: &str) -> String {
         "#,
         bootstrap()
     )
+}
+
+/// How a run over everything that is there ended for the counting operator.
+fn drained(world: &World) -> Ended {
+    world.drain().unwrap()["count"]
 }
 
 /// Writes a round of words over all partitions; returns how many.
@@ -108,4 +114,33 @@ fn outputs_of_a_commit_that_failed_come_again_and_their_events_are_counted_once(
     });
     assert!(counts.values().all(|seen| seen.iter().copied().eq(1..=seen.len() as u64)), "{counts:?}");
     running.stop().unwrap();
+}
+
+#[test]
+fn a_drain_reads_all_that_is_in_kafka_and_ends() {
+    let (words, tallies) = (topic("words", PARTITIONS), topic("tallies", 2));
+    let world = World::new(&pipeline(&words, &tallies)).plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
+    assert_eq!(drained(&world), Ended::default());
+    for round in 0..2 {
+        let events = say(&words, round) as u64;
+        assert_eq!(drained(&world), Ended { events, ok: events, ..Ended::default() });
+    }
+    assert_eq!(drained(&world), Ended::default());
+}
+
+#[test]
+fn a_drain_ends_behind_the_marker_of_a_transaction() {
+    let (words, tallies) = (topic("words", 1), topic("tallies", 1));
+    let world = World::new(&pipeline(&words, &tallies)).plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
+    let writer = producer(&[("transactional.id", &unique("writer"))]);
+    writer.init_transactions(PATIENCE).unwrap();
+    for (commit, read) in [(true, 1), (false, 0), (true, 1)] {
+        writer.begin_transaction().unwrap();
+        writer.send(BaseRecord::to(&words).partition(0).key("k").payload(r#"{"text": "a"}"#)).map_err(|(error, _)| error).unwrap();
+        writer.flush(PATIENCE).unwrap();
+        if commit { writer.commit_transaction(PATIENCE).unwrap() } else { writer.abort_transaction(PATIENCE).unwrap() }
+        assert_eq!(drained(&world), Ended { events: read, ok: read, ..Ended::default() });
+        // What lies behind the last record is a marker, which nobody ever reads.
+        assert_eq!(drained(&world), Ended::default());
+    }
 }

@@ -262,8 +262,6 @@ impl Reader {
     fn watermarks(&self) {
         let membership = self.membership();
         let lanes = membership.lanes.lock();
-        // Also moves over what no reader ever sees, the markers at the end of transactions.
-        let positions = self.consumer.position().unwrap_or_else(|_| TopicPartitionList::new());
         let mut answers = true;
         for lane in lanes.iter() {
             let buffer = &lane.buffer;
@@ -278,12 +276,6 @@ impl Reader {
             };
             let Some(high) = known else { continue };
             buffer.high.store(high, Ordering::Relaxed);
-            if buffer.moving.load(Ordering::Relaxed)
-                && buffer.records.load(Ordering::SeqCst) == 0
-                && let Some(Offset::Offset(position)) = positions.find_partition(topic, partition).map(|found| found.offset())
-            {
-                buffer.next.fetch_max(position, Ordering::AcqRel);
-            }
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 use rdkafka::bindings as native;
-use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::error;
 use super::gate::Gate;
@@ -92,9 +91,12 @@ impl Lane {
         drop(filled);
         if taken.records > 0 {
             self.record_len = taken.record_len_max.max(1);
-            self.buffer.moving.store(true, Ordering::Relaxed);
         }
-        if let Some(code) = taken.error.filter(|code| *code != Code::PartitionEOF) {
+        if let Some(end) = taken.end {
+            self.buffer.end.store(end, Ordering::SeqCst);
+            self.buffer.high.fetch_max(end, Ordering::Relaxed);
+        }
+        if let Some(code) = taken.error {
             let place = format!("read {}/{}", self.buffer.topic, self.buffer.partition);
             *self.buffer.error.lock() = Some(error::sort_code(code, &place, cluster));
         }

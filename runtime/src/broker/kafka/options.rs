@@ -46,7 +46,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("enable.auto.commit", "offsets are committed when results are safe"),
     ("auto.commit.enable", "offsets are committed when results are safe"),
     ("enable.auto.offset.store", "offsets are committed when results are safe"),
-    ("enable.partition.eof", "it is of no use to a stream"),
+    ("enable.partition.eof", "the engine needs to know where a partition ends"),
     ("isolation.level", "only committed records are read"),
     ("partition.assignment.strategy", "partitions move by the cooperative protocol"),
     ("partitioner", "the engine chooses the partition, by the key's hash"),
@@ -78,6 +78,7 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
 const CONSUMER_FIXED: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
     ("isolation.level", "read_committed"),
     ("partition.assignment.strategy", "cooperative-sticky"),
 ];

@@ -49,6 +49,9 @@ pub(super) struct Taken {
     pub(super) bytes: usize,
     /// The largest of them, in bytes.
     pub(super) record_len_max: usize,
+    /// The offset at which the partition ends for now, if the batch got as far. Nothing before it is still to come, not even a marker at
+    /// the end of a transaction, which no reader ever sees.
+    pub(super) end: Option<i64>,
     /// An error of the partition that stood among them.
     pub(super) error: Option<Code>,
 }
@@ -122,6 +125,10 @@ pub(super) unsafe fn copy(message: *mut native::rd_kafka_message_t, scratch: &mu
         let fields = &*message;
         (fields, bytes(fields.key, fields.key_len), bytes(fields.payload, fields.len))
     };
+    if fields.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+        taken.end = Some(fields.offset);
+        return;
+    }
     if fields.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
         taken.error = Some(Code::from(fields.err));
         return;

@@ -30,8 +30,8 @@ pub(super) struct Buffer {
     pub(super) bytes: AtomicUsize,
     /// Nothing is added until the reader has caught up.
     pub(super) held_back: AtomicBool,
-    /// Records have come since the last seek, so that the client's own position means something.
-    pub(super) moving: AtomicBool,
+    /// An offset before which all that there is to read has been added, or [`UNKNOWN`].
+    pub(super) end: AtomicI64,
     /// The partition belongs to another member now.
     pub(super) lost: AtomicBool,
     /// The offset of the next record to hand out.
@@ -67,7 +67,7 @@ impl Buffer {
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             held_back: AtomicBool::new(false),
-            moving: AtomicBool::new(false),
+            end: AtomicI64::new(UNKNOWN),
             lost: AtomicBool::new(false),
             next: AtomicI64::new(next),
             high: AtomicI64::new(UNKNOWN),
@@ -81,7 +81,7 @@ impl Buffer {
         filled.clear();
         self.records.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
-        self.moving.store(false, Ordering::Relaxed);
+        self.end.store(UNKNOWN, Ordering::SeqCst);
         self.next.store(next, Ordering::Relaxed);
     }
 }
@@ -154,7 +154,11 @@ impl Source for KafkaSource {
     }
 
     fn lag(&self) -> Option<u64> {
+        // In this order: what is added after the first look lies behind the end that the second one finds.
+        let end = self.buffer.end.load(Ordering::SeqCst);
+        let all_read = self.buffer.records.load(Ordering::SeqCst) == 0;
         let (next, high) = (self.buffer.next.load(Ordering::Acquire), self.buffer.high.load(Ordering::Relaxed));
+        let next = if all_read { next.max(end) } else { next };
         (high != UNKNOWN).then(|| high.saturating_sub(next).max(0) as u64)
     }
 }
