@@ -4,6 +4,7 @@
 
 mod feed;
 mod generate;
+mod kafka;
 
 use super::run::Prepared;
 use super::surroundings;
@@ -33,6 +34,9 @@ pub struct Demo {
     /// The recorded departures, one JSON object per line.
     #[arg(long, value_name = "FILE", default_value = "examples/departures/departures.jsonl")]
     pub departures: PathBuf,
+    /// Send the recorded departures through Kafka at this address instead, from topic to topic, and compare what comes out.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub kafka: Option<String>,
 }
 
 /// Payments and orders of a run that nobody watches: enough to see every operator at work, a few seconds in all.
@@ -43,10 +47,9 @@ const RATE: u64 = 20_000;
 
 /// Runs the command.
 pub fn run(command: &Demo) -> Result<()> {
-    let read = |path: &Path| {
-        let what = || format!("{} cannot be read; run scripts/demo in a copy of the repository, or name the files", path.display());
-        std::fs::read_to_string(path).with_context(what)
-    };
+    if let Some(address) = &command.kafka {
+        return kafka::run(command, address);
+    }
     let departures = read(&command.departures)?;
     read(&command.pipeline)?;
     let mut pipeline = surroundings::read_pipeline(&command.pipeline)?;
@@ -73,6 +76,11 @@ pub fn run(command: &Demo) -> Result<()> {
     control.stop();
     let fed = feeding.join().map_err(|_| anyhow!("the feed has panicked"))?;
     ran.and(fed)
+}
+
+fn read(path: &Path) -> Result<String> {
+    let what = || format!("{} cannot be read; run scripts/demo in a copy of the repository, or name the files", path.display());
+    std::fs::read_to_string(path).with_context(what)
 }
 
 /// A demo starts from nothing. Only the store's own file is deleted, and not while another demo has it open.

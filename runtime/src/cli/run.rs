@@ -19,7 +19,7 @@ use surroundings::Connected;
 pub struct Run {
     /// The pipeline.
     pub pipeline: PathBuf,
-    /// Process what is there now, then stop. Files end anyway; topics would not.
+    /// Process what is there now, then stop. Files and bounded streams end anyway; other topics would not.
     #[arg(long)]
     pub drain: bool,
     /// No live table, even at a terminal.
@@ -75,7 +75,7 @@ impl Prepared {
         let admin = pipeline.admin.as_ref().map(|admin| Admin::start(admin, view.clone())).transpose()?;
         on_signals(control, screen::restore)?;
         let mut reads = topology.groups.iter().flat_map(|group| &group.reads).filter_map(|s| pipeline.streams.get(*s));
-        let all_files = reads.all(|stream| matches!(stream.carrier, Carrier::File { follow: false, .. }));
+        let all_end = reads.all(|stream| stream.bounded || matches!(stream.carrier, Carrier::File { follow: false, .. }));
         let to_stdout = pipeline
             .operators
             .iter()
@@ -90,7 +90,7 @@ impl Prepared {
             plugins,
             clock: Arc::new(SystemClock),
             metrics,
-            options: RunOptions { drain, close_at_end: all_files, watch_batches: WATCH_BATCHES },
+            options: RunOptions { drain, close_at_end: all_end, watch_batches: WATCH_BATCHES },
             reloader: Some(reloader),
         };
         Ok(Prepared { supervisor, view, _admin: admin, to_stdout })

@@ -129,6 +129,8 @@ pub struct Stream {
     pub key: Vec<String>,
     /// Where to start in a partition that has never been read.
     pub start: Start,
+    /// Whether it ends where its topic does when that has been read up, as a bounded source of Flink's does.
+    pub bounded: bool,
     /// The most bytes of one event.
     pub max_event: u64,
 }
@@ -147,7 +149,7 @@ pub enum Carrier {
         /// Whether to make the topic when it is not there.
         create: bool,
     },
-    /// In a file. JSON and raw: one event per line; MessagePack: each behind its length in four bytes, big-endian.
+    /// In a file. JSON and raw: one event per line; MessagePack: each behind its length in four bytes, little-endian.
     File {
         /// The file; [`STDIO`] for standard input or output.
         path: PathBuf,
@@ -360,6 +362,7 @@ impl Stream {
             idle: None,
             key: Vec::new(),
             start: Start::default(),
+            bounded: false,
             max_event: 16 << 20,
         }
     }

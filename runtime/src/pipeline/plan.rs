@@ -171,6 +171,7 @@ impl Planner<'_> {
                 time_unit,
                 watermarks: stream.watermarks,
                 idle: stream.idle,
+                bounded: stream.bounded,
                 event_bytes_max: stream.max_event as usize,
                 wants,
                 consumers: Vec::new(),

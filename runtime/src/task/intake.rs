@@ -101,6 +101,10 @@ impl Intake {
             Polled::Empty => {
                 found.empty = true;
                 found.caught_up = self.lag() == Some(0);
+                if found.caught_up && node.bounded {
+                    self.ended = true;
+                    return Ok(Found { ended: true, ..found });
+                }
                 found.idle = self.be_silent(node);
                 return Ok(found);
             }

@@ -45,6 +45,8 @@ pub struct StreamNode {
     pub watermarks: Watermarks,
     /// After how long without events a partition no longer holds the watermark back.
     pub idle: Option<Duration>,
+    /// Whether a partition of its topic has ended once it has been read up.
+    pub bounded: bool,
     /// The most bytes of one event.
     pub event_bytes_max: usize,
     /// The fields that anybody wants of its events.

@@ -1,5 +1,6 @@
 //! Every example runs and gives what its own, separate computation expects.
 
+use sangam_tests::kafka;
 use sangam_tests::program::{folder, guest, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -40,6 +41,35 @@ fn the_departures_come_out_as_the_script_that_knows_no_streams_has_computed() {
         "the summary adds up: {}",
         ran.out.lines().rev().take(6).collect::<Vec<_>>().join("\n")
     );
+}
+
+#[test]
+fn the_departures_go_through_kafka_and_come_out_as_the_script_has_computed() {
+    let example = example("departures", &["windowing"]);
+    let [departures, delays, late] = ["departures", "delays", "too-late"].map(|name| kafka::topic(name, 1));
+    let recorded = fs::read_to_string(example.path().join("departures.jsonl")).unwrap();
+    let records: Vec<_> = recorded.lines().map(|line| ("", line)).collect();
+    kafka::produce(&departures, 0, &records);
+    let pipeline = fs::read_to_string(example.path().join("kafka.toml")).unwrap();
+    let pipeline = pipeline
+        .replace("${SANGAM_KAFKA:-localhost:9092}", &kafka::bootstrap())
+        .replace("name = \"departures\"", &format!("name = \"{departures}\""))
+        .replace("[streams.departures]", &format!("[streams.departures]\ntopic = \"{departures}\""))
+        .replace("[streams.delays]", &format!("[streams.delays]\ntopic = \"{delays}\""))
+        .replace("[streams.too-late]", &format!("[streams.too-late]\ntopic = \"{late}\""));
+    fs::write(example.path().join("pipeline.toml"), pipeline).unwrap();
+
+    let ran = run(example.path(), &["run", "pipeline.toml"], "");
+    assert!(ran.ok, "{}", ran.err);
+    let values = kafka::consume(&delays, kafka::records(&delays)).into_iter().map(|seen| String::from_utf8(seen.value.unwrap()).unwrap());
+    let got = lines(&values.collect::<Vec<_>>().join("\n"));
+    let expected = lines(&fs::read_to_string(folder("examples/departures/expected/windows.jsonl")).unwrap());
+    assert_eq!(expected.len(), 17_372);
+    assert_eq!(got.symmetric_difference(&expected).take(3).collect::<Vec<_>>(), Vec::<&String>::new());
+    // Late ones come as they were written, and nothing else is late.
+    let late = kafka::consume(&late, kafka::records(&late));
+    assert_eq!(late.len(), 124);
+    assert!(late.iter().all(|seen| records.iter().any(|(_, line)| Some(line.as_bytes()) == seen.value.as_deref())));
 }
 
 #[test]

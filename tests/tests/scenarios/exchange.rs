@@ -98,6 +98,17 @@ fn a_drain_waits_for_what_is_there_though_it_has_not_arrived() {
 }
 
 #[test]
+fn a_bounded_stream_ends_where_its_topics_do() {
+    let bounded = "[streams.words]\nbounded = true\npartitions = 3\n[streams.out]\n[operators.count]\ninput = \"words\"\noutput = \"out\"";
+    let mut world = world(bounded);
+    send_words(&world, "words", 3, 500);
+    world.controls("local").delay(100);
+    // Nobody stops it.
+    world.start().outcome().unwrap();
+    check_counts(&world.values("out"), 1_500);
+}
+
+#[test]
 fn tasks_that_send_to_each_other_do_not_wait_for_each_other_for_ever() {
     // `second` takes `words` where they are, and what `first` makes of them by exchange: 64 tasks, each of which sends to all.
     let world = world(

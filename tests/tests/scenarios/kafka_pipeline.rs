@@ -1,7 +1,7 @@
 //! A pipeline from Kafka to Kafka, with a plugin from the watched folder: at least once, and its state counts every event exactly once.
 
-use sangam_tests::guests::{rebuilt, wasm};
 use rdkafka::producer::{BaseRecord, Producer};
+use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::kafka::{PATIENCE, bootstrap, broker, consume, produce, producer, records, topic, unique};
 use sangam_tests::spy::{Fault, SpyStore};
 use sangam_tests::world::{Ended, Running, World, eventually};
@@ -138,7 +138,11 @@ fn a_drain_ends_behind_the_marker_of_a_transaction() {
         writer.begin_transaction().unwrap();
         writer.send(BaseRecord::to(&words).partition(0).key("k").payload(r#"{"text": "a"}"#)).map_err(|(error, _)| error).unwrap();
         writer.flush(PATIENCE).unwrap();
-        if commit { writer.commit_transaction(PATIENCE).unwrap() } else { writer.abort_transaction(PATIENCE).unwrap() }
+        if commit {
+            writer.commit_transaction(PATIENCE).unwrap()
+        } else {
+            writer.abort_transaction(PATIENCE).unwrap()
+        }
         assert_eq!(drained(&world), Ended { events: read, ok: read, ..Ended::default() });
         // What lies behind the last record is a marker, which nobody ever reads.
         assert_eq!(drained(&world), Ended::default());

@@ -28,6 +28,7 @@ fn mean_one(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source
         idle: written.idle.as_ref().map_or(base.idle, |idle| idle.value),
         key: written.key.iter().flatten().map(|path| path.value.clone()).collect(),
         start: written.start.as_ref().map_or(base.start, |start| start.value),
+        bounded: written.bounded.as_ref().is_some_and(|bounded| bounded.value),
         max_event: written.max_event.as_ref().map_or(base.max_event, |max| max.value),
         ..base
     }
@@ -46,6 +47,7 @@ fn carrier(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source:
     }
     if written.keys.iter().any(|key| key.value == "file") {
         refuse(written, &["cluster", "topic", "create"], "a stream in a file has no topic; leave it out, or leave out `file`", source);
+        refuse(written, &["bounded"], "a file ends where it ends, unless it is followed; leave it out", source);
         if let Some(partitions) = written.partitions.as_ref().filter(|partitions| partitions.value > 1) {
             let message = format!("a file has one partition, found {}; leave `partitions` out", partitions.value);
             source.error(Kind::Conflict, &partitions.place, message);

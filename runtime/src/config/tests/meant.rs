@@ -88,6 +88,7 @@ fn every_key_reaches_its_place() {
         cluster = "test"
         watermark = "processing_time"
         idle = "off"
+        bounded = true
         [streams.dlq]
         file = "dead.msgpack"
         format = "framed-msgpack"
@@ -148,6 +149,7 @@ fn every_key_reaches_its_place() {
             },
             Stream {
                 watermarks: Watermarks::ProcessingTime,
+                bounded: true,
                 ..Stream::new("clock", Carrier::Topic { cluster: "test".into(), topic: "clock".into(), partitions: 1, create: true })
             },
             Stream::file("dlq", "dead.msgpack", Format::MessagePack),

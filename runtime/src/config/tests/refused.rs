@@ -596,6 +596,13 @@ timestamp = "ts""#,
         )],
     );
     check_stream(
+        "file = \"in.jsonl\"\nbounded = true",
+        &[(
+            Kind::Conflict,
+            "8:1: `bounded` does not go with the stream `in`: a file ends where it ends, unless it is followed; leave it out",
+        )],
+    );
+    check_stream(
         "follow = true",
         &[(
             Kind::Conflict,
