@@ -65,10 +65,18 @@ pub struct OperatorMetrics {
     pub memory_peak_bytes: Gauge,
     /// The lowest watermark of its tasks, in milliseconds since the epoch.
     pub watermark_ms: Gauge,
-    watermarks: Arc<Mutex<BTreeMap<u32, Millis>>>,
+    /// Keys and watermark of each task, by its slice of the keys. They stay when a run is over: its summary shows them.
+    slices: Arc<Mutex<BTreeMap<u32, Slice>>>,
     labels: OperatorLabels,
     guest: Family<GuestLabels, Counter>,
     guest_handles: Arc<Mutex<BTreeMap<String, Counter>>>,
+}
+
+/// What one task of an operator has reported.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slice {
+    keys: usize,
+    watermark: Option<Millis>,
 }
 
 /// The most counters that one operator may name.
@@ -77,9 +85,21 @@ const GUEST_COUNTERS_MAX: usize = 256;
 impl OperatorMetrics {
     /// The watermark of the task with this slice of the keys has moved.
     pub fn reached(&self, slice: u32, watermark: Millis) {
-        let mut watermarks = self.watermarks.lock();
-        watermarks.insert(slice, watermark);
-        self.watermark_ms.set(watermarks.values().copied().min().unwrap_or(watermark));
+        let mut slices = self.slices.lock();
+        slices.entry(slice).or_default().watermark = Some(watermark);
+        self.watermark_ms.set(slices.values().filter_map(|slice| slice.watermark).min().unwrap_or(watermark));
+    }
+
+    /// The task with this slice holds so many keys.
+    pub fn holds(&self, slice: u32, keys: usize) {
+        let mut slices = self.slices.lock();
+        slices.entry(slice).or_default().keys = keys;
+        self.keys.set(slices.values().map(|slice| slice.keys as i64).sum());
+    }
+
+    /// Other tasks take over, which may have other slices.
+    pub fn handed_over(&self) {
+        self.slices.lock().clear();
     }
 
     /// The linear memory of one instance has changed by so many bytes.
@@ -224,7 +244,7 @@ impl Metrics {
             keys: self.keys.get_or_create(&labels).clone(),
             memory_bytes: self.memory.get_or_create(&labels).clone(),
             memory_peak_bytes: self.memory_peak.get_or_create(&labels).clone(),
-            watermarks: Arc::default(),
+            slices: Arc::default(),
             watermark_ms: self.watermark.get_or_create(&labels).clone(),
             guest: self.guest.clone(),
             guest_handles: Arc::default(),

@@ -1,7 +1,10 @@
 //! From a plugin's file to code that is known to work with its operator's configuration.
 
 use crate::route::{Input, InputError, Wants};
-use crate::sandbox::{CallError, Limits, LoadError, Plugin, Sandbox};
+use crate::sandbox::{CallError, Limits, LoadError, NoState, Plugin, Sandbox};
+use crate::time::WATERMARK_MIN;
+use sangam_protocol::effects::{Answering, Effects};
+use sangam_protocol::frame::FrameWriter;
 use sangam_protocol::manifest::{EventType, Field};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,6 +103,21 @@ impl Plugins {
 }
 
 impl Loaded {
+    /// Gives the plugin a batch of no events, no keys and no timers, as it could get any time; what it answers must hold.
+    ///
+    /// # Errors
+    /// Why the plugin cannot take it.
+    pub fn try_empty_batch(&self, config: &[u8], limits: &Limits) -> Result<(), String> {
+        let failed = |why: &dyn std::fmt::Display| format!("it fails on an empty batch: {why}");
+        let mut instance = self.plugin.start(config, limits).map_err(|why| failed(&why))?;
+        let mut frame = FrameWriter::default();
+        frame.start();
+        let frame = frame.finish(WATERMARK_MIN, WATERMARK_MIN);
+        let effects = instance.process(frame, WATERMARK_MIN, &mut NoState).map_err(|why| failed(&why))?;
+        let answering = Answering { events: 0, slots: 0, timers: 0, ports: self.plugin.manifest().outputs.len() };
+        Effects::read(effects, answering, &limits.effects).map(drop).map_err(|why| failed(&why))
+    }
+
     /// How the plugin reads a stream, as its input `index`.
     pub fn input(&self, index: usize, key: &[String], wants: &mut Wants) -> Result<Input, InputError> {
         Input::new(self.plugin.manifest(), index, key, self.declared.clone(), wants)

@@ -184,7 +184,11 @@ fn try_out(plugins: &Plugins, wanted: &[Wanted], name: &str, path: &Path, bytes:
     let mut builds = Vec::new();
     for user in &users {
         let tried = plugins.try_out(path, bytes, &user.config, &user.limits).map_err(|why| why.to_string());
-        match tried.and_then(|tried| compatible(&user.runs, tried.plugin.manifest()).map(|()| tried)) {
+        let fits = |tried: Loaded| {
+            compatible(&user.runs, tried.plugin.manifest())?;
+            tried.try_empty_batch(&user.config, &user.limits).map(|()| tried)
+        };
+        match tried.and_then(fits) {
             Ok(tried) => builds.push((user.operator, tried)),
             Err(why) => {
                 let _ = offers.send(Offer::Refused(name.to_owned(), why));

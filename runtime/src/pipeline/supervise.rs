@@ -286,6 +286,7 @@ impl Supervisor {
                 place.push(intake);
             }
         }
+        topology.operators.iter().for_each(|operator| operator.metrics.handed_over());
         let mut tasks = Vec::new();
         for (g, (group, intakes)) in topology.groups.iter().zip(intakes).enumerate() {
             for (partition, intakes) in intakes.into_iter().enumerate() {

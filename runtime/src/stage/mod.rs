@@ -60,9 +60,10 @@ pub struct StageSpec {
 pub struct Stage {
     spec: StageSpec,
     instance: Option<Instance>,
-    /// Linear memory and keys as they were last reported.
+    /// Its slice of the keys.
+    partition: u32,
+    /// Linear memory as it was last reported.
     memory_bytes: i64,
-    keys: i64,
     probation: Option<Probation>,
     rolled_back: Option<RolledBack>,
     table: KeyedTable,
@@ -113,8 +114,8 @@ impl Stage {
         let mut stage = Stage {
             spec,
             instance: None,
+            partition,
             memory_bytes: 0,
-            keys: 0,
             probation: None,
             rolled_back: None,
             table,
@@ -128,6 +129,7 @@ impl Stage {
             due: Vec::new(),
             key: Vec::new(),
         };
+        stage.spec.metrics.holds(partition, stage.table.len());
         stage.instance()?;
         Ok(stage)
     }
@@ -195,9 +197,7 @@ impl Stage {
     /// The changes are safe.
     pub fn committed(&mut self) {
         self.table.committed();
-        let keys = self.table.len() as i64;
-        self.spec.metrics.keys.inc_by(keys - self.keys);
-        self.keys = keys;
+        self.spec.metrics.holds(self.partition, self.table.len());
     }
 
     /// Decides for every row whether the operator can see it, under which key and as which type.
@@ -262,9 +262,8 @@ impl Stage {
 }
 
 impl Drop for Stage {
-    /// What it reported of itself goes with it: after a failure another stage is made from the last commit, and reports its own.
+    /// Its memory goes with it: after a failure another stage is made from the last commit, and reports its own.
     fn drop(&mut self) {
-        self.spec.metrics.keys.dec_by(self.keys);
         self.spec.metrics.memory_bytes.dec_by(self.memory_bytes);
     }
 }

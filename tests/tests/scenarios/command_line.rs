@@ -138,3 +138,17 @@ fn a_new_plugin_builds_passes_its_fixtures_and_runs() {
     let ran = run(&plugin, &["run", "pipeline.toml"], "");
     assert!(ran.ok && ran.out.contains("{\"text\":\"to\",\"seen\":2}"), "{}{}", ran.out, ran.err);
 }
+
+#[test]
+fn the_summary_of_a_run_says_how_many_keys_are_held() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("plugins")).unwrap();
+    fs::copy(guest("count"), folder.path().join("plugins/count.wasm")).unwrap();
+    fs::write(folder.path().join("words.jsonl"), WORDS).unwrap();
+    let pipeline = "[streams.words]\nfile = \"words.jsonl\"\n[streams.out]\n[operators.count]\ninput = \"words\"\noutput = \"out\"";
+    fs::write(folder.path().join("pipeline.toml"), pipeline).unwrap();
+    let ran = run(folder.path(), &["run", "pipeline.toml"], "");
+    let row = ran.out.lines().find(|line| line.starts_with("count ")).unwrap();
+    let figures: Vec<&str> = row.split_whitespace().rev().collect();
+    assert_eq!(figures[1..3], ["2", "3"], "keys and outputs: {}", ran.out);
+}

@@ -159,7 +159,10 @@ fn a_build_that_does_not_fit_is_refused_with_the_reason_and_the_old_one_goes_on(
     let without_exports = wat::parse_str("(module)").unwrap();
     let trapping_start = Guest { init: "(unreachable)".into(), ..Guest::default() };
     let trapping_start = Guest { manifest: Some(MANIFEST.into()), ..trapping_start }.build().unwrap();
-    let cases: [(&str, Vec<u8>, &str); 8] = [
+    let failing = |process: &str| Guest { process: process.into(), manifest: Some(MANIFEST.into()), ..Guest::default() }.build().unwrap();
+    let cases: [(&str, Vec<u8>, &str); 10] = [
+        ("a trap", failing("(unreachable)"), "it fails on an empty batch: the guest trapped"),
+        ("garbage for effects", failing("(i64.const 0x100000004)"), "it fails on an empty batch: "),
         ("garbage", garbage, "count.wasm: "),
         ("an empty file", Vec::new(), "count.wasm: "),
         ("no exports", without_exports, "count.wasm: "),
@@ -177,7 +180,7 @@ fn a_build_that_does_not_fit_is_refused_with_the_reason_and_the_old_one_goes_on(
         assert_eq!(running.sha256("count"), sha, "{what}");
         before = Some(why);
     }
-    assert_eq!((running.metrics.reloads.get(), running.metrics.reloads_refused.get()), (0, 8));
+    assert_eq!((running.metrics.reloads.get(), running.metrics.reloads_refused.get()), (0, 10));
     running.stop().unwrap();
 }
 
@@ -257,7 +260,7 @@ fn operators_that_share_a_plugin_each_get_the_fields_that_their_configuration_as
         process: format!("(i64.const {})", (8300u64 << 32) | 10),
         ..Guest::default()
     };
-    let pick = pick.build().unwrap();
+    let pick = pick.from_the_first_event().build().unwrap();
     let world = world.plugin("pick", &pick);
     let running = world.start();
     let say = || {
@@ -328,7 +331,7 @@ fn speaking(build: u8) -> Vec<u8> {
     let mut effects = EffectsWriter::default();
     effects.start();
     effects.simple(0, 0, |value| value.extend([b"\x81\xa5build", &[build][..]].concat()));
-    Guest::answering(effects.finish()).build().unwrap()
+    Guest::answering(effects.finish()).from_the_first_event().build().unwrap()
 }
 
 /// The counting guest by hand, but it traps at the first event.
