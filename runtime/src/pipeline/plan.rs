@@ -295,7 +295,33 @@ impl Planner<'_> {
         }
         let mut groups = Groups { groups, of_stream, of_operator };
         self.parallelism(&mut groups);
+        self.circles(&mut groups);
         groups
+    }
+
+    /// Finds the groups that send to each other: each is reached from the other.
+    fn circles(&self, groups: &mut Groups) {
+        let count = groups.groups.len();
+        let mut reaches = vec![vec![false; count]; count];
+        for stream in &self.streams {
+            for consumer in stream.consumers.iter().filter(|consumer| consumer.exchange) {
+                if let (Some(from), Some(to)) = (stream.producer, groups.of_operator.get(consumer.operator)) {
+                    reaches[from][*to] = true;
+                }
+            }
+        }
+        for via in 0..count {
+            let onward = reaches[via].clone();
+            for from in reaches.iter_mut().filter(|from| from[via]) {
+                from.iter_mut().zip(&onward).for_each(|(reached, onward)| *reached |= onward);
+            }
+        }
+        for at in 0..count {
+            let first = (0..count).find(|other| reaches[at][*other] && reaches[*other][at]);
+            if let Some(group) = groups.groups.get_mut(at) {
+                group.circle = first.unwrap_or(at);
+            }
+        }
     }
 
     fn parallelism(&mut self, groups: &mut Groups) {

@@ -70,7 +70,15 @@ impl Host {
         Host {
             limiter: Limiter::new(memory_bytes),
             memory: None,
-            log: Log { name, lines_max: limits.log_lines, line_bytes: limits.log_line_bytes, lines: 0, suppressed: 0, collector },
+            log: Log {
+                name,
+                lines_max: limits.log_lines,
+                line_bytes: limits.log_line_bytes,
+                lines: 0,
+                suppressed: 0,
+                last_error: None,
+                collector,
+            },
             event_time: 0,
             random: 0,
             reads: Reads(None),
@@ -83,6 +91,7 @@ impl Host {
         self.event_time = event_time;
         self.random = 0;
         self.log.lines = 0;
+        self.log.last_error = None;
         self.limiter.take_refused();
     }
 }
@@ -128,6 +137,8 @@ pub(super) struct Log {
     line_bytes: usize,
     lines: u32,
     suppressed: u64,
+    /// The last line of the call that speaks of an error: most likely why it trapped.
+    last_error: Option<String>,
     collector: Option<LogCollector>,
 }
 
@@ -139,7 +150,16 @@ impl Log {
             return;
         }
         self.lines += 1;
-        self.write(level, &text::line(bytes, self.line_bytes));
+        let line = text::line(bytes, self.line_bytes);
+        self.write(level, &line);
+        if level == LogLevel::Error {
+            self.last_error = Some(line);
+        }
+    }
+
+    /// What the call said of an error, last.
+    pub fn take_last_error(&mut self) -> Option<String> {
+        self.last_error.take()
     }
 
     /// Whether a line would still be written; spares the work of putting it together.

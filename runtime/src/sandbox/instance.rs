@@ -182,9 +182,11 @@ fn explain(store: &mut Store<Host>, error: wasmtime::Error, limit: Duration) -> 
     if error.is::<PoolConcurrencyLimitError>() {
         return CallError::Host(error.to_string());
     }
-    let message = match trap {
-        Some(trap) => trap.to_string(),
-        None => text::line(error.root_cause().to_string().as_bytes(), 4 << 10),
+    let message = match (trap, store.data_mut().log.take_last_error()) {
+        // A panic is logged and then traps: the line says what happened, the trap only that something did.
+        (Some(Trap::UnreachableCodeReached), Some(said)) => format!("{said} ({})", Trap::UnreachableCodeReached),
+        (Some(trap), _) => trap.to_string(),
+        (None, _) => text::line(error.root_cause().to_string().as_bytes(), 4 << 10),
     };
     // Without a frame of the guest it never got to run.
     if trap.is_none() && backtrace.is_empty() { CallError::Host(message) } else { CallError::Trap { message, backtrace } }

@@ -116,9 +116,10 @@ impl Task {
         if blocked {
             (step.ended, step.caught_up) = (false, false);
         }
-        // Someone downstream has no room: take nothing new, neither from the topic nor from other tasks. But tasks of one group that wait
-        // for each other would wait for ever: those go on with what they were sent, which leads further down and comes to an end.
-        if blocked && self.lanes.waits_for() != Some(self.group) {
+        // Someone downstream has no room: take nothing new, neither from the topic nor from other tasks. But tasks that wait for each
+        // other, in one group or around a circle of groups, would wait for ever: those go on with what they were sent, which leads
+        // further down and comes to an end.
+        if blocked && !self.waits_for_its_circle() {
             return Ok(step);
         }
         for _ in 0..PARCELS_PER_STEP {
@@ -208,6 +209,11 @@ impl Task {
     /// Ends the task and gives its sources back.
     pub fn into_sources(self) -> Vec<(usize, i32, Box<dyn Source>)> {
         self.intakes.into_iter().map(Intake::into_source).collect()
+    }
+
+    fn waits_for_its_circle(&self) -> bool {
+        let circle = |group: usize| self.topology.groups.get(group).map(|group| group.circle);
+        self.lanes.waits_for().is_some_and(|other| circle(other) == circle(self.group))
     }
 
     fn fetch(&mut self, i: usize, outbox: &mut Outbox) -> Result<Step, TaskError> {

@@ -119,6 +119,8 @@ pub struct Group {
     pub reads: Vec<usize>,
     /// Its operators.
     pub operators: Vec<usize>,
+    /// Groups with the same number here send to each other, directly or around a circle; so does a group that sends to itself.
+    pub circle: usize,
     /// Whether events come to it from other tasks.
     pub has_inbox: bool,
 }

@@ -138,6 +138,41 @@ fn tasks_that_send_to_each_other_do_not_wait_for_each_other_for_ever() {
 }
 
 #[test]
+fn groups_of_tasks_that_send_to_each_other_in_a_circle_do_not_wait_for_ever() {
+    // `first` and `third` share the tasks of `words`, by their key; `second` has tasks of its own, and both directions are exchanges.
+    let world = world(
+        r#"
+        workers = 2
+        [streams.words]
+        partitions = 128
+        key = "text"
+        [streams.out]
+        [operators.first]
+        plugin = "count"
+        input = "words"
+        output = "there"
+        [operators.second]
+        plugin = "count"
+        input = "there"
+        route = "exchange"
+        parallelism = 128
+        output = "back"
+        [operators.third]
+        plugin = "count"
+        input = ["words", "back"]
+        output = "out"
+        "#,
+    );
+    for partition in 0..128 {
+        let words = (0..300).map(|n| (n, json!({"text": format!("w{partition}-{}", n)})));
+        world.send("words", partition, &words.collect::<Vec<_>>());
+    }
+    let running = world.start();
+    eventually("everything is counted", || (running.metrics.render().contains("ok\"} 76800")).then_some(()));
+    running.stop().unwrap();
+}
+
+#[test]
 fn an_event_without_a_key_is_refused_before_it_changes_hands() {
     let world = world("[streams.words]\npartitions = 4\n[streams.out]\n[operators.count]\ninput = \"words\"\noutput = \"out\"");
     let events = [(0, json!({"text": "a"})), (1, json!({"word": "b"})), (2, json!({"text": 1.5})), (3, json!({"text": "a"}))];

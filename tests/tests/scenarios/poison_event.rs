@@ -25,7 +25,7 @@ const PIPELINE: &str = r#"
 fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
     let world = world(PIPELINE);
     let cases = [
-        ("panic", "trap", "unreachable"),
+        ("panic", "trap", "panicked at "),
         ("fault", "fault", "boom"),
         ("spin", "timeout", "1s"),
         ("grow", "limit", "bytes of memory"),
