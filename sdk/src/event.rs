@@ -15,8 +15,11 @@ use crate::{Error, Result};
     note = "mark the struct with #[event], or take Raw<'_> for the bytes or Row<'_> for fields that depend on the configuration"
 )]
 pub trait Event<'a>: Sized {
-    /// The input in the manifest, as JSON.
+    /// The input in the manifest, as JSON; of an `#[inputs]` enum all of them, with commas between.
     const INPUT: &'static str;
+    /// How many types of event it tells apart.
+    #[doc(hidden)]
+    const KINDS: u8 = 1;
     /// Reads the event of type `kind` from its positional fields, or from its bytes.
     fn read(kind: u8, reader: &mut Reader<'a>) -> Result<Self, Wrong>;
 }

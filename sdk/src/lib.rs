@@ -48,7 +48,7 @@ pub use event::{Event, FieldPath, Raw, Row};
 pub use field::{Encode, Field, Value};
 pub use large::{CellKey, List, Map, OwnedCellKey};
 pub use operator::Operator;
-pub use sangam_macros::{config, event, operator, outputs, state};
+pub use sangam_macros::{config, event, inputs, operator, outputs, state};
 pub use sangam_protocol::Millis;
 pub use state::State;
 pub use window::Window;

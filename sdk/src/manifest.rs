@@ -52,6 +52,36 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     join::<N>(&[text])
 }
 
+/// What follows the name in the JSON of an input that is called `in`.
+///
+/// # Panics
+/// While the operator is compiled, for the inputs of an `#[inputs]` enum, which have names of their own.
+pub const fn unnamed(input: &str) -> &str {
+    let (head, rest) = input.split_at(UNNAMED.len());
+    assert!(same(head, UNNAMED), "a variant of an #[inputs] enum carries one event: an #[event] or Raw, not another #[inputs] enum");
+    rest
+}
+
+/// How the JSON of an input without a name of its own begins.
+const UNNAMED: &str = "{\"name\":\"in\"";
+
+/// Whether one of `inputs` has a name; `head` is how its JSON begins, `{"name":"orders"`.
+pub const fn has_input(inputs: &str, head: &str) -> bool {
+    let (inputs, head) = (inputs.as_bytes(), head.as_bytes());
+    let mut start = 0;
+    while start + head.len() <= inputs.len() {
+        let mut i = 0;
+        while i < head.len() && inputs[start + i] == head[i] {
+            i += 1;
+        }
+        if i == head.len() {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
+
 /// A boolean in JSON.
 pub const fn boolean(value: bool) -> &'static str {
     if value { "true" } else { "false" }

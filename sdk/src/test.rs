@@ -3,13 +3,15 @@
 //! Time is given, never taken. Batches are of one event unless [`Harness::batch`] says otherwise; it makes no difference to what comes
 //! out, and a test may prove that.
 
+mod input;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use sangam_protocol::effects::{Answering, Cause, EffectLimits, Effects, Emit, OutputKey, RejectKind};
 use sangam_protocol::frame::{DueTimer, FrameWriter};
 use sangam_protocol::manifest::{EventType, Field as Wanted, Kind, Manifest};
-use sangam_protocol::msgpack::{Reader, write};
+use sangam_protocol::msgpack::Reader;
 use sangam_protocol::{Millis, WATERMARK_MAX, WATERMARK_MIN, key};
 
 use crate::batch::Instance;
@@ -18,11 +20,8 @@ use crate::config::Config;
 use crate::field::{Encode, Field};
 use crate::log::{self, Level};
 use crate::operator::Operator;
-use crate::shape;
 use crate::state::{self, State};
-
-/// The key path that puts all events under one key, which is empty.
-const ALL: &str = "$all";
+use input::{Input, Read};
 
 /// Something that the operator emitted.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,8 +100,7 @@ pub struct Rejected {
 pub struct Harness<O: Operator> {
     instance: Instance<O>,
     manifest: Manifest,
-    key: Vec<String>,
-    types: Vec<EventType>,
+    inputs: Vec<Input>,
     batch: usize,
     frame: FrameWriter,
     pending: Vec<Pending>,
@@ -125,10 +123,8 @@ struct Pending {
     number: usize,
     time: Millis,
     watermark: Millis,
-    key: Vec<u8>,
-    kind: u8,
     value: Vec<u8>,
-    fields: Vec<u8>,
+    read: Read,
 }
 
 /// What is kept for one key.
@@ -173,19 +169,14 @@ impl<O: Operator> Harness<O> {
             panic!("the host would refuse the operator: {why}");
         }
         let instance = Instance::<O>::new(config);
-        let types = if O::DYNAMIC {
+        let declared = O::DYNAMIC.then(|| {
             let fields = O::fields(instance.config()).into_iter();
-            vec![EventType {
-                name: "row".into(),
-                fields: fields.map(|field| Wanted { path: field.path, kind: String::new(), optional: field.optional }).collect(),
-            }]
-        } else {
-            manifest.inputs.iter().flat_map(|input| input.types.clone()).collect()
-        };
+            let fields = fields.map(|field| Wanted { path: field.path, kind: String::new(), optional: field.optional }).collect();
+            EventType { name: "row".into(), fields }
+        });
         Harness {
             instance,
-            key: manifest.key.clone(),
-            types,
+            inputs: Input::all(&manifest, declared.as_ref()),
             manifest,
             batch: 1,
             frame: FrameWriter::default(),
@@ -208,7 +199,7 @@ impl<O: Operator> Harness<O> {
     /// Names the key as a pipeline would: for `#[operator(keyed)]`, or to replace the operator's own key.
     #[must_use]
     pub fn key(mut self, paths: &str) -> Self {
-        self.key = paths.split(',').map(|path| path.trim().to_owned()).collect();
+        self.inputs.iter_mut().for_each(|input| input.set_key(paths));
         self
     }
 
@@ -219,7 +210,10 @@ impl<O: Operator> Harness<O> {
         self
     }
 
-    /// Sends an event.
+    /// Sends an event to an operator with one input.
+    ///
+    /// # Panics
+    /// When the operator has several inputs.
     #[track_caller]
     pub fn send(&mut self, time: Millis, event: impl Encode) -> &mut Self {
         let mut bytes = Vec::new();
@@ -228,12 +222,71 @@ impl<O: Operator> Harness<O> {
     }
 
     /// Sends an event as MessagePack, or as any bytes to an operator that takes `Raw`.
+    ///
+    /// # Panics
+    /// When the operator has several inputs.
     #[track_caller]
     pub fn send_raw(&mut self, time: Millis, value: &[u8]) -> &mut Self {
+        assert!(self.inputs.len() == 1, "the operator has the inputs {}: use send_to(\"{}\", ..)", self.names(), self.inputs[0].name);
+        self.take_in(0, time, value)
+    }
+
+    /// Sends an event to one of several inputs.
+    ///
+    /// ```
+    /// use sangam_sdk::*;
+    /// use sangam_sdk::test::Harness;
+    ///
+    /// #[event] struct Order { user: String }
+    /// #[event] struct Payment { payer: String }
+    /// #[event] struct Balance { open: i64 }
+    /// #[state] struct Account { open: i64 }
+    /// #[inputs] enum In { Orders(Order), Payments(Payment) }
+    ///
+    /// #[operator(key(orders = "user", payments = "payer"))]
+    /// fn balance(event: In, account: &mut Account) -> Balance {
+    ///     account.open += match event { In::Orders(_) => 1, In::Payments(_) => -1 };
+    ///     Balance { open: account.open }
+    /// }
+    ///
+    /// let mut h = Harness::<balance>::new();
+    /// h.send_to("orders", 0, Order { user: "ann".into() });
+    /// h.send_to("payments", 5, Payment { payer: "ann".into() });
+    /// assert_eq!(h.take::<Balance>("out"), [Balance { open: 1 }, Balance { open: 0 }]);
+    /// assert_eq!(h.state("ann"), None);
+    /// ```
+    ///
+    /// # Panics
+    /// When there is no such input.
+    #[track_caller]
+    pub fn send_to(&mut self, input: &str, time: Millis, event: impl Encode) -> &mut Self {
+        let mut bytes = Vec::new();
+        event.encode(&mut bytes);
+        self.send_raw_to(input, time, &bytes)
+    }
+
+    /// Sends bytes to one of several inputs.
+    ///
+    /// # Panics
+    /// When there is no such input.
+    #[track_caller]
+    pub fn send_raw_to(&mut self, input: &str, time: Millis, value: &[u8]) -> &mut Self {
+        match self.manifest.input(input) {
+            Some(index) => self.take_in(index, time, value),
+            None => panic!("there is no input `{input}`; there are {}", self.names()),
+        }
+    }
+
+    fn names(&self) -> String {
+        self.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    #[track_caller]
+    fn take_in(&mut self, input: usize, time: Millis, value: &[u8]) -> &mut Self {
         let number = self.sent;
         self.sent += 1;
-        match self.admit(number, time, value) {
-            Ok(event) => self.pending.push(event),
+        match self.inputs[input].read(value) {
+            Ok(read) => self.pending.push(Pending { number, time, watermark: self.watermark, value: value.to_vec(), read }),
             Err(why) => {
                 // In the order of the events, so those before it must have been handled.
                 self.flush();
@@ -347,51 +400,6 @@ impl<O: Operator> Harness<O> {
         &self.flush().logs
     }
 
-    /// Finds key, type and fields of an event, by the host's rules.
-    fn admit(&self, number: usize, time: Millis, value: &[u8]) -> Result<Pending, String> {
-        let root = Reader::new(value);
-        let at = |path: &str| shape::find(root, path).and_then(|mut reader| reader.value().ok()).filter(|value| *value != [0xc0]);
-        let mut key = Vec::new();
-        if self.manifest.kind == Kind::Keyed {
-            let parts: Vec<&[u8]> = self.key.iter().map(|path| at(path).unwrap_or(&[])).collect();
-            assert!(!parts.is_empty(), "the operator's key is named by the pipeline: say Harness::new().key(\"field\")");
-            let all = self.key == [ALL];
-            for (part, path) in parts.iter().zip(&self.key).filter(|_| !all) {
-                key::append(part, &mut Vec::new()).map_err(|why| format!("the key field `{path}` {why}"))?;
-            }
-            match parts.as_slice() {
-                _ if all => Ok(()),
-                [one] => key::append(one, &mut key),
-                several => key::append_composite(several.iter().copied(), &mut key),
-            }
-            .map_err(|why| why.to_string())?;
-        }
-        let mut fields = Vec::new();
-        let mut kind = 0;
-        if self.types.is_empty() {
-            write::bin(&mut fields, value);
-        } else {
-            if let Some(tag) = self.manifest.inputs.iter().find_map(|input| input.tag.as_ref()) {
-                let name = at(tag).and_then(|value| Reader::new(value).str().ok());
-                let name = name.ok_or_else(|| format!("the field `{tag}`, which tells the event's type, is missing"))?;
-                kind = self.types.iter().position(|event| event.name == name).ok_or_else(|| {
-                    let known: Vec<&str> = self.types.iter().map(|event| event.name.as_str()).collect();
-                    format!("the field `{tag}` is `{name}`; the operator knows {}", known.join(", "))
-                })?;
-            }
-            let wanted = self.types.get(kind).map_or(&[][..], |event| &event.fields);
-            write::array(&mut fields, wanted.len());
-            for field in wanted {
-                match shape::find(root, &field.path).and_then(|mut reader| reader.value().ok()) {
-                    Some(value) => fields.extend_from_slice(value),
-                    None if field.optional => write::nil(&mut fields),
-                    None => return Err(format!("the field `{}` is missing", field.path)),
-                }
-            }
-        }
-        Ok(Pending { number, time, watermark: self.watermark, key, kind: kind as u8, value: value.to_vec(), fields })
-    }
-
     /// Runs one batch through the bytes of the boundary and applies its effects.
     #[track_caller]
     fn run(&mut self) {
@@ -406,6 +414,7 @@ impl<O: Operator> Harness<O> {
         }
 
         let keyed = self.manifest.kind == Kind::Keyed;
+        let several = self.manifest.first_type(self.manifest.inputs.len()) > 1;
         let mut slots: Vec<Vec<u8>> = Vec::new();
         self.frame.start();
         let mut slot_of = |frame: &mut FrameWriter, keys: &BTreeMap<Vec<u8>, Kept>, key: &[u8]| {
@@ -415,13 +424,13 @@ impl<O: Operator> Harness<O> {
             }) as u32
         };
         for event in &events {
-            self.frame.event(event.time, event.watermark).extend_from_slice(&event.fields);
+            self.frame.event(event.time, event.watermark).extend_from_slice(&event.read.fields);
             if keyed {
-                let slot = slot_of(&mut self.frame, &self.keys, &event.key);
+                let slot = slot_of(&mut self.frame, &self.keys, &event.read.key);
                 self.frame.slot(slot);
             }
-            if self.types.len() > 1 {
-                self.frame.kind(event.kind);
+            if several {
+                self.frame.kind(event.read.kind);
             }
         }
         for timer in &due {
@@ -444,7 +453,7 @@ impl<O: Operator> Harness<O> {
     fn apply(&mut self, effects: &Effects<'_>, events: &[Pending], slots: &[Vec<u8>]) {
         let ports = &self.manifest.outputs;
         let keyed = self.manifest.kind == Kind::Keyed;
-        let key_of = |event: &Pending| keyed.then(|| event.key.clone());
+        let key_of = |event: &Pending| keyed.then(|| event.read.key.clone());
         for emit in effects.emits() {
             let sent = match emit {
                 Emit::Forward { port, event } | Emit::Simple { port, event, .. } => {

@@ -139,12 +139,16 @@ pub fn exec(command: &Exec, table: toml::Table, output: Box<dyn Write + Send>) -
         bail!("{} is not a .wasm file", command.plugin.display());
     };
     let plugins = Arc::new(Plugins::new(surroundings::sandbox()?, folder));
-    let ports = {
+    let manifest = {
         let bytes = std::fs::read(&command.plugin).with_context(|| format!("{} cannot be read", command.plugin.display()))?;
         let inspection = crate::sandbox::inspect(&bytes).with_context(|| command.plugin.display().to_string())?;
-        inspection.manifest.outputs
+        inspection.manifest
     };
-    let pipeline = pipeline(command, name, table, &ports);
+    if manifest.inputs.len() > 1 {
+        let inputs: Vec<_> = manifest.inputs.iter().map(|input| input.name.as_str()).collect();
+        bail!("{name} has the inputs {}, and `exec` feeds only one: run it in a pipeline, with a stream for each", inputs.join(", "));
+    }
+    let pipeline = pipeline(command, name, table, &manifest.outputs);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let writer = Arc::new(Mutex::new(BufWriter::with_capacity(1 << 18, output)));
     let out = ExecBroker { writer, encoding: encoding(command), envelope: command.envelope };

@@ -102,7 +102,9 @@ fn sections(view: &InspectView) -> [(&'static str, Vec<String>); 9] {
     let short: String = view.sha256.chars().take(12).collect();
     let most = view.memory_bytes_max.map_or("no limit of its own".to_owned(), |max| format!("at most {}", size(max)));
     let symbols = |symbols: &[Symbol]| symbols.iter().map(|symbol| format!("{} {}", symbol.name, symbol.kind)).collect();
-    let key = if manifest.key.is_empty() {
+    let key = if !manifest.keys.is_empty() {
+        manifest.keys.iter().map(|(input, paths)| format!("{input}: {}", paths.join(", "))).collect()
+    } else if manifest.key.is_empty() {
         let said_elsewhere = manifest.kind == Kind::Keyed;
         Vec::from_iter(said_elsewhere.then(|| "named by the pipeline".to_owned()))
     } else {

@@ -1,11 +1,13 @@
 //! From a plugin's file to code that is known to work with its operator's configuration.
 
-use crate::route::{Input, InputError, Wants};
+use super::PlanError;
+use crate::config::{Binding, Operator};
+use crate::route::{Input, Wants};
 use crate::sandbox::{CallError, Limits, LoadError, NoState, Plugin, Sandbox};
 use crate::time::WATERMARK_MIN;
 use sangam_protocol::effects::{Answering, Effects};
 use sangam_protocol::frame::FrameWriter;
-use sangam_protocol::manifest::{EventType, Field};
+use sangam_protocol::manifest::{EventType, Field, Manifest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,8 +120,24 @@ impl Loaded {
         Effects::read(effects, answering, &limits.effects).map(drop).map_err(|why| failed(&why))
     }
 
-    /// How the plugin reads a stream, as its input `index`.
-    pub fn input(&self, index: usize, key: &[String], wants: &mut Wants) -> Result<Input, InputError> {
-        Input::new(self.plugin.manifest(), index, key, self.declared.clone(), wants)
+    /// How the plugin reads a stream that the file binds to one of its inputs.
+    pub fn input(&self, operator: &Operator, binding: &Binding, wants: &mut Wants) -> Result<Input, PlanError> {
+        let index = input_of(operator, self.plugin.manifest(), binding)?;
+        let input = Input::new(self.plugin.manifest(), index, &operator.key, self.declared.clone(), wants);
+        input.map_err(|why| PlanError::Input(operator.name.clone(), why))
+    }
+}
+
+/// The input of a manifest that a stream is bound to.
+pub fn input_of(operator: &Operator, manifest: &Manifest, binding: &Binding) -> Result<usize, PlanError> {
+    let names = || manifest.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ");
+    match &binding.port {
+        None if manifest.inputs.len() > 1 => {
+            Err(PlanError::WhichInput { operator: operator.name.clone(), stream: binding.stream.clone(), inputs: names() })
+        }
+        None => Ok(0),
+        Some(name) => {
+            manifest.input(name).ok_or_else(|| PlanError::NoInput { operator: operator.name.clone(), input: name.clone(), inputs: names() })
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! From what the file means to who runs where: which operators share a task, where events change hands, what a port is bound to.
 
+use super::load::input_of;
 use super::{LoadFailed, Loaded, Plugins};
 use crate::config::{
     self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp,
@@ -26,6 +27,36 @@ pub enum PlanError {
     /// A plugin cannot read its input.
     #[error("operator `{0}`: {1}")]
     Input(String, InputError),
+    /// An input that the plugin does not have.
+    #[error("operator `{operator}`: the plugin has no input `{input}`; its inputs are {inputs}")]
+    NoInput {
+        /// The operator.
+        operator: String,
+        /// The input that the file names.
+        input: String,
+        /// The inputs that there are.
+        inputs: String,
+    },
+    /// The file does not say which of several inputs a stream is for.
+    #[error(
+        "operator `{operator}`: the plugin has the inputs {inputs}; say which one takes the stream `{stream}`: `inputs = {{ INPUT = \"{stream}\" }}`"
+    )]
+    WhichInput {
+        /// The operator.
+        operator: String,
+        /// The stream.
+        stream: String,
+        /// The inputs that there are.
+        inputs: String,
+    },
+    /// An input that the file says nothing about.
+    #[error("operator `{operator}`: its input `{input}` is bound to nothing; add `inputs = {{ {input} = \"STREAM\" }}`")]
+    NoStream {
+        /// The operator.
+        operator: String,
+        /// The input.
+        input: String,
+    },
     /// A port that the plugin does not have.
     #[error("operator `{operator}`: the plugin has no port `{port}`; its ports are {ports}")]
     NoPort {
@@ -185,15 +216,20 @@ impl Planner<'_> {
         for (o, operator) in self.pipeline.operators.iter().enumerate() {
             let Some(loaded) = self.loaded.get(o) else { continue };
             let manifest = loaded.plugin.manifest();
-            let key = if operator.key.is_empty() { &manifest.key } else { &operator.key };
             for (i, binding) in operator.inputs.iter().enumerate() {
+                let key = match input_of(operator, manifest, binding) {
+                    Ok(input) if operator.key.is_empty() => manifest.key_of(input),
+                    Ok(_) => &operator.key,
+                    // It is reported where the inputs are made.
+                    Err(_) => continue,
+                };
                 let Some(s) = self.pipeline.streams.iter().position(|known| known.name == binding.stream) else { continue };
                 let (Some(stream), Some(node)) = (self.pipeline.streams.get(s), self.streams.get_mut(s)) else { continue };
                 let single = node.topic.as_ref().is_some_and(|topic| topic.partitions == 1) && operator.parallelism.unwrap_or(1) == 1;
                 let exchange = match operator.route {
                     Route::Forward => false,
                     Route::Exchange => manifest.kind == Kind::Keyed,
-                    Route::Auto => manifest.kind == Kind::Keyed && !single && (stream.key.is_empty() || stream.key != *key),
+                    Route::Auto => manifest.kind == Kind::Keyed && !single && (stream.key.is_empty() || stream.key != key),
                 };
                 node.consumers.push(Consumer { operator: o, input: i, exchange });
             }
@@ -388,16 +424,21 @@ impl Planner<'_> {
             for (i, binding) in operator.inputs.iter().enumerate() {
                 let Some(s) = self.pipeline.streams.iter().position(|known| known.name == binding.stream) else { continue };
                 let Some(stream) = self.streams.get_mut(s) else { continue };
-                let index = if loaded.plugin.manifest().inputs.len() > 1 { i } else { 0 };
-                match loaded.input(index, &operator.key, &mut stream.wants) {
+                match loaded.input(operator, binding, &mut stream.wants) {
                     Ok(input) => inputs.push(input),
-                    Err(why) => self.errors.push(PlanError::Input(operator.name.clone(), why)),
+                    Err(why) => self.errors.push(why),
                 }
                 let exchange = stream.consumers.iter().any(|consumer| consumer.operator == o && consumer.input == i && consumer.exchange);
                 let senders = stream.producer.filter(|_| exchange).and_then(|group| groups.groups.get(group));
                 let count = senders.map_or(1, |group| group.parallelism as usize);
                 channels.push((next_channel, count));
                 next_channel += count;
+            }
+            let manifest = loaded.plugin.manifest();
+            for (i, input) in manifest.inputs.iter().enumerate() {
+                if !operator.inputs.iter().any(|binding| input_of(operator, manifest, binding).is_ok_and(|bound| bound == i)) {
+                    self.errors.push(PlanError::NoStream { operator: operator.name.clone(), input: input.name.clone() });
+                }
             }
             nodes.push(OperatorNode {
                 name: operator.name.as_str().into(),

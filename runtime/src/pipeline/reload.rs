@@ -206,8 +206,9 @@ fn compatible(runs: &Manifest, new: &Manifest) -> Result<(), String> {
     if new.kind != runs.kind {
         return Err(format!("it is {:?}, the running build is {:?}; give it another name and another operator", new.kind, runs.kind));
     }
-    if new.key != runs.key {
-        return Err(format!("its key is {}, that of the running build is {}; state belongs to the key", list(&new.key), list(&runs.key)));
+    if let Some(input) = (0..new.inputs.len()).find(|i| new.key_of(*i) != runs.key_of(*i)) {
+        let (new, runs) = (new.key_of(input), runs.key_of(input));
+        return Err(format!("its key is {}, that of the running build is {}; state belongs to the key", list(new), list(runs)));
     }
     if new.outputs != runs.outputs {
         return Err(format!(
@@ -216,8 +217,13 @@ fn compatible(runs: &Manifest, new: &Manifest) -> Result<(), String> {
             list(&runs.outputs)
         ));
     }
-    if new.inputs.len() != runs.inputs.len() {
-        return Err(format!("it has {} inputs, the running build has {}", new.inputs.len(), runs.inputs.len()));
+    let names = |manifest: &Manifest| manifest.inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
+    if runs.inputs.len().max(new.inputs.len()) > 1 && names(new) != names(runs) {
+        return Err(format!(
+            "its inputs are {}, those of the running build are {}; change the pipeline and start it again",
+            list(&names(new)),
+            list(&names(runs))
+        ));
     }
     let version = |manifest: &Manifest| manifest.state.as_ref().map(|state| state.version);
     if let (Some(old), Some(new)) = (version(runs), version(new))
@@ -238,11 +244,9 @@ impl Loaded {
         let mut topology = topology.clone();
         let Some(file) = pipeline.operators.get(operator) else { return Ok(topology) };
         let mut inputs = Vec::new();
-        for (i, binding) in file.inputs.iter().enumerate() {
+        for binding in &file.inputs {
             let Some(stream) = topology.streams.iter_mut().find(|stream| stream.name == binding.stream) else { continue };
-            let index = if self.plugin.manifest().inputs.len() > 1 { i } else { 0 };
-            let input = self.input(index, &file.key, &mut stream.wants);
-            inputs.push(input.map_err(|why| PlanError::Input(file.name.clone(), why))?);
+            inputs.push(self.input(file, binding, &mut stream.wants)?);
         }
         if let Some(node) = topology.operators.get_mut(operator) {
             node.inputs = inputs;

@@ -77,9 +77,9 @@ impl Input {
         declared: Option<EventType>,
         wants: &mut Wants,
     ) -> Result<Input, InputError> {
-        let input = manifest.inputs.get(index).or(manifest.inputs.first()).cloned().unwrap_or_default();
+        let input = manifest.inputs.get(index).cloned().unwrap_or_default();
         let keyed = manifest.kind == Kind::Keyed;
-        let paths: &[String] = if key.is_empty() { &manifest.key } else { key };
+        let paths = if key.is_empty() { manifest.key_of(index) } else { key };
         if keyed && paths.is_empty() {
             return Err(InputError::NoKey);
         }
@@ -101,13 +101,12 @@ impl Input {
             [one] if one == ALL_KEY => Key::All,
             several => Key::Fields(several.iter().map(&mut named).collect()),
         };
-        let count = |input: &sangam_protocol::manifest::Input| input.types.len().max(1);
         Ok(Input {
             key,
             tag: input.tag.as_ref().map(&mut named),
             types,
-            first_kind: manifest.inputs.iter().take(index).map(count).sum::<usize>() as u8,
-            tell_kind: manifest.inputs.iter().map(count).sum::<usize>() > 1,
+            first_kind: manifest.first_type(index) as u8,
+            tell_kind: manifest.first_type(manifest.inputs.len()) > 1,
         })
     }
 

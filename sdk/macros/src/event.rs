@@ -237,7 +237,8 @@ fn several(tag: &LitStr, item: &mut DeriveInput) -> Result<TokenStream> {
         let ty = text::with_lifetime(ty, "static");
         quote!(#head, <#ty as ::sangam_sdk::private::EventStruct>::FIELDS, "}")
     });
-    let kinds = 0..idents.len() as u8;
+    let count = idents.len() as u8;
+    let kinds = 0..count;
     let events: Vec<_> = types.iter().map(|ty| text::with_lifetime(ty, "a")).collect();
     let tag = tag.value();
     Ok(quote! {
@@ -246,6 +247,7 @@ fn several(tag: &LitStr, item: &mut DeriveInput) -> Result<TokenStream> {
 
         impl<'a> ::sangam_sdk::Event<'a> for #this {
             const INPUT: &'static str = ::sangam_sdk::__join!(#head, #(#parts,)* "]}");
+            const KINDS: u8 = #count;
             #[inline]
             fn read(kind: u8, reader: &mut ::sangam_sdk::private::Reader<'a>) -> ::core::result::Result<Self, ::sangam_sdk::Wrong> {
                 match kind {

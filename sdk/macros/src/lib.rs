@@ -7,6 +7,7 @@ use syn::{DeriveInput, Item, ItemEnum, parse_macro_input};
 
 mod config;
 mod event;
+mod inputs;
 mod model;
 mod operator;
 mod outputs;
@@ -102,10 +103,35 @@ pub fn outputs(args: TokenStream, item: TokenStream) -> TokenStream {
     finish(outputs::expand(args.into(), item))
 }
 
+/// An enum with one variant per input; the input is the variant's name in snake case.
+///
+/// An operator takes it by value, where one with a single input takes its event. A variant carries an `#[event]` struct or enum, or
+/// `Raw`. The key is the same for all of them, `key = "user"`, or one for each, `key(orders = "user", payments = "payer.id")`.
+///
+/// ```
+/// use sangam_sdk::*;
+///
+/// #[event] struct Order<'a> { user: &'a str, total: f64 }
+/// #[event] struct Payment { user: String, amount: f64 }
+///
+/// #[inputs]
+/// enum In<'a> {
+///     Orders(Order<'a>),
+///     #[inputs(rename = "paid")]
+///     Payments(Payment),
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn inputs(args: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as ItemEnum);
+    finish(inputs::expand(args.into(), item))
+}
+
 /// A function, or an `impl`, that is an operator: its signature is the declaration.
 ///
 /// By value = the event; `&mut T` = its state for the key; `&T` = its configuration; `&mut Context` = time and timers; what it
-/// returns is what it emits. Arguments: `key = "field"` or `key = "city, category"`, `keyed` where the pipeline names the key,
+/// returns is what it emits. Arguments: `key = "field"` or `key = "city, category"`, `key(orders = "user", payments = "payer.id")` where
+/// it differs between inputs, `keyed` where the pipeline names the key,
 /// `window = "1m"` and `lateness = "5s"` on an impl with `add` and `close`.
 ///
 /// ```

@@ -1,17 +1,20 @@
 //! `#[operator]`: a function or an `impl` becomes an `Operator`; what was written stays callable.
 
-use proc_macro2::{Span, TokenStream};
-use quote::quote;
-use syn::{Error, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::meta::ParseNestedMeta;
+use syn::{Error, Ident, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
 
+use crate::inputs;
 use crate::params::Params;
 use crate::text;
 
 /// What stands in the parentheses of `#[operator(..)]`.
 pub struct Args {
     pub key: Vec<String>,
+    /// Key per input, where they differ.
+    pub keys: Vec<(Ident, Vec<String>)>,
     pub keyed: bool,
-    pub key_span: Span,
     pub window: Option<LitStr>,
     pub lateness: Option<LitStr>,
 }
@@ -36,17 +39,23 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
 
 impl Args {
     fn read(tokens: TokenStream) -> Result<Self> {
-        let mut args = Args { key: Vec::new(), keyed: false, key_span: Span::call_site(), window: None, lateness: None };
+        let mut args = Args { key: Vec::new(), keys: Vec::new(), keyed: false, window: None, lateness: None };
         let parser = syn::meta::parser(|meta| {
             if meta.path.is_ident("keyed") {
                 args.keyed = true;
-            } else if meta.path.is_ident("key") {
-                let key: LitStr = meta.value()?.parse()?;
-                args.key = key.value().split(',').map(|part| part.trim().to_owned()).collect();
-                if args.key.iter().any(String::is_empty) {
-                    return Err(Error::new_spanned(key, "a key is the path of a field, or several with commas: \"city, category\""));
+            } else if meta.path.is_ident("key") && meta.input.peek(syn::token::Paren) {
+                meta.parse_nested_meta(|input| {
+                    let name = input.path.require_ident()?.clone();
+                    args.keys.push((name, paths(&input)?));
+                    Ok(())
+                })?;
+                if args.keys.is_empty() {
+                    return Err(meta.error("name the key of each input: key(orders = \"user\", payments = \"payer.id\")"));
                 }
-                (args.keyed, args.key_span) = (true, key.span());
+                args.keyed = true;
+            } else if meta.path.is_ident("key") {
+                args.key = paths(&meta)?;
+                args.keyed = true;
             } else if meta.path.is_ident("window") {
                 args.window = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("lateness") {
@@ -71,6 +80,33 @@ impl Args {
         Ok(args)
     }
 
+    /// The keys of single inputs as the manifest lists them, with a comma behind; nothing where all inputs have the same.
+    fn keys_json(&self) -> String {
+        if self.keys.is_empty() {
+            return String::new();
+        }
+        let keys = self.keys.iter().map(|(name, paths)| {
+            let paths: Vec<_> = paths.iter().map(|path| text::json(path)).collect();
+            format!("{}:[{}]", text::json(&text::plain(name)), paths.join(","))
+        });
+        format!("\"keys\":{{{}}},", keys.collect::<Vec<_>>().join(","))
+    }
+
+    /// Stops the compiler where a key is named for an input that there is not, or where an input has none.
+    pub fn check_keys(&self, event: &TokenStream) -> TokenStream {
+        let checks = self.keys.iter().map(|(name, _)| {
+            let head = inputs::head(&text::plain(name));
+            let message = format!("there is no input `{name}`: `key(..)` names the inputs, which are the variants of the #[inputs] enum");
+            quote_spanned! {name.span()=>
+                const _: () = ::core::assert!(
+                    ::sangam_sdk::manifest::has_input(<#event as ::sangam_sdk::Event<'static>>::INPUT, #head),
+                    #message
+                );
+            }
+        });
+        quote!(#(#checks)*)
+    }
+
     /// Refuses state without a key.
     fn check_state(&self, state: Option<&Type>) -> Result<()> {
         match state {
@@ -87,7 +123,7 @@ impl Args {
         let kind = if self.keyed { "keyed" } else { "stateless" };
         let head = format!("\",\"kind\":\"{kind}\",\"inputs\":[");
         let keys: Vec<_> = self.key.iter().map(|key| text::json(key)).collect();
-        let key = format!("],\"key\":[{}],\"outputs\":", keys.join(","));
+        let key = format!("],\"key\":[{}],{}\"outputs\":", keys.join(","), self.keys_json());
         let state = state.map(|state| quote!(",\"state\":", #state,));
         quote! {
             ::sangam_sdk::__join!(
@@ -97,6 +133,16 @@ impl Args {
             )
         }
     }
+}
+
+/// The paths of `key = "city, category"`.
+fn paths(meta: &ParseNestedMeta<'_>) -> Result<Vec<String>> {
+    let key: LitStr = meta.value()?.parse()?;
+    let paths: Vec<String> = key.value().split(',').map(|part| part.trim().to_owned()).collect();
+    if paths.iter().any(String::is_empty) {
+        return Err(Error::new_spanned(key, "a key is the path of a field, or several with commas: \"city, category\""));
+    }
+    Ok(paths)
 }
 
 fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
@@ -129,9 +175,12 @@ fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
     let schema = params.state.as_ref().map(|state| quote!(<#state as ::sangam_sdk::State>::SCHEMA));
     let manifest = args.manifest(&fixed, &quote!(<#output as ::sangam_sdk::Emit>::PORTS), config, schema.as_ref());
     let keyed = args.keyed;
+    let check_keys = args.check_keys(&fixed);
     let doc = format!("The operator that [`{name}()`] is: for `Harness::<{name}>`.");
     Ok(quote! {
         #function
+
+        #check_keys
 
         #[doc = #doc]
         #[allow(non_camel_case_types, dead_code)]
@@ -248,11 +297,13 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
         }
     });
     let manifest = args.manifest(&fixed, &ports, this, schema.as_ref());
+    let check_keys = args.check_keys(&fixed);
     let keyed = args.keyed;
     Ok(quote! {
         #block
 
         #agree
+        #check_keys
 
         impl ::sangam_sdk::Operator for #this {
             type Config = #this;

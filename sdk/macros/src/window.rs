@@ -48,10 +48,13 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
         "\",\"version\":1,\"fields\":[{\"name\":\"windows\",\"type\":\"array\"}]}"
     );
     let manifest = args.manifest(&fixed, &quote!(<#closed_output as ::sangam_sdk::Emit>::PORTS), &config, Some(&schema));
+    let check_keys = args.check_keys(&fixed);
     let keyed = args.keyed;
     let name = text::last_name(this).unwrap_or_default();
     Ok(quote! {
         #block
+
+        #check_keys
 
         const _: () = ::core::assert!(
             !<#this as ::sangam_sdk::Field<'static>>::CELLS.any(),

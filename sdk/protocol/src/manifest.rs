@@ -1,5 +1,7 @@
 //! What a guest says about itself, readable without running anything.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The manifest: JSON text in the custom section [`crate::MANIFEST_SECTION`].
@@ -19,6 +21,9 @@ pub struct Manifest {
     /// Paths of the fields that form the key; empty for a stateless operator, or when the pipeline names the key.
     #[serde(default)]
     pub key: Vec<String>,
+    /// The key of each input by its name, where they differ; `key` is empty then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, Vec<String>>,
     /// Names of the output ports; an effect names a port by its index here.
     #[serde(default)]
     pub outputs: Vec<String>,
@@ -55,6 +60,13 @@ pub struct Input {
     /// True when the reply to `sangam_init` names the fields, because they depend on the configuration.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dynamic: bool,
+}
+
+impl Input {
+    /// Event types, as they are numbered: an input that takes bytes counts as one.
+    pub fn type_count(&self) -> usize {
+        self.types.len().max(1)
+    }
 }
 
 /// The fields that an operator wants of one type of event, in the order in which it gets them.
@@ -157,8 +169,20 @@ impl Manifest {
         if self.inputs.is_empty() {
             return fail("it names no input".into());
         }
-        if self.kind == Kind::Stateless && !self.key.is_empty() {
+        if self.kind == Kind::Stateless && !(self.key.is_empty() && self.keys.is_empty()) {
             return fail("it is stateless but names a key; a keyed operator has `kind` = `keyed`".into());
+        }
+        if let Some(name) = duplicate(self.inputs.iter().map(|input| &input.name)) {
+            return fail(format!("the input `{name}` is there twice"));
+        }
+        if !self.key.is_empty() && !self.keys.is_empty() {
+            return fail("it names a key for all inputs and one for each of them".into());
+        }
+        if let Some(name) = self.keys.keys().find(|name| self.input(name).is_none()) {
+            return fail(format!("it names a key for the input `{name}`, which it does not have"));
+        }
+        if let Some(input) = self.inputs.iter().find(|input| !self.keys.is_empty() && !self.keys.contains_key(&input.name)) {
+            return fail(format!("it names a key for other inputs, but none for `{}`", input.name));
         }
         if self.outputs.len() > PORTS_MAX {
             return fail(format!("it has {} output ports, more than {PORTS_MAX}", self.outputs.len()));
@@ -166,7 +190,7 @@ impl Manifest {
         if let Some(port) = duplicate(self.outputs.iter()) {
             return fail(format!("the output port `{port}` is there twice"));
         }
-        if self.inputs.iter().map(|input| input.types.len().max(1)).sum::<usize>() > TYPES_MAX {
+        if self.first_type(self.inputs.len()) > TYPES_MAX {
             return fail(format!("it has more than {TYPES_MAX} event types"));
         }
         for input in &self.inputs {
@@ -189,6 +213,21 @@ impl Manifest {
             return fail("its state's schema version must be at least 1".into());
         }
         Ok(())
+    }
+
+    /// The index of an input.
+    pub fn input(&self, name: &str) -> Option<usize> {
+        self.inputs.iter().position(|input| input.name == name)
+    }
+
+    /// The number of the first event type of an input among the types of all inputs.
+    pub fn first_type(&self, input: usize) -> usize {
+        self.inputs.iter().take(input).map(Input::type_count).sum()
+    }
+
+    /// Paths of the fields that form the key of an input; empty where the pipeline names the key.
+    pub fn key_of(&self, input: usize) -> &[String] {
+        self.inputs.get(input).and_then(|input| self.keys.get(&input.name)).unwrap_or(&self.key)
     }
 
     /// The index of an output port.
