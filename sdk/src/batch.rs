@@ -11,8 +11,10 @@ use crate::emit::Emitter;
 use crate::event::Event;
 use crate::field::Encode;
 use crate::operator::Operator;
-use crate::state::{self, State};
+use crate::state::State;
+use crate::stored::{self, Head};
 use crate::timers::{Fired, Timers};
+use crate::ttl::{self, After, Life};
 use crate::{Context, Error, Result, Timer, cells};
 
 /// The effects' buffer is given back after a batch beyond this, so that one giant batch does not hold memory for ever.
@@ -67,7 +69,7 @@ impl<O: Operator> Instance<O> {
             let (key, bytes) = slot.map_err(garbage)?;
             slots.push(Slot { key, bytes, state: None });
         }
-        if O::TIMERS {
+        if Batch::<O>::TIMERS {
             self.timers.start(frame).map_err(garbage)?;
         }
         let mut batch = Batch::<O> {
@@ -77,6 +79,9 @@ impl<O: Operator> Instance<O> {
             slots,
             nothing: O::State::default(),
             ctx: Context::at(0),
+            lives: if O::State::TTL.is_some() { Life::unborn(frame.slots()) } else { Vec::new() },
+            blank: &self.blank,
+            scratch: &mut self.scratch,
         };
         let mut events = frame.events();
         for i in 0..frame.len() {
@@ -88,7 +93,7 @@ impl<O: Operator> Instance<O> {
             batch.advance(i + 1, watermark)?;
         }
         batch.advance(frame.len(), frame.watermark)?;
-        batch.finish(&self.blank, &mut self.scratch);
+        batch.finish();
         Ok(())
     }
 }
@@ -120,7 +125,7 @@ impl<S: State> Slot<'_, S> {
     #[inline]
     fn state(&mut self, number: u32) -> Result<&mut S> {
         if self.state.is_none() {
-            let mut state: S = self.bytes.map_or_else(|| Ok(S::default()), state::read)?;
+            let mut state: S = self.bytes.map_or_else(|| Ok(S::default()), stored::read)?;
             state.bind_all(number);
             self.state = Some(state);
         }
@@ -136,13 +141,20 @@ struct Batch<'f, 'i, O: Operator> {
     /// What a stateless operator gets for a state.
     nothing: O::State,
     ctx: Context<'f>,
+    /// By slot; none where states live for ever.
+    lives: Vec<Life>,
+    blank: &'i [u8],
+    scratch: &'i mut Vec<u8>,
 }
 
 impl<'f, O: Operator> Batch<'f, '_, O> {
+    /// Whether it has timers: its own, or those that take expired state away.
+    const TIMERS: bool = O::TIMERS || O::State::TTL.is_some();
+
     /// Fires every timer up to `watermark`, before event `position`.
     #[inline]
     fn advance(&mut self, position: usize, watermark: Millis) -> Result<(), Stop> {
-        if !O::TIMERS {
+        if !Self::TIMERS {
             // Timers of an earlier version that still had `on_timer` come due and go.
             return Ok(());
         }
@@ -154,13 +166,75 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
     }
 
     fn timer(&mut self, position: u32, watermark: Millis, fired: &Fired) -> Result<()> {
+        if self.timers.name(fired) == ttl::TIMER {
+            return self.end_of_life(fired);
+        }
+        if !O::TIMERS {
+            return Ok(());
+        }
+        self.expire(fired.slot, fired.at)?;
         let Some(slot) = self.slots.get_mut(fired.slot as usize) else { return Ok(()) };
         self.ctx.enter(fired.at, watermark, slot.key);
         let state = slot.state(fired.slot)?;
         let timer = Timer::new(self.timers.name(fired), fired.at);
         let mut out = Emitter::timer(self.writer, position, fired.slot, fired.at);
         O::on_timer(self.config, timer, state, &mut self.ctx, &mut out)?;
-        keep::<O>(state, &mut self.ctx, self.timers, Some(fired.slot))
+        let changed = keep::<O>(state, &mut self.ctx, self.timers, Some(fired.slot))?;
+        self.live(fired.slot, fired.at, changed);
+        Ok(())
+    }
+
+    /// Forgets the state of a slot if its time is over at `now`, whether or not the event that found out is refused.
+    #[inline]
+    fn expire(&mut self, number: u32, now: Millis) -> Result<()> {
+        let Some(ttl) = O::State::TTL else { return Ok(()) };
+        let place = number as usize;
+        let (Some(slot), Some(life)) = (self.slots.get_mut(place), self.lives.get_mut(place)) else { return Ok(()) };
+        if slot.state.is_none() {
+            self.scratch.clear();
+            slot.state(number)?.encode(self.scratch);
+            *life = Life::stored(slot.bytes.and_then(stored::used), self.scratch);
+        }
+        if life.is_over(ttl, now) {
+            let mut state = O::State::default();
+            if O::State::HANDLES {
+                // A handle that is new here clears the cells of the old one.
+                state.settle_all(number)?;
+                cells::keep();
+            }
+            slot.state = Some(state);
+            if life.end(self.blank) {
+                self.timers.change(number, ttl::TIMER, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The timer of a state's life has fired: the state is over, or lives on because it was used since.
+    fn end_of_life(&mut self, fired: &Fired) -> Result<()> {
+        let Some(ttl) = O::State::TTL else { return Ok(()) };
+        self.expire(fired.slot, fired.at)?;
+        if let Some(at) = self.lives.get(fired.slot as usize).and_then(|life| life.again(ttl)) {
+            self.timers.change(fired.slot, ttl::TIMER, Some(at));
+        }
+        Ok(())
+    }
+
+    /// A call at `now` has used the state of a slot; `changed` where it wrote cells, or says that it wrote.
+    #[inline]
+    fn live(&mut self, number: u32, now: Millis, changed: bool) {
+        let Some(ttl) = O::State::TTL else { return };
+        let place = number as usize;
+        let (Some(state), Some(life)) = (self.slots.get(place).and_then(|slot| slot.state.as_ref()), self.lives.get_mut(place)) else {
+            return;
+        };
+        self.scratch.clear();
+        state.encode(self.scratch);
+        match life.after(ttl, now, self.scratch, self.blank, changed) {
+            After::Nothing => {}
+            After::Wake(at) => self.timers.change(number, ttl::TIMER, Some(at)),
+            After::Cancel => self.timers.change(number, ttl::TIMER, None),
+        }
     }
 
     #[inline]
@@ -179,6 +253,11 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         };
         let fault = |why: String| Stop { event: Some(index), why };
         let slot = if O::KEYED { frame.slot(i) } else { None };
+        let time = frame.time(i);
+        let now = time.max(watermark);
+        if let Some(number) = slot {
+            self.expire(number as u32, now).map_err(|error| fault(text(error)))?;
+        }
         let (key, state) = match slot {
             None if O::KEYED => return Err(misfit(index, "the frame has no key for it")),
             None => (&[][..], &mut self.nothing),
@@ -188,13 +267,18 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
             }
         };
         let slot = slot.map(|slot| slot as u32);
-        let time = frame.time(i);
         self.ctx.enter(time, watermark, key);
         let before = if O::FALLIBLE { Some(state.clone()) } else { None };
         let mark = self.writer.mark();
         let mut out = Emitter::event(self.writer, index, slot, time);
         let error = match O::on_event(self.config, event, state, &mut self.ctx, &mut out) {
-            Ok(()) => return keep::<O>(state, &mut self.ctx, self.timers, slot).map_err(|error| fault(text(error))),
+            Ok(()) => {
+                let changed = keep::<O>(state, &mut self.ctx, self.timers, slot).map_err(|error| fault(text(error)))?;
+                if let Some(slot) = slot {
+                    self.live(slot, now, changed);
+                }
+                return Ok(());
+            }
             Err(error) => error,
         };
         self.writer.rewind(mark);
@@ -215,20 +299,24 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
     }
 
     /// Writes what has changed, and only that.
-    fn finish(self, blank: &[u8], scratch: &mut Vec<u8>) {
+    fn finish(self) {
+        let scratch = self.scratch;
         for (number, slot) in self.slots.iter().enumerate() {
             let Some(state) = &slot.state else { continue };
             scratch.clear();
+            let used = self.lives.get(number).and_then(Life::used);
+            Head { version: O::State::VERSION, used }.append(scratch);
+            let head = scratch.len();
             state.encode(scratch);
-            if *scratch == blank {
+            if scratch.get(head..) == Some(self.blank) {
                 if slot.bytes.is_some() {
                     self.writer.state(number as u32, None);
                 }
-            } else if slot.bytes != Some(scratch) {
+            } else if slot.bytes != Some(scratch.as_slice()) {
                 self.writer.state(number as u32, Some(scratch));
             }
         }
-        if O::TIMERS {
+        if Self::TIMERS {
             self.timers.write(self.writer);
         }
         for (name, total) in self.ctx.counters() {
@@ -240,14 +328,15 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
     }
 }
 
-/// Lets a call's changes stand.
+/// Lets a call's changes stand; true when it has written cells, or said that it writes.
 #[inline]
-fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut Timers, slot: Option<u32>) -> Result<()> {
+fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut Timers, slot: Option<u32>) -> Result<bool> {
+    let mut changed = ctx.take_touched();
     if O::State::HANDLES {
         if let Some(slot) = slot {
             state.settle_all(slot)?;
         }
-        cells::keep();
+        changed |= cells::keep();
     }
     if ctx.has_changes() {
         let (true, Some(slot)) = (O::TIMERS, slot) else {
@@ -260,7 +349,7 @@ fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut T
         }
     }
     ctx.keep();
-    Ok(())
+    Ok(changed)
 }
 
 #[cold]

@@ -35,9 +35,13 @@ pub(crate) fn start() {
     OVERLAY.set(Overlay::default());
 }
 
-/// Lets the call's changes stand.
-pub(crate) fn keep() {
-    OVERLAY.with_borrow_mut(|overlay| overlay.journal.clear());
+/// Lets the call's changes stand; true when there were any.
+pub(crate) fn keep() -> bool {
+    OVERLAY.with_borrow_mut(|overlay| {
+        let changed = !overlay.journal.is_empty();
+        overlay.journal.clear();
+        changed
+    })
 }
 
 /// Takes the call's changes back.

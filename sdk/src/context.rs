@@ -29,6 +29,7 @@ pub struct Context<'a> {
     counters: Vec<(String, u64)>,
     /// What this call adds: index into `counters`, and how much.
     adds: Vec<(usize, u64)>,
+    touched: bool,
 }
 
 /// A timer to set or to clear; its name is a range of the names.
@@ -50,6 +51,7 @@ impl<'a> Context<'a> {
             timers: Vec::new(),
             counters: Vec::new(),
             adds: Vec::new(),
+            touched: false,
         }
     }
 
@@ -118,6 +120,11 @@ impl<'a> Context<'a> {
         self.change(name, None);
     }
 
+    /// Counts as a write of the state although nothing in it changes: prolongs the life of a `#[state(ttl = "1h")]`.
+    pub fn touch(&mut self) {
+        self.touched = true;
+    }
+
     /// Adds to a counter that the host shows among the pipeline's metrics.
     pub fn count(&mut self, name: &str, add: u64) {
         let known = self.counters.iter().position(|(known, _)| known == name);
@@ -175,6 +182,12 @@ impl<'a> Context<'a> {
         self.timers.clear();
         self.names.clear();
         self.adds.clear();
+        self.touched = false;
+    }
+
+    /// Whether the call said that it writes the state.
+    pub(crate) fn take_touched(&mut self) -> bool {
+        std::mem::take(&mut self.touched)
     }
 
     /// Counters that this batch added to.

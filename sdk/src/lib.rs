@@ -21,6 +21,8 @@ mod config;
 mod operator;
 mod shape;
 mod state;
+mod stored;
+mod ttl;
 
 // Libraries over state and timers.
 mod large;
@@ -51,6 +53,7 @@ pub use operator::Operator;
 pub use sangam_macros::{config, event, inputs, operator, outputs, state};
 pub use sangam_protocol::Millis;
 pub use state::State;
+pub use ttl::{Ttl, TtlFrom};
 pub use window::Window;
 pub use wrong::Wrong;
 

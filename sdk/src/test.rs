@@ -20,7 +20,8 @@ use crate::config::Config;
 use crate::field::{Encode, Field};
 use crate::log::{self, Level};
 use crate::operator::Operator;
-use crate::state::{self, State};
+use crate::state::State;
+use crate::stored;
 use input::{Input, Read};
 
 /// Something that the operator emitted.
@@ -65,6 +66,21 @@ pub struct Rejected {
     pub event: usize,
     /// The reason.
     pub why: String,
+}
+
+/// State, timers and watermark of an operator under test, see [`Harness::snapshot`].
+#[derive(Clone, PartialEq)]
+pub struct Snapshot {
+    keys: BTreeMap<Vec<u8>, Kept>,
+    timers: Vec<Set>,
+    settings: u64,
+    watermark: Millis,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot of {} keys and {} timers at watermark {}", self.keys.len(), self.timers.len(), self.watermark)
+    }
 }
 
 /// Runs the operator `O`.
@@ -128,13 +144,14 @@ struct Pending {
 }
 
 /// What is kept for one key.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq)]
 struct Kept {
     state: Option<Vec<u8>>,
     cells: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// A pending timer.
+#[derive(Clone, PartialEq)]
 struct Set {
     key: Vec<u8>,
     name: String,
@@ -321,6 +338,24 @@ impl<O: Operator> Harness<O> {
         self
     }
 
+    /// All that the host keeps between two batches: what a restart, or another build, goes on from.
+    #[track_caller]
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.flush();
+        let (keys, timers) = (self.keys.clone(), self.timers.clone());
+        Snapshot { keys, timers, settings: self.settings, watermark: self.watermark }
+    }
+
+    /// Goes back to a snapshot, or takes over from another build: state, timers and watermark are those of the snapshot. What was emitted
+    /// stays, what waited for its batch is gone.
+    pub fn restore(&mut self, from: &Snapshot) -> &mut Self {
+        let Snapshot { keys, timers, settings, watermark } = from.clone();
+        (self.keys, self.timers, self.settings) = (keys, timers, settings);
+        (self.watermark, self.reached) = (watermark, watermark);
+        self.pending.clear();
+        self
+    }
+
     /// Everything emitted and not yet taken, in order.
     #[track_caller]
     pub fn outputs(&mut self) -> &[Sent] {
@@ -346,7 +381,7 @@ impl<O: Operator> Harness<O> {
     pub fn state(&mut self, key: &str) -> Option<O::State> {
         self.flush();
         let (_, kept) = self.keys.iter().find(|(known, _)| key::display(known) == key)?;
-        let mut state: O::State = match state::read(kept.state.as_deref()?) {
+        let mut state: O::State = match stored::read(kept.state.as_deref()?) {
             Ok(state) => state,
             Err(error) => panic!("{error}"),
         };

@@ -49,14 +49,20 @@ pub fn event(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// A struct that is remembered for a key, between events and restarts.
 ///
-/// It is stored by position: a new field goes to the end and reads as its default from older state; any other change needs
-/// `#[state(version = 2)]`. Equal to `Default` means deleted.
+/// It is stored by position: a new field goes to the end and reads as its default from older state; any other change needs another
+/// version and a function that reads the earlier ones, `#[state(version = 2, migrate = from_old)]`. Equal to `Default` means deleted.
+///
+/// `#[state(ttl = "1h")]` forgets a key that has not been written for an hour of event time; with `ttl_from = "read"`, one that has had
+/// no event.
 ///
 /// ```
 /// use sangam_sdk::*;
 ///
 /// #[state]
 /// struct Seen { count: u64, last: Vec<String> }
+///
+/// #[state(ttl = "24h", ttl_from = "read")]
+/// struct Session { clicks: u64 }
 /// ```
 #[proc_macro_attribute]
 pub fn state(args: TokenStream, item: TokenStream) -> TokenStream {

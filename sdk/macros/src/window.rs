@@ -141,7 +141,7 @@ fn changes_self(add: &ImplItemFn) -> Result<()> {
 }
 
 /// A duration in milliseconds.
-fn duration(text: &LitStr) -> Result<i64> {
+pub fn duration(text: &LitStr) -> Result<i64> {
     let wrong = || Error::new_spanned(text, "a duration is a number and a unit: \"500ms\", \"10s\", \"5m\", \"1h\", \"1d\"");
     let value = text.value();
     let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));

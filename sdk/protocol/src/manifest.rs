@@ -115,6 +115,9 @@ pub struct StateSchema {
     pub name: String,
     /// The schema version, from 1; a build with another version needs a migration.
     pub version: u32,
+    /// Whether the build reads the state of earlier versions and makes its own of it, key by key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub migrates: bool,
     /// The fields in order of their positions.
     #[serde(default)]
     pub fields: Vec<StateField>,
