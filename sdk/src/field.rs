@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use sangam_protocol::msgpack::{self, Reader, write};
 
 use crate::Error;
+use crate::shape;
 use crate::wrong::Wrong;
 
 /// A value that a field of an event or a state can be read from.
 ///
-/// Implemented for booleans, integers, floats, text, bytes, [`Value`], `Option`, `Vec`, `VecDeque`, `BTreeMap`, and for every
+/// Implemented for booleans, integers, floats, text, bytes, [`Value`], `Option`, `Vec`, `VecDeque`, `BTreeMap`, pairs, and for every
 /// `#[event]` and `#[state]` struct. `&str` and `&[u8]` borrow from the batch.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a field of an event or a state",
@@ -424,6 +425,23 @@ impl<K: Encode, V: Encode> Encode for BTreeMap<K, V> {
             key.encode(out);
             value.encode(out);
         }
+    }
+}
+
+impl<'a, A: Field<'a>, B: Field<'a>> Field<'a> for (A, B) {
+    const KIND: &'static str = "array";
+    const CELLS: Cells = A::CELLS.or(B::CELLS).inside();
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        shape::pair(reader)?;
+        Ok((A::decode(reader).map_err(|wrong| wrong.inside("0"))?, B::decode(reader).map_err(|wrong| wrong.inside("1"))?))
+    }
+}
+
+impl<A: Encode, B: Encode> Encode for (A, B) {
+    fn encode(&self, out: &mut Vec<u8>) {
+        write::array(out, 2);
+        self.0.encode(out);
+        self.1.encode(out);
     }
 }
 

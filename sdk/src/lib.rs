@@ -26,6 +26,7 @@ mod ttl;
 
 // Libraries over state and timers.
 mod large;
+mod reducing;
 pub mod window;
 
 // One batch.
@@ -50,6 +51,7 @@ pub use event::{Event, FieldPath, Raw, Row};
 pub use field::{Encode, Field, Value};
 pub use large::{CellKey, List, Map, OwnedCellKey};
 pub use operator::Operator;
+pub use reducing::{Aggregating, Average, First, Gather, Last, Max, Min, Reduce, Reducing, Sum};
 pub use sangam_macros::{config, event, inputs, operator, outputs, state};
 pub use sangam_protocol::Millis;
 pub use state::State;

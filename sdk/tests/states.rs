@@ -180,3 +180,68 @@ mod large {
         assert_eq!((numbers.by.remove(&0), numbers.by.remove(&0), numbers.by.len()), (Some(1), None, 6));
     }
 }
+
+mod reducing {
+    use super::*;
+
+    #[event]
+    struct Delay {
+        line: String,
+        minutes: Option<i32>,
+    }
+    #[event]
+    struct Delays {
+        sum: i32,
+        least: i32,
+        most: i32,
+        first: i32,
+        last: i32,
+        mean: f64,
+    }
+    #[state]
+    struct Line {
+        sum: Reducing<i32, Sum>,
+        least: Reducing<i32, Min>,
+        most: Reducing<i32, Max>,
+        first: Reducing<i32, First>,
+        last: Reducing<i32, Last>,
+        mean: Aggregating<Average>,
+    }
+
+    #[operator(key = "line")]
+    fn delays(delay: Delay, line: &mut Line) -> Option<Delays> {
+        let Some(minutes) = delay.minutes else {
+            *line = Line::default();
+            return None;
+        };
+        line.sum.add(minutes);
+        line.least.add(minutes);
+        line.most.add(minutes);
+        line.first.add(minutes);
+        line.last.add(minutes);
+        line.mean.add(minutes.into());
+        Some(Delays {
+            sum: *line.sum.get()?,
+            least: *line.least.get()?,
+            most: *line.most.get()?,
+            first: *line.first.get()?,
+            last: *line.last.get()?,
+            mean: line.mean.get()?,
+        })
+    }
+
+    #[test]
+    fn values_are_taken_in_across_restarts_and_nothing_is_kept_of_a_cleared_state() {
+        let mut h = Harness::<delays>::new();
+        for minutes in [3, 0, i32::MAX, -7] {
+            let before = h.snapshot();
+            h.restore(&before).send(0, Delay { line: "U1".into(), minutes: Some(minutes) });
+        }
+        let last = h.take::<Delays>("out").pop();
+        let mean = (f64::from(i32::MAX) - 4.0) / 4.0;
+        // A sum that is full stays full until something is taken off.
+        assert_eq!(last, Some(Delays { sum: i32::MAX - 7, least: -7, most: i32::MAX, first: 3, last: -7, mean }));
+        h.send(0, Delay { line: "U1".into(), minutes: None });
+        assert_eq!(h.keys(), Vec::<String>::new());
+    }
+}

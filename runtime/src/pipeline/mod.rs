@@ -7,6 +7,7 @@ mod crew;
 mod load;
 mod plan;
 mod reload;
+mod schema;
 mod supervise;
 mod watch;
 mod worker;

@@ -6,7 +6,7 @@ use super::brokers::Brokers;
 use super::crew::{Crew, Failed};
 use super::reload::{Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
-use super::{PlanErrors, Plugins, TopicError};
+use super::{PlanErrors, Plugins, TopicError, schema};
 use crate::broker::{Assignment, BrokerError, Source, Start, Subscribe, Subscription};
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
@@ -93,6 +93,14 @@ pub enum PipelineError {
         /// Now.
         now: u32,
     },
+    /// The build cannot read the state that is stored.
+    #[error("the operator `{operator}` cannot go on from its state: {why}")]
+    Schema {
+        /// The operator.
+        operator: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The host cannot start a thread.
     #[error("a worker thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -163,6 +171,7 @@ impl Supervisor {
     /// When the pipeline cannot go on without a person. Everything up to the last commit is safe.
     pub fn run(&mut self, control: &Control) -> Result<(), PipelineError> {
         self.check_parallelism()?;
+        schema::check_all(&self.topology, self.store.as_ref())?;
         let mut pause = BACKOFF.0;
         loop {
             let started = Instant::now();
@@ -472,9 +481,21 @@ impl Supervisor {
             };
             let name = node.name.clone();
             let old = node.clone();
+            let check = schema::check(&name, loaded.plugin.manifest(), self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
+            if let Err(why) = check.verdict() {
+                self.refuse_build(&reload.plugin_name, &why);
+                continue;
+            }
+            // The old build could not read what such a build has written: it is not watched, and stays.
+            let watch = if check.raises() { 0 } else { self.options.watch_batches };
+            let mut changes = Changes::default();
+            check.remember(&mut changes);
+            if !changes.is_empty() {
+                self.store.write(&changes).map_err(|why| Failed::Fatal(why.into()))?;
+            }
             crew.ask_all(|worker| {
                 let instances = started.get_mut(worker).map(std::mem::take).unwrap_or_default();
-                let (plugin, watch) = (loaded.plugin.clone(), self.options.watch_batches);
+                let plugin = loaded.plugin.clone();
                 Command::Swap(Box::new(Swap { operator, topology: topology.clone(), plugin, instances, watch }))
             })?;
             self.topology = topology;

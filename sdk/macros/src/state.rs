@@ -120,7 +120,10 @@ impl Args {
                 let given: LitStr = meta.value()?.parse()?;
                 let ttl = duration(&given)?;
                 if ttl == 0 {
-                    return Err(Error::new_spanned(given, "a state lives for some time: \"10m\", \"24h\"; without `ttl` it lives for ever"));
+                    return Err(Error::new_spanned(
+                        given,
+                        "a state lives for some time: \"10m\", \"24h\"; without `ttl` it lives for ever",
+                    ));
                 }
                 args.ttl_ms = Some(ttl);
             } else if meta.path.is_ident("ttl_from") {

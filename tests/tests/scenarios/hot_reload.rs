@@ -170,7 +170,11 @@ fn a_build_that_does_not_fit_is_refused_with_the_reason_and_the_old_one_goes_on(
         ("other ports", manifest(r#"["out"]"#, r#"["out","more"]"#), "its output ports are out, more, those of the running build are out"),
         ("another key", manifest(r#""key":["text"]"#, r#""key":["word"]"#), "its key is word, that of the running build is text"),
         ("another kind", stateless, "it is Stateless, the running build is Keyed"),
-        ("another state", with_state(2), "its state has schema version 2, the state at hand has version 1"),
+        (
+            "another state",
+            with_state(2),
+            "its state `S` has schema version 2, the state at hand has version 1, and the build does not say how",
+        ),
     ];
     let mut before = None;
     for (what, build, expected) in cases {

@@ -12,6 +12,7 @@ mod hostile_guest;
 mod hot_reload;
 mod kafka_broker;
 mod kafka_pipeline;
+mod migration;
 mod poison_event;
 mod recovery;
 mod workloads;
