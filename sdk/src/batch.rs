@@ -5,12 +5,14 @@
 use sangam_protocol::Millis;
 use sangam_protocol::effects::{EffectsWriter, RejectKind};
 use sangam_protocol::frame::Frame;
+use sangam_protocol::key;
 use sangam_protocol::msgpack::{Error as Malformed, Reader};
 
 use crate::emit::Emitter;
 use crate::event::Event;
 use crate::field::Encode;
 use crate::operator::Operator;
+use crate::shared::Shared;
 use crate::state::State;
 use crate::stored::{self, Head};
 use crate::timers::{Fired, Timers};
@@ -28,6 +30,7 @@ pub(crate) struct Instance<O: Operator> {
     /// The bytes of the default state, which means "nothing to remember".
     blank: Vec<u8>,
     scratch: Vec<u8>,
+    shared: Shared<O::Broadcast>,
     last: usize,
 }
 
@@ -35,7 +38,15 @@ impl<O: Operator> Instance<O> {
     pub(crate) fn new(config: O::Config) -> Self {
         let mut blank = Vec::new();
         O::State::default().encode(&mut blank);
-        Instance { config, writer: EffectsWriter::default(), timers: Timers::default(), blank, scratch: Vec::new(), last: 0 }
+        Instance {
+            config,
+            writer: EffectsWriter::default(),
+            timers: Timers::default(),
+            blank,
+            scratch: Vec::new(),
+            shared: Shared::new(),
+            last: 0,
+        }
     }
 
     pub(crate) fn config(&self) -> &O::Config {
@@ -69,6 +80,12 @@ impl<O: Operator> Instance<O> {
             let (key, bytes) = slot.map_err(garbage)?;
             slots.push(Slot { key, bytes, state: None });
         }
+        if O::BROADCAST {
+            // The host puts it first, whatever else is in the batch.
+            let bytes = slots.first().filter(|slot| slot.key == key::BROADCAST).map(|slot| slot.bytes);
+            let bytes = bytes.ok_or_else(|| garbage(Malformed::Range("a first slot with the broadcast state")))?;
+            self.shared.start(bytes).map_err(|error| Stop { event: None, why: format!("broadcast state: {}", text(error)) })?;
+        }
         if Batch::<O>::TIMERS {
             self.timers.start(frame).map_err(garbage)?;
         }
@@ -80,6 +97,7 @@ impl<O: Operator> Instance<O> {
             nothing: O::State::default(),
             ctx: Context::at(0),
             lives: if O::State::TTL.is_some() { Life::unborn(frame.slots()) } else { Vec::new() },
+            shared: &mut self.shared,
             blank: &self.blank,
             scratch: &mut self.scratch,
         };
@@ -143,6 +161,7 @@ struct Batch<'f, 'i, O: Operator> {
     ctx: Context<'f>,
     /// By slot; none where states live for ever.
     lives: Vec<Life>,
+    shared: &'i mut Shared<O::Broadcast>,
     blank: &'i [u8],
     scratch: &'i mut Vec<u8>,
 }
@@ -178,7 +197,7 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         let state = slot.state(fired.slot)?;
         let timer = Timer::new(self.timers.name(fired), fired.at);
         let mut out = Emitter::timer(self.writer, position, fired.slot, fired.at);
-        O::on_timer(self.config, timer, state, &mut self.ctx, &mut out)?;
+        O::on_timer(self.config, timer, state, self.shared.state(), &mut self.ctx, &mut out)?;
         let changed = keep::<O>(state, &mut self.ctx, self.timers, Some(fired.slot))?;
         self.live(fired.slot, fired.at, changed);
         Ok(())
@@ -240,16 +259,14 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
     #[inline]
     fn event(&mut self, frame: &Frame<'f>, i: usize, watermark: Millis, events: &mut Reader<'f>) -> Result<(), Stop> {
         let index = i as u32;
+        if let Some(kind) = frame.kind(i).checked_sub(<O::Event<'f> as Event<'f>>::KINDS).filter(|_| O::BROADCAST) {
+            return self.control(frame, i, kind, watermark, events);
+        }
         let start = *events;
         let event = match O::Event::read(frame.kind(i), events) {
             Ok(event) => event,
             Err(wrong) if wrong.is_frame() => return Err(misfit(index, &wrong.reason())),
-            Err(wrong) => {
-                *events = start;
-                events.skip().map_err(garbage)?;
-                self.writer.reject(index, RejectKind::Reject, &wrong.reason());
-                return Ok(());
-            }
+            Err(wrong) => return self.misread(index, start, events, &wrong.reason()),
         };
         let fault = |why: String| Stop { event: Some(index), why };
         let slot = if O::KEYED { frame.slot(i) } else { None };
@@ -271,7 +288,7 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         let before = if O::FALLIBLE { Some(state.clone()) } else { None };
         let mark = self.writer.mark();
         let mut out = Emitter::event(self.writer, index, slot, time);
-        let error = match O::on_event(self.config, event, state, &mut self.ctx, &mut out) {
+        let error = match O::on_event(self.config, event, state, self.shared.state(), &mut self.ctx, &mut out) {
             Ok(()) => {
                 let changed = keep::<O>(state, &mut self.ctx, self.timers, slot).map_err(|error| fault(text(error)))?;
                 if let Some(slot) = slot {
@@ -289,11 +306,55 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         if O::State::HANDLES {
             cells::undo();
         }
+        self.refuse(index, error)
+    }
+
+    /// Handles an event of a broadcast input; `kind` counts through the types of those.
+    fn control(&mut self, frame: &Frame<'f>, i: usize, kind: u8, watermark: Millis, events: &mut Reader<'f>) -> Result<(), Stop> {
+        let index = i as u32;
+        let start = *events;
+        let event = match O::Control::read(kind, events) {
+            Ok(event) => event,
+            Err(wrong) if wrong.is_frame() => return Err(misfit(index, &wrong.reason())),
+            Err(wrong) => return self.misread(index, start, events, &wrong.reason()),
+        };
+        self.ctx.enter(frame.time(i), watermark, &[]);
+        let mark = self.writer.mark();
+        let mut out = Emitter::event(self.writer, index, None, frame.time(i));
+        let state = self.shared.change();
+        let before = if O::BROADCAST_FALLIBLE { Some(state.clone()) } else { None };
+        let Err(error) = O::on_broadcast(self.config, event, state, &mut self.ctx, &mut out) else {
+            if self.ctx.has_changes() {
+                return Err(misfit(index, "on_broadcast sets a timer: timers belong to keys, and a broadcast event has none"));
+            }
+            self.ctx.take_touched();
+            self.ctx.keep();
+            return Ok(());
+        };
+        if let Some(before) = before {
+            *state = before;
+        }
+        self.writer.rewind(mark);
+        self.ctx.forget();
+        self.refuse(index, error)
+    }
+
+    /// Steps over an event that does not hold what it should.
+    #[cold]
+    fn misread(&mut self, index: u32, start: Reader<'f>, events: &mut Reader<'f>, why: &str) -> Result<(), Stop> {
+        *events = start;
+        events.skip().map_err(garbage)?;
+        self.writer.reject(index, RejectKind::Reject, why);
+        Ok(())
+    }
+
+    /// Settles an event that the operator did not process.
+    fn refuse(&mut self, index: u32, error: Error) -> Result<(), Stop> {
         match error {
             Error::Reject(why) => self.writer.reject(index, RejectKind::Reject, &why),
             Error::Late(why) => self.writer.reject(index, RejectKind::Late, &why),
             Error::Drop(why) => self.writer.reject(index, RejectKind::Drop, &why),
-            Error::Fault(why) => return Err(fault(why)),
+            Error::Fault(why) => return Err(Stop { event: Some(index), why }),
         }
         Ok(())
     }
@@ -315,6 +376,11 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
             } else if slot.bytes != Some(scratch.as_slice()) {
                 self.writer.state(number as u32, Some(scratch));
             }
+        }
+        if O::BROADCAST
+            && let Some(bytes) = self.shared.finish()
+        {
+            self.writer.state(0, bytes);
         }
         if Self::TIMERS {
             self.timers.write(self.writer);

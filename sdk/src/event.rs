@@ -20,6 +20,9 @@ pub trait Event<'a>: Sized {
     /// How many types of event it tells apart.
     #[doc(hidden)]
     const KINDS: u8 = 1;
+    /// The same inputs as `INPUT`, as broadcast ones; empty where they have no names of their own.
+    #[doc(hidden)]
+    const BROADCAST: &'static str = "";
     /// Reads the event of type `kind` from its positional fields, or from its bytes.
     fn read(kind: u8, reader: &mut Reader<'a>) -> Result<Self, Wrong>;
 }
@@ -80,6 +83,15 @@ impl<'a> Event<'a> for Raw<'a> {
     #[inline]
     fn read(_kind: u8, reader: &mut Reader<'a>) -> Result<Self, Wrong> {
         reader.bin().map(Raw).map_err(|_| Wrong::frame())
+    }
+}
+
+/// No event.
+impl<'a> Event<'a> for () {
+    const INPUT: &'static str = "";
+    const KINDS: u8 = 0;
+    fn read(_kind: u8, _reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        Err(Wrong::frame())
     }
 }
 

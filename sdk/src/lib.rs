@@ -25,6 +25,7 @@ mod stored;
 mod ttl;
 
 // Libraries over state and timers.
+mod broadcast;
 mod large;
 mod reducing;
 pub mod window;
@@ -32,6 +33,7 @@ pub mod window;
 // One batch.
 mod batch;
 mod cells;
+mod shared;
 mod timers;
 
 // The outside.
@@ -43,6 +45,7 @@ pub mod manifest;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod test;
 
+pub use broadcast::Broadcast;
 pub use config::Config;
 pub use context::{Context, Timer};
 pub use emit::{Emit, Emitter, Forward, Leave, Output, Payload};

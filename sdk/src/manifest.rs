@@ -62,8 +62,18 @@ pub const fn unnamed(input: &str) -> &str {
     rest
 }
 
+/// The same, but nothing of inputs that have names of their own.
+pub const fn unnamed_or_nothing(input: &str) -> &str {
+    if input.len() >= UNNAMED.len() && same(input.split_at(UNNAMED.len()).0, UNNAMED) { unnamed(input) } else { "" }
+}
+
 /// How the JSON of an input without a name of its own begins.
 const UNNAMED: &str = "{\"name\":\"in\"";
+
+/// The first text that is not empty.
+pub const fn either<'t>(one: &'t str, other: &'t str) -> &'t str {
+    if one.is_empty() { other } else { one }
+}
 
 /// Whether one of `inputs` has a name; `head` is how its JSON begins, `{"name":"orders"`.
 pub const fn has_input(inputs: &str, head: &str) -> bool {
@@ -95,6 +105,11 @@ pub const fn ports(event: &'static str, timer: &'static str) -> &'static str {
 /// Whether two methods of an operator leave by the same ports, or one of them emits nothing.
 pub const fn same_ports(event: &str, timer: &str) -> bool {
     event.len() <= NO_PORTS.len() || timer.len() <= NO_PORTS.len() || same(event, timer)
+}
+
+/// Whether these are no ports.
+pub const fn emits_nothing(ports: &str) -> bool {
+    ports.len() <= NO_PORTS.len()
 }
 
 /// The ports of a method that emits nothing.

@@ -14,6 +14,10 @@ pub trait Operator: Sized + 'static {
     type Event<'a>: Event<'a>;
     /// What it remembers for a key.
     type State: State;
+    /// What its broadcast inputs bring; `()` where it has none.
+    type Control<'a>: Event<'a>;
+    /// What it keeps of that in every task, for all keys; `()` where it has none.
+    type Broadcast: State;
 
     /// The manifest, as JSON.
     const MANIFEST: &'static str;
@@ -23,6 +27,10 @@ pub trait Operator: Sized + 'static {
     const FALLIBLE: bool;
     /// Whether it has `on_timer`. One that has not carries none of the code for timers.
     const TIMERS: bool = false;
+    /// Whether it has broadcast inputs.
+    const BROADCAST: bool = false;
+    /// Whether `on_broadcast` can refuse an event.
+    const BROADCAST_FALLIBLE: bool = false;
     /// Whether its fields depend on its configuration.
     const DYNAMIC: bool = false;
 
@@ -31,6 +39,7 @@ pub trait Operator: Sized + 'static {
         config: &Self::Config,
         event: Self::Event<'_>,
         state: &mut Self::State,
+        broadcast: &Self::Broadcast,
         ctx: &mut Context<'_>,
         out: &mut Emitter<'_>,
     ) -> Result<()>;
@@ -40,6 +49,18 @@ pub trait Operator: Sized + 'static {
         _config: &Self::Config,
         _timer: Timer<'_>,
         _state: &mut Self::State,
+        _broadcast: &Self::Broadcast,
+        _ctx: &mut Context<'_>,
+        _out: &mut Emitter<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Handles one event of a broadcast input. It emits nothing, as it happens in every task.
+    fn on_broadcast(
+        _config: &Self::Config,
+        _event: Self::Control<'_>,
+        _state: &mut Self::Broadcast,
         _ctx: &mut Context<'_>,
         _out: &mut Emitter<'_>,
     ) -> Result<()> {

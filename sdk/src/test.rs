@@ -227,7 +227,7 @@ impl<O: Operator> Harness<O> {
         self
     }
 
-    /// Sends an event to an operator with one input.
+    /// Sends an event to an operator with one input, not counting broadcast ones.
     ///
     /// # Panics
     /// When the operator has several inputs.
@@ -244,7 +244,8 @@ impl<O: Operator> Harness<O> {
     /// When the operator has several inputs.
     #[track_caller]
     pub fn send_raw(&mut self, time: Millis, value: &[u8]) -> &mut Self {
-        assert!(self.inputs.len() == 1, "the operator has the inputs {}: use send_to(\"{}\", ..)", self.names(), self.inputs[0].name);
+        let keyed = self.inputs.iter().filter(|input| !input.broadcast).count();
+        assert!(keyed == 1, "the operator has the inputs {}: use send_to(\"{}\", ..)", self.names(), self.inputs[0].name);
         self.take_in(0, time, value)
     }
 
@@ -389,11 +390,22 @@ impl<O: Operator> Harness<O> {
         Some(state)
     }
 
+    /// The broadcast state.
+    #[track_caller]
+    pub fn broadcast(&mut self) -> O::Broadcast {
+        self.flush();
+        let bytes = self.keys.get(key::BROADCAST).and_then(|kept| kept.state.as_deref());
+        match bytes.map_or_else(|| Ok(O::Broadcast::default()), stored::read) {
+            Ok(state) => state,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// The keys that something is remembered for.
     #[track_caller]
     pub fn keys(&mut self) -> Vec<String> {
         self.flush();
-        self.keys.keys().map(|key| key::display(key)).collect()
+        self.keys.keys().filter(|key| *key != key::BROADCAST).map(|key| key::display(key)).collect()
     }
 
     /// The pending timers of a key, in the order in which they will fire.
@@ -458,6 +470,9 @@ impl<O: Operator> Harness<O> {
                 frame.key(key, keys.get(key).and_then(|kept| kept.state.as_deref())) as usize
             }) as u32
         };
+        if self.manifest.has_broadcast() {
+            slot_of(&mut self.frame, &self.keys, key::BROADCAST);
+        }
         for event in &events {
             self.frame.event(event.time, event.watermark).extend_from_slice(&event.read.fields);
             if keyed {

@@ -144,8 +144,8 @@ pub fn exec(command: &Exec, table: toml::Table, output: Box<dyn Write + Send>) -
         let inspection = crate::sandbox::inspect(&bytes).with_context(|| command.plugin.display().to_string())?;
         inspection.manifest
     };
-    if manifest.inputs.len() > 1 {
-        let inputs: Vec<_> = manifest.inputs.iter().map(|input| input.name.as_str()).collect();
+    if manifest.keyed_inputs().count() > 1 {
+        let inputs: Vec<_> = manifest.keyed_inputs().map(|input| input.name.as_str()).collect();
         bail!("{name} has the inputs {}, and `exec` feeds only one: run it in a pipeline, with a stream for each", inputs.join(", "));
     }
     let pipeline = pipeline(command, name, table, &manifest.outputs);

@@ -136,6 +136,7 @@ fn inputs(manifest: &Manifest) -> Vec<String> {
     let mut lines = Vec::new();
     for input in &manifest.inputs {
         let tag = input.tag.as_ref().map_or(String::new(), |tag| format!(" by `{tag}`"));
+        let tag = if input.broadcast { format!(" (broadcast){tag}") } else { tag };
         if input.dynamic {
             lines.push(format!("{}: fields that follow from the configuration", input.name));
         } else if input.types.is_empty() {

@@ -131,11 +131,13 @@ impl Loaded {
 /// The input of a manifest that a stream is bound to.
 pub fn input_of(operator: &Operator, manifest: &Manifest, binding: &Binding) -> Result<usize, PlanError> {
     let names = || manifest.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ");
+    let keyed = manifest.inputs.iter().position(|input| !input.broadcast);
     match &binding.port {
-        None if manifest.inputs.len() > 1 => {
+        None if manifest.keyed_inputs().count() > 1 => {
             Err(PlanError::WhichInput { operator: operator.name.clone(), stream: binding.stream.clone(), inputs: names() })
         }
-        None => Ok(0),
+        // A broadcast input is bound by its name, or not at all.
+        None => Ok(keyed.unwrap_or(0)),
         Some(name) => {
             manifest.input(name).ok_or_else(|| PlanError::NoInput { operator: operator.name.clone(), input: name.clone(), inputs: names() })
         }

@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::route::{InputError, TimeUnit, Wants};
 use crate::sandbox::Limits;
 use crate::stage::OnError;
-use crate::task::{Consumer, Group, OperatorNode, StreamNode, TopicRef, Topology};
+use crate::task::{Consumer, Group, Handover, OperatorNode, StreamNode, TopicRef, Topology};
 use sangam_protocol::effects::EffectLimits;
 use sangam_protocol::manifest::Kind;
 
@@ -217,12 +217,10 @@ impl Planner<'_> {
             let Some(loaded) = self.loaded.get(o) else { continue };
             let manifest = loaded.plugin.manifest();
             for (i, binding) in operator.inputs.iter().enumerate() {
-                let key = match input_of(operator, manifest, binding) {
-                    Ok(input) if operator.key.is_empty() => manifest.key_of(input),
-                    Ok(_) => &operator.key,
-                    // It is reported where the inputs are made.
-                    Err(_) => continue,
-                };
+                // What is wrong with it is reported where the inputs are made.
+                let Ok(input) = input_of(operator, manifest, binding) else { continue };
+                let broadcast = manifest.inputs.get(input).is_some_and(|input| input.broadcast);
+                let key = if operator.key.is_empty() { manifest.key_of(input) } else { &operator.key };
                 let Some(s) = self.pipeline.streams.iter().position(|known| known.name == binding.stream) else { continue };
                 let (Some(stream), Some(node)) = (self.pipeline.streams.get(s), self.streams.get_mut(s)) else { continue };
                 let single = node.topic.as_ref().is_some_and(|topic| topic.partitions == 1) && operator.parallelism.unwrap_or(1) == 1;
@@ -231,7 +229,12 @@ impl Planner<'_> {
                     Route::Exchange => manifest.kind == Kind::Keyed,
                     Route::Auto => manifest.kind == Kind::Keyed && !single && (stream.key.is_empty() || stream.key != key),
                 };
-                node.consumers.push(Consumer { operator: o, input: i, exchange });
+                let to = match exchange {
+                    _ if broadcast => Handover::ToAll,
+                    true => Handover::ByKey,
+                    false => Handover::Here,
+                };
+                node.consumers.push(Consumer { operator: o, input: i, to });
             }
         }
     }
@@ -273,7 +276,7 @@ impl Planner<'_> {
         let streams = self.streams.len();
         let mut set = Sets::new(streams + self.loaded.len());
         for (s, stream) in self.streams.iter().enumerate() {
-            for consumer in stream.consumers.iter().filter(|consumer| !consumer.exchange) {
+            for consumer in stream.consumers.iter().filter(|consumer| consumer.to == Handover::Here) {
                 set.join(s, streams + consumer.operator);
             }
         }
@@ -388,7 +391,7 @@ impl Planner<'_> {
         for _ in 0..groups.groups.len() {
             for stream in &self.streams {
                 let from = stream.producer.and_then(|group| groups.groups.get(group)).map_or(0, |group| group.parallelism);
-                for consumer in stream.consumers.iter().filter(|consumer| consumer.exchange) {
+                for consumer in stream.consumers.iter().filter(|consumer| consumer.to != Handover::Here) {
                     let Some(group) = groups.of_operator.get(consumer.operator).and_then(|group| groups.groups.get_mut(*group)) else {
                         continue;
                     };
@@ -397,7 +400,7 @@ impl Planner<'_> {
                         .operators
                         .iter()
                         .any(|o| self.pipeline.operators.get(*o).is_some_and(|operator| operator.parallelism.is_some()));
-                    if group.reads.is_empty() && !asked {
+                    if consumer.to == Handover::ByKey && group.reads.is_empty() && !asked {
                         group.parallelism = group.parallelism.max(from);
                     }
                 }
@@ -428,14 +431,19 @@ impl Planner<'_> {
                     Ok(input) => inputs.push(input),
                     Err(why) => self.errors.push(why),
                 }
-                let exchange = stream.consumers.iter().any(|consumer| consumer.operator == o && consumer.input == i && consumer.exchange);
-                let senders = stream.producer.filter(|_| exchange).and_then(|group| groups.groups.get(group));
-                let count = senders.map_or(1, |group| group.parallelism as usize);
+                let consumer = stream.consumers.iter().find(|consumer| consumer.operator == o && consumer.input == i);
+                let count = match consumer.map(|consumer| consumer.to) {
+                    Some(Handover::ToAll) => 0,
+                    Some(Handover::ByKey) => {
+                        stream.producer.and_then(|group| groups.groups.get(group)).map_or(1, |group| group.parallelism as usize)
+                    }
+                    _ => 1,
+                };
                 channels.push((next_channel, count));
                 next_channel += count;
             }
             let manifest = loaded.plugin.manifest();
-            for (i, input) in manifest.inputs.iter().enumerate() {
+            for (i, input) in manifest.inputs.iter().enumerate().filter(|(_, input)| !input.broadcast) {
                 if !operator.inputs.iter().any(|binding| input_of(operator, manifest, binding).is_ok_and(|bound| bound == i)) {
                     self.errors.push(PlanError::NoStream { operator: operator.name.clone(), input: input.name.clone() });
                 }

@@ -12,7 +12,7 @@ use crate::sandbox::Plugin;
 use crate::task::{OperatorNode, Topology};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
-use sangam_protocol::manifest::Manifest;
+use sangam_protocol::manifest::{Input, Manifest};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -217,7 +217,8 @@ fn compatible(runs: &Manifest, new: &Manifest) -> Result<(), String> {
             list(&runs.outputs)
         ));
     }
-    let names = |manifest: &Manifest| manifest.inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
+    let name = |input: &Input| if input.broadcast { format!("{} (broadcast)", input.name) } else { input.name.clone() };
+    let names = |manifest: &Manifest| manifest.inputs.iter().map(name).collect::<Vec<_>>();
     if runs.inputs.len().max(new.inputs.len()) > 1 && names(new) != names(runs) {
         return Err(format!(
             "its inputs are {}, those of the running build are {}; change the pipeline and start it again",

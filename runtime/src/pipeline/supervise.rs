@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::route::Input;
 use crate::stage::{RolledBack, Stage, StageError, StageSpec};
 use crate::store::{Changes, Store, StoreError};
-use crate::task::{Intake, Lanes, Outbox, Switchboard, Task, Topology, Work, commit, tell};
+use crate::task::{Fetch, Intake, Lanes, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
 use crate::time::Clock;
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
@@ -360,7 +360,8 @@ impl Supervisor {
             let (commands, orders) = unbounded();
             let gauges = Arc::new(Gauges::default());
             let outbox = Outbox::new(self.topology.clone(), sinks);
-            let worker = Worker { tasks, outbox, commands: orders, reports: reports_in.clone(), gauges: gauges.clone() };
+            let first = if self.topology.streams.iter().any(StreamNode::leads) { Fetch::Broadcasts } else { Fetch::All };
+            let worker = Worker { tasks, outbox, commands: orders, reports: reports_in.clone(), gauges: gauges.clone(), first };
             let name = format!("worker-{i}");
             let thread = std::thread::Builder::new().name(name).spawn(move || worker.run());
             crew.threads.push(thread.map_err(|why| Failed::Fatal(PipelineError::Thread(why)))?);
@@ -378,6 +379,7 @@ impl Supervisor {
         holdings: &mut Holdings,
         control: &Control,
     ) -> Result<Watched, Failed> {
+        let mut early = self.read_ahead(crew, subscriptions, holdings, control)?;
         let mut last_commit = Instant::now();
         let mut taken_back: Vec<(usize, String)> = Vec::new();
         let mut closed = false;
@@ -397,7 +399,7 @@ impl Supervisor {
                 }
             }
             control.lag.store(crew.gauges.iter().map(|gauges| gauges.lag.load(Ordering::Relaxed)).sum(), Ordering::Relaxed);
-            let reassigned = self.look_for_changes(subscriptions, holdings)?;
+            let reassigned = self.look_for_changes(subscriptions, holdings)? | std::mem::take(&mut early);
             let all = |gauge: fn(&Gauges) -> &AtomicBool| crew.gauges.iter().all(|gauges| gauge(gauges).load(Ordering::SeqCst));
             let quiet = crew.board.under_way() == 0;
             let ended = quiet && all(|gauges| &gauges.ended);
@@ -440,6 +442,36 @@ impl Supervisor {
             }
             crew.tell_all(|_| Command::Resume);
         }
+    }
+
+    /// Waits until what operators keep in all of their tasks has been read, as far as it was there: no key is handled before.
+    /// True when partitions came or went meanwhile.
+    fn read_ahead(
+        &self,
+        crew: &Crew,
+        subscriptions: &mut [Option<Box<dyn Subscription>>],
+        holdings: &mut Holdings,
+        control: &Control,
+    ) -> Result<bool, Failed> {
+        let mut reassigned = false;
+        if !self.topology.streams.iter().any(StreamNode::leads) {
+            return Ok(reassigned);
+        }
+        loop {
+            let done = || crew.gauges.iter().all(|gauges| gauges.caught_up.load(Ordering::SeqCst) || gauges.ended.load(Ordering::SeqCst));
+            // What was read may still be under way, but nothing can be that was not read before this.
+            reassigned |= self.look_for_changes(subscriptions, holdings)?;
+            if (done() && crew.board.under_way() == 0) || reassigned || control.stopping() {
+                break;
+            }
+            match crew.next_report(TICK)? {
+                Some(Report::Failed(why)) => return Err(why.into()),
+                Some(report) => crew.aside.borrow_mut().push(report),
+                None => {}
+            }
+        }
+        crew.ask_all(|_| Command::FetchAll)?;
+        Ok(reassigned)
     }
 
     fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), Failed> {

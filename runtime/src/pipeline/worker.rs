@@ -6,7 +6,7 @@ use crate::broker::Source;
 use crate::sandbox::{Instance, Plugin};
 use crate::stage::RolledBack;
 use crate::store::Changes;
-use crate::task::{Outbox, Task, TaskError, Topology, Work};
+use crate::task::{Fetch, Outbox, Task, TaskError, Topology, Work};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +22,8 @@ pub enum Command {
     Committed,
     /// Go on fetching.
     Resume,
+    /// Fetch from all sources, where it was only from those that come first.
+    FetchAll,
     /// The sources have ended for good: fire everything that still waits.
     Close,
     /// Put a new build in.
@@ -92,6 +94,8 @@ pub struct Worker {
     pub reports: Sender<Report>,
     /// What others see.
     pub gauges: Arc<Gauges>,
+    /// What it fetches until it is told to go on.
+    pub first: Fetch,
 }
 
 /// How long a worker without work waits before it looks again.
@@ -100,7 +104,7 @@ const IDLE: Duration = Duration::from_millis(2);
 impl Worker {
     /// Runs until it is stopped.
     pub fn run(mut self) {
-        let (mut fetch, mut broken, mut busy) = (true, false, true);
+        let (mut fetch, mut broken, mut busy) = (self.first, false, true);
         loop {
             let command = if busy { self.commands.try_recv().ok() } else { self.wait() };
             match command {
@@ -139,7 +143,7 @@ impl Worker {
     }
 
     /// One step of every task; true when any had something to do.
-    fn round(&mut self, fetch: bool) -> Result<bool, TaskError> {
+    fn round(&mut self, fetch: Fetch) -> Result<bool, TaskError> {
         let (mut busy, mut caught_up, mut ended, mut lag) = (false, true, true, 0);
         for task in &mut self.tasks {
             let step = task.step(fetch, &mut self.outbox)?;
@@ -156,7 +160,7 @@ impl Worker {
         if busy {
             self.gauges.dirty.store(true, Ordering::SeqCst);
         }
-        if fetch {
+        if fetch != Fetch::Nothing {
             self.gauges.caught_up.store(caught_up && !busy, Ordering::SeqCst);
             self.gauges.ended.store(ended && !busy, Ordering::SeqCst);
             self.gauges.lag.store(lag, Ordering::Relaxed);
@@ -164,10 +168,10 @@ impl Worker {
         Ok(busy)
     }
 
-    fn obey(&mut self, command: Command, fetch: &mut bool) -> Result<(), TaskError> {
+    fn obey(&mut self, command: Command, fetch: &mut Fetch) -> Result<(), TaskError> {
         match command {
             Command::Quiesce => {
-                *fetch = false;
+                *fetch = Fetch::Nothing;
                 self.say(Report::Quiet);
             }
             Command::Prepare => {
@@ -182,7 +186,14 @@ impl Worker {
                 self.gauges.caught_up.store(false, Ordering::SeqCst);
                 self.say(Report::Done);
             }
-            Command::Resume => *fetch = true,
+            Command::Resume => *fetch = Fetch::All,
+            Command::FetchAll => {
+                *fetch = Fetch::All;
+                // What they said was about fewer sources.
+                self.gauges.caught_up.store(false, Ordering::SeqCst);
+                self.gauges.ended.store(false, Ordering::SeqCst);
+                self.say(Report::Done);
+            }
             Command::Close => {
                 for task in &mut self.tasks {
                     task.close(&mut self.outbox)?;

@@ -29,6 +29,8 @@ enum Key {
     Record,
     /// Every event has the same, empty key.
     All,
+    /// Every task gets every event: they belong to its broadcast state.
+    Broadcast,
     /// These fields.
     Fields(Vec<Named>),
 }
@@ -80,7 +82,7 @@ impl Input {
         let input = manifest.inputs.get(index).cloned().unwrap_or_default();
         let keyed = manifest.kind == Kind::Keyed;
         let paths = if key.is_empty() { manifest.key_of(index) } else { key };
-        if keyed && paths.is_empty() {
+        if keyed && paths.is_empty() && !input.broadcast {
             return Err(InputError::NoKey);
         }
         if !keyed && !key.is_empty() {
@@ -96,6 +98,7 @@ impl Input {
             })
             .collect();
         let key = match paths {
+            _ if input.broadcast => Key::Broadcast,
             _ if !keyed => Key::Stateless,
             [one] if one == RECORD_KEY => Key::Record,
             [one] if one == ALL_KEY => Key::All,
@@ -115,6 +118,11 @@ impl Input {
         !matches!(self.key, Key::Stateless)
     }
 
+    /// Whether every task gets every event.
+    pub fn broadcast(&self) -> bool {
+        matches!(self.key, Key::Broadcast)
+    }
+
     /// The key of row `i`, where it lies or put together in `scratch`.
     #[inline]
     pub fn key<'a>(&self, events: &'a Events, i: usize, row: &Row, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Refusal> {
@@ -122,6 +130,7 @@ impl Input {
         scratch.clear();
         match &self.key {
             Key::Stateless | Key::All => {}
+            Key::Broadcast => return Ok(key::BROADCAST),
             Key::Record => match events.key(row) {
                 Some(key) => return Ok(key),
                 None => return Err("the record has no key, and the operator takes the record's key".into()),

@@ -8,6 +8,7 @@ use crate::store::{Due, KeyId, KeyedTable, Store, StoreError};
 use crate::time::Millis;
 use sangam_protocol::effects::{Answering, Cause, Effects, Emit, OutputKey, RejectKind};
 use sangam_protocol::frame::DueTimer;
+use sangam_protocol::key::BROADCAST;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -122,6 +123,10 @@ impl Stage {
         self.frame.start();
         self.slots.clear();
         let Some(input) = self.spec.inputs.get(run.input) else { return };
+        if self.shared {
+            let id = self.table.key(BROADCAST);
+            slot_of(id, self.batch_number, &mut self.table, &mut self.slots);
+        }
         for due in &self.due {
             let slot = slot_of(due.id, self.batch_number, &mut self.table, &mut self.slots);
             self.frame.timer(DueTimer { slot, at: due.at, name: self.table.timer_name(due.name) });

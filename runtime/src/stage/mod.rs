@@ -26,6 +26,7 @@ use crate::time::{Millis, WATERMARK_MIN};
 use probation::Probation;
 use refuse::Refuser;
 use sangam_protocol::frame::FrameWriter;
+use sangam_protocol::key::BROADCAST;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -71,6 +72,8 @@ pub struct Stage {
     refuser: Refuser,
     frame: FrameWriter,
     batch_number: u32,
+    /// Whether there is a broadcast state, which goes into every frame.
+    shared: bool,
     admitted: Vec<Admitted>,
     /// Rows that the operator cannot see, in order; they are settled when their turn comes.
     unreadable: VecDeque<(usize, Failure)>,
@@ -110,7 +113,7 @@ impl Stage {
         table.restore(spec.store.as_ref())?;
         let watermark = spec.store.get(&meta_space(&spec.name, partition), WATERMARK_KEY)?;
         let watermark = watermark.and_then(|bytes| bytes.try_into().ok()).map_or(WATERMARK_MIN, i64::from_le_bytes);
-        let refuser = Refuser::new(&spec);
+        let refuser = Refuser::new(&spec, partition == 0);
         let mut stage = Stage {
             spec,
             instance: None,
@@ -123,13 +126,15 @@ impl Stage {
             refuser,
             frame: FrameWriter::default(),
             batch_number: 0,
+            shared: false,
             admitted: Vec::new(),
             unreadable: VecDeque::new(),
             slots: Vec::new(),
             due: Vec::new(),
             key: Vec::new(),
         };
-        stage.spec.metrics.holds(partition, stage.table.len());
+        stage.shared = stage.spec.plugin.manifest().has_broadcast();
+        stage.spec.metrics.holds(partition, stage.keys());
         stage.instance()?;
         Ok(stage)
     }
@@ -168,6 +173,7 @@ impl Stage {
         let end = end.max(self.watermark);
         self.unreadable.clear();
         let run = &mut Run { events, input, out };
+        self.refuser.broadcast = self.spec.inputs.get(input).is_some_and(Input::broadcast);
         self.admit(run);
         self.spec.metrics.events_in.inc_by(events.len() as u64);
         let mut from = 0;
@@ -197,7 +203,13 @@ impl Stage {
     /// The changes are safe.
     pub fn committed(&mut self) {
         self.table.committed();
-        self.spec.metrics.holds(self.partition, self.table.len());
+        self.spec.metrics.holds(self.partition, self.keys());
+    }
+
+    /// How many keys have state or timers; the broadcast state is none of them.
+    fn keys(&self) -> usize {
+        let shared = self.shared && self.table.find(BROADCAST).is_some_and(|id| self.table.state(id).is_some());
+        self.table.len() - usize::from(shared)
     }
 
     /// Decides for every row whether the operator can see it, under which key and as which type.
@@ -213,6 +225,9 @@ impl Stage {
                         return Ok((kind, None));
                     }
                     let key = input.key(run.events, i, row, &mut self.key)?;
+                    if self.shared && !input.broadcast() && key == BROADCAST {
+                        return Err("its key is the one under which the broadcast state is kept".to_owned());
+                    }
                     Ok((kind, Some(self.table.key(key))))
                 }),
             };

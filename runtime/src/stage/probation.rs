@@ -33,7 +33,7 @@ impl Stage {
         self.probation =
             (watch > 0).then(|| Probation { plugin: old, config: self.spec.config.clone(), inputs: old_inputs, batches_left: watch });
         self.instance = Some(instance);
-        self.refuser = super::Refuser::new(&self.spec);
+        self.refuser = super::Refuser::new(&self.spec, self.refuser.first);
     }
 
     /// Gives up the new build at once, if it is still on probation, because it failed elsewhere.
@@ -43,7 +43,7 @@ impl Stage {
         self.spec.config = old.config;
         self.spec.inputs = old.inputs;
         self.instance = None;
-        self.refuser = super::Refuser::new(&self.spec);
+        self.refuser = super::Refuser::new(&self.spec, self.refuser.first);
         self.rolled_back =
             Some(RolledBack { refused: refused.sha256().to_owned(), restored: self.spec.plugin.sha256().to_owned(), why: why.to_owned() });
         true

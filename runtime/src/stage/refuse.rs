@@ -33,12 +33,17 @@ pub(super) struct Refuser {
     origin: Origin,
     on_error: OnError,
     metrics: OperatorMetrics,
+    /// Whether this is the first of the operator's tasks.
+    pub first: bool,
+    /// Whether the run at hand goes to all of them.
+    pub broadcast: bool,
 }
 
 impl Refuser {
-    pub fn new(spec: &StageSpec) -> Refuser {
+    /// `first` says whether it is that of the operator's first task.
+    pub fn new(spec: &StageSpec, first: bool) -> Refuser {
         let origin = Origin { operator: spec.name.clone(), plugin: spec.plugin.sha256().into(), streams: spec.streams.clone() };
-        Refuser { origin, on_error: spec.on_error, metrics: spec.metrics.clone() }
+        Refuser { origin, on_error: spec.on_error, metrics: spec.metrics.clone(), first, broadcast: false }
     }
 
     /// Settles row `i` of the run, which is not processed because of `failure`.
@@ -51,6 +56,8 @@ impl Refuser {
             return Ok(());
         }
         match self.on_error {
+            // Every task gets every broadcast event, so every task refuses it; one of them keeps it.
+            OnError::DeadLetter if self.broadcast && !self.first => self.drop_quietly(),
             OnError::Drop => {
                 self.metrics.dropped.inc();
             }

@@ -157,6 +157,14 @@ impl Intake {
         self.source.lag()
     }
 
+    /// Whether all that was there has been read, after a look that found nothing. A source that does not know how much there is (a file
+    /// that grows), or that will never hand over its last offsets (they hold no records), counts once it has been silent for a while.
+    pub fn read_to_its_end(&self) -> bool {
+        /// Longer than it takes to look up where a topic ends, and to fetch from it.
+        const SILENCE_MS: Millis = 5_000;
+        self.ended || self.source.lag() == Some(0) || self.silence >= SILENCE_MS
+    }
+
     /// Adds its position to a commit; `None` before the first record.
     pub fn position(&self, node: &StreamNode, into: &mut Changes) -> Option<(i32, i64)> {
         if self.next < 0 {

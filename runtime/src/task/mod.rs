@@ -13,7 +13,7 @@ pub use commit::{Work, commit, tell};
 pub use intake::{Intake, POSITIONS, read_position};
 pub use lanes::{Lanes, Parcel, Switchboard};
 pub use outbox::Outbox;
-pub use topology::{Consumer, Group, OperatorNode, StreamNode, TopicRef, Topology};
+pub use topology::{Consumer, Group, Handover, OperatorNode, StreamNode, TopicRef, Topology};
 
 use crate::broker::{BrokerError, Source};
 use crate::events::Events;
@@ -79,6 +79,17 @@ pub struct Step {
     pub caught_up: bool,
 }
 
+/// What a task takes from its sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// Nothing: only what is under way between tasks is finished.
+    Nothing,
+    /// What operators keep in all of their tasks; keys wait until it is there.
+    Broadcasts,
+    /// All that there is.
+    All,
+}
+
 /// What goes with events: which watermark follows them, and whether whoever sent them wants to be waited for.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
@@ -109,8 +120,8 @@ impl Task {
         Task { topology, group, partition, intakes, inbox, lanes, nodes, scanners, spare: Vec::new(), own_watermarks: Vec::new() }
     }
 
-    /// Does a bounded piece of work. With `fetch` false only what is under way between tasks is finished.
-    pub fn step(&mut self, fetch: bool, outbox: &mut Outbox) -> Result<Step, TaskError> {
+    /// Does a bounded piece of work. What it says of sources is about those that it may take from.
+    pub fn step(&mut self, fetch: Fetch, outbox: &mut Outbox) -> Result<Step, TaskError> {
         let mut step = Step { busy: false, ended: true, caught_up: true };
         let blocked = !self.lanes.flush();
         if blocked {
@@ -127,11 +138,17 @@ impl Task {
             step.busy = true;
             self.open(parcel, outbox)?;
         }
-        if blocked || !fetch {
+        if blocked || fetch == Fetch::Nothing {
             return Ok(step);
         }
         for i in 0..self.intakes.len() {
-            let fetched = self.fetch(i, outbox)?;
+            if fetch == Fetch::Broadcasts && !self.leads(i) {
+                continue;
+            }
+            let mut fetched = self.fetch(i, outbox)?;
+            if fetch == Fetch::Broadcasts {
+                fetched.caught_up &= self.intakes.get(i).is_none_or(Intake::read_to_its_end);
+            }
             step.busy |= fetched.busy;
             step.ended &= fetched.ended;
             step.caught_up &= fetched.caught_up;
@@ -233,6 +250,11 @@ impl Task {
         Ok(Step { busy: !found.empty, ended: found.ended, caught_up: found.caught_up })
     }
 
+    /// Whether the stream of an intake is read before others.
+    fn leads(&self, intake: usize) -> bool {
+        self.intakes.get(intake).and_then(|intake| self.topology.streams.get(intake.stream)).is_some_and(StreamNode::leads)
+    }
+
     /// Takes a parcel from another task.
     fn open(&mut self, mut parcel: Parcel, outbox: &mut Outbox) -> Result<(), TaskError> {
         let progress = Progress { watermark: parcel.watermark, idle: parcel.idle };
@@ -246,10 +268,9 @@ impl Task {
         let topology = self.topology.clone();
         let Some(node) = topology.streams.get(stream) else { return Ok(()) };
         for consumer in &node.consumers {
-            if consumer.exchange {
-                self.exchange(*consumer, events, progress, outbox)?;
-            } else {
-                self.consume(consumer.operator, consumer.input, 0, events, progress, outbox)?;
+            match consumer.to {
+                Handover::Here => self.consume(consumer.operator, consumer.input, 0, events, progress, outbox)?,
+                Handover::ByKey | Handover::ToAll => self.exchange(*consumer, events, progress, outbox)?,
             }
         }
         Ok(())
@@ -268,16 +289,21 @@ impl Task {
         let topology = self.topology.clone();
         let Some(spec) = topology.operators.get(operator) else { return Ok(()) };
         let Some(Node { stage, combined, outputs }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else { return Ok(()) };
-        let channel = spec.channels.get(input).map_or(0, |(first, count)| first + sender.min(count.saturating_sub(1)));
+        let channel = spec.channels.get(input).and_then(|(first, count)| Some(first + sender.min(count.checked_sub(1)?)));
         let mut own = std::mem::take(&mut self.own_watermarks);
         own.clear();
         own.extend(events.rows.iter().map(|row| row.watermark));
-        for row in &mut events.rows {
-            row.watermark = combined.advance(channel, row.watermark);
-        }
-        combined.advance(channel, progress.watermark);
-        if progress.idle {
-            combined.idle(channel);
+        match channel {
+            Some(channel) => {
+                for row in &mut events.rows {
+                    row.watermark = combined.advance(channel, row.watermark);
+                }
+                combined.advance(channel, progress.watermark);
+                if progress.idle {
+                    combined.idle(channel);
+                }
+            }
+            None => events.rows.iter_mut().for_each(|row| row.watermark = combined.watermark()),
         }
         outputs.clear();
         stage.process(events, input, combined.watermark(), outputs)?;
@@ -371,7 +397,7 @@ impl Task {
         self.deliver(stream, events, progress, outbox)
     }
 
-    /// Hands each event to the task that owns its key, and the watermark to all of them.
+    /// Hands each event to the task that owns its key, or to all of them; and the watermark to all.
     fn exchange(&mut self, to: Consumer, events: &Events, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
         let topology = self.topology.clone();
         let Some(spec) = topology.operators.get(to.operator) else { return Ok(()) };
@@ -385,6 +411,7 @@ impl Task {
                 None => input.key(events, i, row, &mut key),
             };
             match found {
+                Ok(_) if to.to == Handover::ToAll => parcels.iter_mut().for_each(|parcel| parcel.push_from(events, i)),
                 Ok(key) => {
                     if let Some(parcel) = parcels.get_mut(partition_of(key, group.parallelism) as usize) {
                         parcel.push_from(events, i);

@@ -75,8 +75,19 @@ pub struct Consumer {
     pub operator: usize,
     /// Which of its inputs.
     pub input: usize,
-    /// Whether events are handed to the task that owns their key, rather than taken where they are.
-    pub exchange: bool,
+    /// How it gets them.
+    pub to: Handover,
+}
+
+/// How events get from the task that has them to those that take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// They are taken where they are.
+    Here,
+    /// Each goes to the task that owns its key.
+    ByKey,
+    /// Each goes to every task of the operator.
+    ToAll,
 }
 
 /// An operator.
@@ -92,7 +103,8 @@ pub struct OperatorNode {
     pub config: Arc<[u8]>,
     /// How it reads each of its streams.
     pub inputs: Vec<Input>,
-    /// Where each of its inputs' watermark channels start, and how many there are: one, or one per task that sends.
+    /// Where each of its inputs' watermark channels start, and how many there are: one, or one per task that sends; none for a broadcast
+    /// input, which does not hold the watermark back.
     pub channels: Vec<(usize, usize)>,
     /// Streams that each port writes.
     pub outputs: Vec<Vec<usize>>,
@@ -123,4 +135,12 @@ pub struct Group {
     pub circle: usize,
     /// Whether events come to it from other tasks.
     pub has_inbox: bool,
+}
+
+impl StreamNode {
+    /// Whether it brings what some operator keeps in all of its tasks, and is to be read to its end before keys are: a topic, as what comes
+    /// in memory comes when the rest does.
+    pub fn leads(&self) -> bool {
+        self.topic.is_some() && self.consumers.iter().any(|consumer| consumer.to == Handover::ToAll)
+    }
 }

@@ -36,7 +36,9 @@ pub fn expand(args: TokenStream, mut item: ItemEnum) -> Result<TokenStream> {
     let name = &item.ident;
     let this = if lifetime { quote!(#name<'a>) } else { quote!(#name) };
     let heads = names.iter().enumerate().map(|(i, name)| format!("{}{}", if i > 0 { "," } else { "" }, head(name)));
-    let fixed = types.iter().map(|ty| text::with_lifetime(ty, "static"));
+    let broadcast_heads =
+        names.iter().enumerate().map(|(i, name)| format!("{}{},\"broadcast\":true", if i > 0 { "," } else { "" }, head(name)));
+    let fixed: Vec<_> = types.iter().map(|ty| text::with_lifetime(ty, "static")).collect();
     let events: Vec<_> = types.iter().map(|ty| text::with_lifetime(ty, "a")).collect();
     Ok(quote! {
         #derives
@@ -45,6 +47,9 @@ pub fn expand(args: TokenStream, mut item: ItemEnum) -> Result<TokenStream> {
         impl<'a> ::sangam_sdk::Event<'a> for #this {
             const INPUT: &'static str = ::sangam_sdk::__join!(
                 #(#heads, ::sangam_sdk::manifest::unnamed(<#fixed as ::sangam_sdk::Event<'static>>::INPUT)),*
+            );
+            const BROADCAST: &'static str = ::sangam_sdk::__join!(
+                #(#broadcast_heads, ::sangam_sdk::manifest::unnamed(<#fixed as ::sangam_sdk::Event<'static>>::INPUT)),*
             );
             const KINDS: u8 = 0 #(+ <#events as ::sangam_sdk::Event<'a>>::KINDS)*;
             #[inline]

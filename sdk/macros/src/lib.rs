@@ -6,6 +6,7 @@ use proc_macro::TokenStream;
 use syn::{DeriveInput, Item, ItemEnum, parse_macro_input};
 
 mod config;
+mod control;
 mod event;
 mod inputs;
 mod model;
@@ -136,7 +137,8 @@ pub fn inputs(args: TokenStream, item: TokenStream) -> TokenStream {
 /// A function, or an `impl`, that is an operator: its signature is the declaration.
 ///
 /// By value = the event; `&mut T` = its state for the key; `&T` = its configuration; `&mut Context` = time and timers; what it
-/// returns is what it emits. Arguments: `key = "field"` or `key = "city, category"`, `key(orders = "user", payments = "payer.id")` where
+/// returns is what it emits. An impl with `fn on_broadcast(&self, rule: Rule, rules: &mut Rules)` has a broadcast input: every task gets its
+/// events, and the other methods read what it keeps, `rules: &Rules`. Arguments: `key = "field"` or `key = "city, category"`, `key(orders = "user", payments = "payer.id")` where
 /// it differs between inputs, `keyed` where the pipeline names the key,
 /// `window = "1m"` and `lateness = "5s"` on an impl with `add` and `close`.
 ///

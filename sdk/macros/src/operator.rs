@@ -5,6 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
 use syn::{Error, Ident, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
 
+use crate::control::Control;
 use crate::inputs;
 use crate::params::Params;
 use crate::text;
@@ -119,16 +120,35 @@ impl Args {
     }
 
     /// The manifest, as one constant text.
-    pub fn manifest(&self, event: &TokenStream, ports: &TokenStream, config: &Type, state: Option<&TokenStream>) -> TokenStream {
+    pub fn manifest(
+        &self,
+        event: &TokenStream,
+        control: Option<&TokenStream>,
+        ports: &TokenStream,
+        config: &Type,
+        state: Option<&TokenStream>,
+    ) -> TokenStream {
         let kind = if self.keyed { "keyed" } else { "stateless" };
         let head = format!("\",\"kind\":\"{kind}\",\"inputs\":[");
         let keys: Vec<_> = self.key.iter().map(|key| text::json(key)).collect();
         let key = format!("],\"key\":[{}],{}\"outputs\":", keys.join(","), self.keys_json());
         let state = state.map(|state| quote!(",\"state\":", #state,));
+        // A broadcast event without a name of its own comes by the input `broadcast`.
+        let control = control.map(|control| {
+            quote! {
+                ",", ::sangam_sdk::manifest::either(
+                    <#control as ::sangam_sdk::Event<'static>>::BROADCAST,
+                    ::sangam_sdk::__join!(
+                        "{\"name\":\"broadcast\",\"broadcast\":true",
+                        ::sangam_sdk::manifest::unnamed_or_nothing(<#control as ::sangam_sdk::Event<'static>>::INPUT)
+                    )
+                ),
+            }
+        });
         quote! {
             ::sangam_sdk::__join!(
                 "{\"abi\":1,\"name\":\"", ::core::env!("CARGO_PKG_NAME"), "\",\"version\":\"", ::core::env!("CARGO_PKG_VERSION"),
-                #head, <#event as ::sangam_sdk::Event<'static>>::INPUT, #key, #ports,
+                #head, <#event as ::sangam_sdk::Event<'static>>::INPUT, #control #key, #ports,
                 ",\"config\":", <#config as ::sangam_sdk::Config>::FIELDS, #state "}"
             )
         }
@@ -173,7 +193,7 @@ fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
     let fixed = text::with_lifetime(event, "static");
     let open = text::with_lifetime(event, "a");
     let schema = params.state.as_ref().map(|state| quote!(<#state as ::sangam_sdk::State>::SCHEMA));
-    let manifest = args.manifest(&fixed, &quote!(<#output as ::sangam_sdk::Emit>::PORTS), config, schema.as_ref());
+    let manifest = args.manifest(&fixed, None, &quote!(<#output as ::sangam_sdk::Emit>::PORTS), config, schema.as_ref());
     let keyed = args.keyed;
     let check_keys = args.check_keys(&fixed);
     let doc = format!("The operator that [`{name}()`] is: for `Harness::<{name}>`.");
@@ -190,6 +210,8 @@ fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
             type Config = #config;
             type Event<'a> = #open;
             type State = #state;
+            type Control<'a> = ();
+            type Broadcast = ();
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
             const FALLIBLE: bool = <#output as ::sangam_sdk::Emit>::FALLIBLE;
@@ -199,6 +221,7 @@ fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
                 config: &Self::Config,
                 event: Self::Event<'_>,
                 state: &mut Self::State,
+                broadcast: &Self::Broadcast,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {
@@ -228,16 +251,17 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
         };
         return Err(Error::new_spanned(this, hint));
     };
-    let params = Params::read(&on_event.sig, "event")?;
-    refuse_config(&params, "`self` is the configuration here: take no other by `&`")?;
+    let control = method(block, "on_broadcast").map(|method| Control::read(args, method)).transpose()?;
+    let shared = control.is_some();
+    let params = Params::read_method(&on_event.sig, "event", shared)?;
     let event = params
         .event
         .as_ref()
         .ok_or_else(|| Error::new_spanned(&on_event.sig, "on_event takes its event by value: `fn on_event(&self, event: Order, ..)`"))?;
     needs_self(on_event)?;
-    let timer = method(block, "on_timer").map(|method| needs_self(method).and(Params::read(&method.sig, "Timer"))).transpose()?;
-    if let Some(timer) = &timer {
-        refuse_config(timer, "`self` is the configuration here: take no other by `&`")?;
+    let timer =
+        method(block, "on_timer").map(|method| needs_self(method).and(Params::read_method(&method.sig, "Timer", shared))).transpose()?;
+    if timer.is_some() {
         if !args.keyed {
             return Err(Error::new_spanned(this, "timers are kept per key: name it, #[operator(key = \"field\")], or #[operator(keyed)]"));
         }
@@ -289,6 +313,7 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
                 config: &Self::Config,
                 event: ::sangam_sdk::Timer<'_>,
                 state: &mut Self::State,
+                broadcast: &Self::Broadcast,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {
@@ -296,7 +321,18 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
             }
         }
     });
-    let manifest = args.manifest(&fixed, &ports, this, schema.as_ref());
+    let control_event = control.as_ref().map(|control| text::with_lifetime(&control.event, "static"));
+    let manifest = args.manifest(&fixed, control_event.as_ref(), &ports, this, schema.as_ref());
+    let (control_types, on_broadcast) = match &control {
+        Some(control) => (control.types(), control.method()),
+        None => (
+            quote!(
+                type Control<'a> = ();
+                type Broadcast = ();
+            ),
+            TokenStream::new(),
+        ),
+    };
     let check_keys = args.check_keys(&fixed);
     let keyed = args.keyed;
     Ok(quote! {
@@ -309,6 +345,7 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
             type Config = #this;
             type Event<'a> = #open;
             type State = #state;
+            #control_types
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
             const FALLIBLE: bool = <#output as ::sangam_sdk::Emit>::FALLIBLE;
@@ -318,12 +355,14 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
                 config: &Self::Config,
                 event: Self::Event<'_>,
                 state: &mut Self::State,
+                broadcast: &Self::Broadcast,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {
                 ::sangam_sdk::Emit::emit(config.on_event(#(#call),*), out)
             }
             #on_timer
+            #on_broadcast
             #fields
         }
 
@@ -331,7 +370,7 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     })
 }
 
-fn needs_self(method: &ImplItemFn) -> Result<()> {
+pub fn needs_self(method: &ImplItemFn) -> Result<()> {
     match method.sig.receiver() {
         Some(receiver) if receiver.reference.is_some() && receiver.mutability.is_none() => Ok(()),
         Some(receiver) => Err(Error::new_spanned(
@@ -340,9 +379,4 @@ fn needs_self(method: &ImplItemFn) -> Result<()> {
         )),
         None => Err(Error::new_spanned(&method.sig, "take `&self`, the operator's configuration")),
     }
-}
-
-/// Refuses a `&T` parameter where the configuration comes another way.
-fn refuse_config(params: &Params, hint: &str) -> Result<()> {
-    params.config.as_ref().map_or(Ok(()), |config| Err(Error::new_spanned(config, hint)))
 }

@@ -48,6 +48,25 @@ impl Params {
         Ok(params)
     }
 
+    /// Reads the signature of a method of an impl, whose `self` is the configuration. What it takes by `&` is the broadcast state, where
+    /// `shared` says that there is one.
+    pub fn read_method(sig: &Signature, what: &str, shared: bool) -> Result<Self> {
+        let mut params = Params::read(sig, what)?;
+        let Some(taken) = &params.config else { return Ok(params) };
+        if !shared {
+            return Err(Error::new_spanned(
+                taken,
+                "`self` is the configuration here: take no other by `&`. A broadcast state is taken by `&` where there is `fn on_broadcast(&self, rule: Rule, rules: &mut Rules)`",
+            ));
+        }
+        for argument in &mut params.call {
+            if argument.to_string() == "config" {
+                *argument = quote!(broadcast);
+            }
+        }
+        Ok(params)
+    }
+
     fn take(&mut self, ty: &Type, what: &str) -> Result<()> {
         match ty {
             Type::Reference(reference) => self.reference(reference),

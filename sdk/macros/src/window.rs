@@ -47,7 +47,7 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
         "{\"name\":\"", <#this as ::sangam_sdk::window::Aggregate>::NAME,
         "\",\"version\":1,\"fields\":[{\"name\":\"windows\",\"type\":\"array\"}]}"
     );
-    let manifest = args.manifest(&fixed, &quote!(<#closed_output as ::sangam_sdk::Emit>::PORTS), &config, Some(&schema));
+    let manifest = args.manifest(&fixed, None, &quote!(<#closed_output as ::sangam_sdk::Emit>::PORTS), &config, Some(&schema));
     let check_keys = args.check_keys(&fixed);
     let keyed = args.keyed;
     let name = text::last_name(this).unwrap_or_default();
@@ -104,6 +104,8 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             type Config = #config;
             type Event<'a> = #open;
             type State = ::sangam_sdk::window::Windows<#this>;
+            type Control<'a> = ();
+            type Broadcast = ();
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
             const TIMERS: bool = true;
@@ -113,6 +115,7 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
                 config: &Self::Config,
                 event: Self::Event<'_>,
                 state: &mut Self::State,
+                _broadcast: &Self::Broadcast,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {
@@ -122,6 +125,7 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
                 config: &Self::Config,
                 timer: ::sangam_sdk::Timer<'_>,
                 state: &mut Self::State,
+                _broadcast: &Self::Broadcast,
                 ctx: &mut ::sangam_sdk::Context<'_>,
                 out: &mut ::sangam_sdk::Emitter<'_>,
             ) -> ::sangam_sdk::Result<()> {

@@ -4,6 +4,10 @@
 
 use crate::msgpack::{Reader, type_name, write};
 
+/// The key under which an operator with a broadcast input keeps its broadcast state, once in every task. It begins with a byte that is
+/// neither UTF-8 nor MessagePack, so that only binary could be the same; the host refuses such an event.
+pub const BROADCAST: &[u8] = b"\xc1broadcast";
+
 /// Why a field cannot be a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {

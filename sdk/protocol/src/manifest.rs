@@ -60,6 +60,9 @@ pub struct Input {
     /// True when the reply to `sangam_init` names the fields, because they depend on the configuration.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dynamic: bool,
+    /// Whether every task of the operator gets every event, whatever its key, to keep it in the broadcast state.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broadcast: bool,
 }
 
 impl Input {
@@ -184,7 +187,13 @@ impl Manifest {
         if let Some(name) = self.keys.keys().find(|name| self.input(name).is_none()) {
             return fail(format!("it names a key for the input `{name}`, which it does not have"));
         }
-        if let Some(input) = self.inputs.iter().find(|input| !self.keys.is_empty() && !self.keys.contains_key(&input.name)) {
+        if self.keyed_inputs().next().is_none() {
+            return fail("all of its inputs are broadcast; one of them must bring events under a key".into());
+        }
+        if self.kind == Kind::Stateless && self.has_broadcast() {
+            return fail("it is stateless but has a broadcast input; a keyed operator has `kind` = `keyed`".into());
+        }
+        if let Some(input) = self.keyed_inputs().find(|input| !self.keys.is_empty() && !self.keys.contains_key(&input.name)) {
             return fail(format!("it names a key for other inputs, but none for `{}`", input.name));
         }
         if self.outputs.len() > PORTS_MAX {
@@ -221,6 +230,16 @@ impl Manifest {
     /// The index of an input.
     pub fn input(&self, name: &str) -> Option<usize> {
         self.inputs.iter().position(|input| input.name == name)
+    }
+
+    /// Whether there is an input whose events go to every task.
+    pub fn has_broadcast(&self) -> bool {
+        self.inputs.iter().any(|input| input.broadcast)
+    }
+
+    /// The inputs whose events go to the task of their key.
+    pub fn keyed_inputs(&self) -> impl Iterator<Item = &Input> {
+        self.inputs.iter().filter(|input| !input.broadcast)
     }
 
     /// The number of the first event type of an input among the types of all inputs.

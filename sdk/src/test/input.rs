@@ -14,6 +14,7 @@ const ALL: &str = "$all";
 /// One input.
 pub(super) struct Input {
     pub(super) name: String,
+    pub(super) broadcast: bool,
     keyed: bool,
     key: Vec<String>,
     tag: Option<String>,
@@ -34,6 +35,7 @@ impl Input {
     pub(super) fn all(manifest: &Manifest, declared: Option<&EventType>) -> Vec<Input> {
         let inputs = manifest.inputs.iter().enumerate().map(|(i, input)| Input {
             name: input.name.clone(),
+            broadcast: input.broadcast,
             keyed: manifest.kind == Kind::Keyed,
             key: manifest.key_of(i).to_vec(),
             tag: input.tag.clone(),
@@ -80,6 +82,9 @@ impl Input {
     }
 
     fn key<'v>(&self, at: &dyn Fn(&str) -> Option<&'v [u8]>) -> Result<Vec<u8>, String> {
+        if self.broadcast {
+            return Ok(key::BROADCAST.to_vec());
+        }
         assert!(!self.key.is_empty(), "the operator's key is named by the pipeline: say Harness::new().key(\"field\")");
         let mut key = Vec::new();
         if self.key == [ALL] {

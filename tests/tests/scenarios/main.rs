@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod batching;
+mod broadcast;
 mod command_line;
 mod count_guest;
 mod examples;
