@@ -3,7 +3,7 @@
 //! It carries orders and answers; what to order is the supervisor's business.
 
 use super::PipelineError;
-use super::supervise::TICK;
+use super::supervise::{Control, TICK};
 use super::worker::{Command, Gauges, Report};
 use crate::broker::{BrokerError, Source};
 use crate::stage::StageError;
@@ -11,6 +11,7 @@ use crate::task::{Switchboard, TaskError, Work};
 use crossbeam_channel::{Receiver, Sender};
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -90,6 +91,27 @@ impl Crew {
             }
         }
         Ok(())
+    }
+
+    /// Waits until what operators keep in all of their tasks has been read, as far as it was there, and then has everything read: no key is
+    /// handled before. `look` says whether partitions have come or gone; so does this, and then it waits no longer.
+    pub fn read_ahead(&self, control: &Control, mut look: impl FnMut() -> Result<bool, Failed>) -> Result<bool, Failed> {
+        let mut reassigned = false;
+        loop {
+            reassigned |= look()?;
+            // In this order: what was read may still be under way between tasks, but nothing that is read later counts.
+            let read = self.gauges.iter().all(|gauges| gauges.caught_up.load(Ordering::SeqCst) || gauges.ended.load(Ordering::SeqCst));
+            if (read && self.board.under_way() == 0) || reassigned || control.stopping() {
+                break;
+            }
+            match self.next_report(TICK)? {
+                Some(Report::Failed(why)) => return Err(why.into()),
+                Some(report) => self.aside.borrow_mut().push(report),
+                None => {}
+            }
+        }
+        self.ask_all(|_| Command::FetchAll)?;
+        Ok(reassigned)
     }
 
     pub fn prepare(&self) -> Result<Work, Failed> {

@@ -7,6 +7,7 @@ use crate::sandbox::{CallError, Limits, LoadError, NoState, Plugin, Sandbox};
 use crate::time::WATERMARK_MIN;
 use sangam_protocol::effects::{Answering, Effects};
 use sangam_protocol::frame::FrameWriter;
+use sangam_protocol::key::BROADCAST;
 use sangam_protocol::manifest::{EventType, Field, Manifest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,7 +106,7 @@ impl Plugins {
 }
 
 impl Loaded {
-    /// Gives the plugin a batch of no events, no keys and no timers, as it could get any time; what it answers must hold.
+    /// Gives the plugin a batch of no events, no keys of events and no timers, as it could get any time; what it answers must hold.
     ///
     /// # Errors
     /// Why the plugin cannot take it.
@@ -114,9 +115,14 @@ impl Loaded {
         let mut instance = self.plugin.start(config, limits).map_err(|why| failed(&why))?;
         let mut frame = FrameWriter::default();
         frame.start();
+        let slots = usize::from(self.plugin.manifest().has_broadcast());
+        if slots > 0 {
+            // The broadcast state is in every batch.
+            frame.key(BROADCAST, None);
+        }
         let frame = frame.finish(WATERMARK_MIN, WATERMARK_MIN);
         let effects = instance.process(frame, WATERMARK_MIN, &mut NoState).map_err(|why| failed(&why))?;
-        let answering = Answering { events: 0, slots: 0, timers: 0, ports: self.plugin.manifest().outputs.len() };
+        let answering = Answering { events: 0, slots, timers: 0, ports: self.plugin.manifest().outputs.len() };
         Effects::read(effects, answering, &limits.effects).map(drop).map_err(|why| failed(&why))
     }
 

@@ -343,7 +343,7 @@ impl Planner<'_> {
         let count = groups.groups.len();
         let mut reaches = vec![vec![false; count]; count];
         for stream in &self.streams {
-            for consumer in stream.consumers.iter().filter(|consumer| consumer.exchange) {
+            for consumer in stream.consumers.iter().filter(|consumer| consumer.to != Handover::Here) {
                 if let (Some(from), Some(to)) = (stream.producer, groups.of_operator.get(consumer.operator)) {
                     reaches[from][*to] = true;
                 }

@@ -379,7 +379,10 @@ impl Supervisor {
         holdings: &mut Holdings,
         control: &Control,
     ) -> Result<Watched, Failed> {
-        let mut early = self.read_ahead(crew, subscriptions, holdings, control)?;
+        let mut early = false;
+        if self.topology.streams.iter().any(StreamNode::leads) {
+            early = crew.read_ahead(control, || self.look_for_changes(subscriptions, holdings))?;
+        }
         let mut last_commit = Instant::now();
         let mut taken_back: Vec<(usize, String)> = Vec::new();
         let mut closed = false;
@@ -442,36 +445,6 @@ impl Supervisor {
             }
             crew.tell_all(|_| Command::Resume);
         }
-    }
-
-    /// Waits until what operators keep in all of their tasks has been read, as far as it was there: no key is handled before.
-    /// True when partitions came or went meanwhile.
-    fn read_ahead(
-        &self,
-        crew: &Crew,
-        subscriptions: &mut [Option<Box<dyn Subscription>>],
-        holdings: &mut Holdings,
-        control: &Control,
-    ) -> Result<bool, Failed> {
-        let mut reassigned = false;
-        if !self.topology.streams.iter().any(StreamNode::leads) {
-            return Ok(reassigned);
-        }
-        loop {
-            let done = || crew.gauges.iter().all(|gauges| gauges.caught_up.load(Ordering::SeqCst) || gauges.ended.load(Ordering::SeqCst));
-            // What was read may still be under way, but nothing can be that was not read before this.
-            reassigned |= self.look_for_changes(subscriptions, holdings)?;
-            if (done() && crew.board.under_way() == 0) || reassigned || control.stopping() {
-                break;
-            }
-            match crew.next_report(TICK)? {
-                Some(Report::Failed(why)) => return Err(why.into()),
-                Some(report) => crew.aside.borrow_mut().push(report),
-                None => {}
-            }
-        }
-        crew.ask_all(|_| Command::FetchAll)?;
-        Ok(reassigned)
     }
 
     fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), Failed> {

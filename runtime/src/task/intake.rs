@@ -157,12 +157,12 @@ impl Intake {
         self.source.lag()
     }
 
-    /// Whether all that was there has been read, after a look that found nothing. A source that does not know how much there is (a file
-    /// that grows), or that will never hand over its last offsets (they hold no records), counts once it has been silent for a while.
-    pub fn read_to_its_end(&self) -> bool {
+    /// Whether it has been silent for so long that all that was there must have been read: for sources that do not know how much there is (a
+    /// file that grows), or that will never hand over their last offsets (they hold no records).
+    pub fn has_been_silent(&self) -> bool {
         /// Longer than it takes to look up where a topic ends, and to fetch from it.
         const SILENCE_MS: Millis = 5_000;
-        self.ended || self.source.lag() == Some(0) || self.silence >= SILENCE_MS
+        self.silence >= SILENCE_MS
     }
 
     /// Adds its position to a commit; `None` before the first record.

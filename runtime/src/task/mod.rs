@@ -147,7 +147,7 @@ impl Task {
             }
             let mut fetched = self.fetch(i, outbox)?;
             if fetch == Fetch::Broadcasts {
-                fetched.caught_up &= self.intakes.get(i).is_none_or(Intake::read_to_its_end);
+                fetched.caught_up |= !fetched.busy && self.intakes.get(i).is_none_or(Intake::has_been_silent);
             }
             step.busy |= fetched.busy;
             step.ended &= fetched.ended;
