@@ -261,10 +261,8 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     needs_self(on_event)?;
     let timer =
         method(block, "on_timer").map(|method| needs_self(method).and(Params::read_method(&method.sig, "Timer", shared))).transpose()?;
-    if timer.is_some() {
-        if !args.keyed {
-            return Err(Error::new_spanned(this, "timers are kept per key: name it, #[operator(key = \"field\")], or #[operator(keyed)]"));
-        }
+    if timer.is_some() && !args.keyed {
+        return Err(Error::new_spanned(this, "timers are kept per key: name it, #[operator(key = \"field\")], or #[operator(keyed)]"));
     }
     let state = params.state.clone().or_else(|| timer.as_ref().and_then(|timer| timer.state.clone()));
     args.check_state(state.as_ref())?;
