@@ -141,7 +141,8 @@ fn answer(topology: &Topology, why: &Why) -> String {
         return format!("its input has ended and its watermark is at the end of time: everything has fired{waiting}");
     }
     let Some(holder) = why.holding_back.as_ref().and_then(|name| why.channels.iter().find(|channel| channel.name == *name)) else {
-        let stands = why.watermark_ms.map_or_else(|| "there is no watermark yet".to_owned(), |at| format!("the watermark stands at {}", moment(at)));
+        let stands =
+            why.watermark_ms.map_or_else(|| "there is no watermark yet".to_owned(), |at| format!("the watermark stands at {}", moment(at)));
         let idle = if why.channels.iter().any(|channel| channel.state == "behind") {
             "nobody counts towards the watermark: what has come back is still catching up, the rest is idle"
         } else {

@@ -48,7 +48,8 @@ pub fn run(command: &WhyCommand, out: &mut impl Write) -> Result<()> {
 fn page(why: &Why) -> String {
     let mut page = format!("{}.\n\n", why.answer);
     let rows = why.channels.iter().map(|channel| row(channel, why));
-    let rows: Vec<[String; 5]> = std::iter::once(["partition", "watermark", "stands for", "state", "lag"].map(str::to_owned)).chain(rows).collect();
+    let rows: Vec<[String; 5]> =
+        std::iter::once(["partition", "watermark", "stands for", "state", "lag"].map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row.get(column).map_or(0, String::len)).max().unwrap_or(0);
     for row in &rows {
         let cells: Vec<String> = row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column))).collect();

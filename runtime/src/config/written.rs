@@ -305,9 +305,7 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
         dead_letters: fields.name("dead_letters"),
         on_error: on_error(source, &fields),
         limits: fields.table("limits", format!("[operators.{}.limits]", name.value)).map(limits),
-        batch: fields
-            .table("batch", format!("[operators.{}.batch]", name.value))
-            .map(|table| batch(source, table.place.clone(), table)),
+        batch: fields.table("batch", format!("[operators.{}.batch]", name.value)).map(|table| batch(source, table.place.clone(), table)),
         name,
     };
     if fields.lacks("input") && fields.lacks("inputs") {

@@ -39,7 +39,13 @@ impl Board {
     }
 
     /// Pins up what a task says.
-    pub(super) fn pin(&self, now: Millis, slice: u32, operators: Vec<(usize, OperatorStanding)>, sources: impl Iterator<Item = SourceStanding>) {
+    pub(super) fn pin(
+        &self,
+        now: Millis,
+        slice: u32,
+        operators: Vec<(usize, OperatorStanding)>,
+        sources: impl Iterator<Item = SourceStanding>,
+    ) {
         let mut board = self.0.lock();
         board.now = board.now.max(now);
         board.operators.extend(operators.into_iter().map(|(operator, standing)| ((operator, slice), standing)));

@@ -154,9 +154,7 @@ impl Planner<'_> {
             let mut wants = Wants::default();
             let (time_field, time_unit) = match &stream.timestamp {
                 Timestamp::Record => (None, TimeUnit::Millis),
-                Timestamp::Field { path, unit } => {
-                    (Some(wants.add(path)), time_unit_of(*unit))
-                }
+                Timestamp::Field { path, unit } => (Some(wants.add(path)), time_unit_of(*unit)),
             };
             let watermark_field = match &stream.watermarks {
                 Watermarks::Punctuated { field, unit } => Some((wants.add(field), time_unit_of(*unit))),

@@ -292,7 +292,8 @@ impl Supervisor {
             let Some(node) = topology.streams.get(held.stream) else { continue };
             let aligned = alignments.place(node);
             let place = node.producer.and_then(|group| intakes.get_mut(group)).and_then(|group| group.get_mut(held.partition as usize));
-            let intake = Intake::new(held.stream, node, held.partition, held.source, held.start, self.store.as_ref(), self.clock.clone(), aligned)?;
+            let intake =
+                Intake::new(held.stream, node, held.partition, held.source, held.start, self.store.as_ref(), self.clock.clone(), aligned)?;
             if let Some(place) = place {
                 place.push(intake);
             }

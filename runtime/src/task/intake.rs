@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Bytes after which a fetch takes no more: small events fill it by number first, large ones must not fill the memory.
 const FETCH_BYTES_MAX: usize = 8 << 20;
 
+/// The most events that a partition which keeps pace with others takes at once: so many it may be ahead before it is held back.
+const ALIGNED_MAX: usize = 256;
+
 /// The most events of one poll: sixteen of the largest that a source hands over (64 MiB) are what an arena can hold.
 const POLL_MAX: usize = 16;
 
@@ -199,6 +202,7 @@ impl Intake {
 
     /// Polls in portions until there are `max` events, or enough bytes, or nothing more.
     fn fill(&mut self, max: usize, events: &mut Events) -> Result<Polled, BrokerError> {
+        let max = if self.aligned.is_some() { max.min(ALIGNED_MAX) } else { max };
         while events.len() < max && events.arena.len() < FETCH_BYTES_MAX {
             match self.source.poll(POLL_MAX.min(max - events.len()), events)? {
                 Polled::Some(_) => {}
@@ -286,7 +290,12 @@ impl Intake {
         if let Some((place, unit)) = node.watermark_field {
             let mark = events.fields_of(i).get(place).and_then(|span| span.of(&events.arena));
             let path = || node.wants.paths().get(place).map_or("", String::as_str);
-            if let Some(mark) = mark.map(|mark| read_mark(mark, unit, time)).transpose().map_err(|why| format!("the watermark field `{}` {why}", path()))?.flatten() {
+            if let Some(mark) = mark
+                .map(|mark| read_mark(mark, unit, time))
+                .transpose()
+                .map_err(|why| format!("the watermark field `{}` {why}", path()))?
+                .flatten()
+            {
                 self.generator.mark(mark);
             }
         }

@@ -25,9 +25,9 @@ use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Sta
 use crate::store::Changes;
 use crate::store::Store;
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
-use waiting::Waiting;
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
+use waiting::Waiting;
 
 /// The most events that are fetched at once; a bound on how much one step holds in memory.
 const FETCH_MAX: usize = 4096;

@@ -69,7 +69,8 @@ impl Task {
             let mut channels = Vec::new();
             for (input, (first, count)) in spec.channels.iter().enumerate() {
                 for sender in 0..*count {
-                    let (Some((watermark, standing)), Some(seen)) = (node.combined.inputs().get(first + sender), node.seen.get(first + sender))
+                    let (Some((watermark, standing)), Some(seen)) =
+                        (node.combined.inputs().get(first + sender), node.seen.get(first + sender))
                     else {
                         continue;
                     };

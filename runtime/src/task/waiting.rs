@@ -66,7 +66,8 @@ impl Waiting {
         };
         if let Some(bytes) = store.get(&waiting.space, KEY)? {
             waiting.stored = true;
-            let damaged = |why: Malformed| StoreError::Damaged(PathBuf::from(&waiting.space), format!("events that wait cannot be read: {why}"));
+            let damaged =
+                |why: Malformed| StoreError::Damaged(PathBuf::from(&waiting.space), format!("events that wait cannot be read: {why}"));
             waiting.runs = read(&bytes).map_err(damaged)?;
             waiting.rescan(topology);
         }

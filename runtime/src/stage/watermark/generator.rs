@@ -56,9 +56,7 @@ impl Generator {
             Strategy::ObservedDelay { margin, .. } => (margin, true),
         };
         let observed = match strategy {
-            Strategy::ObservedDelay { quantile, .. } => {
-                Some(Box::new(Observed { delays: Delays::new(quantile), highest: WATERMARK_MIN }))
-            }
+            Strategy::ObservedDelay { quantile, .. } => Some(Box::new(Observed { delays: Delays::new(quantile), highest: WATERMARK_MIN })),
             _ => None,
         };
         Generator { bound, watermark: WATERMARK_MIN, follows, observed }

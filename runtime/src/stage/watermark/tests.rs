@@ -288,8 +288,8 @@ fn the_end_of_time_comes_when_all_have_finished_and_not_before() {
 fn time_in_which_nobody_asked_is_not_silence() {
     let mut idleness = Idleness::new(Some(1_000));
     let mut ask = |times: &[Millis]| times.iter().filter(|now| idleness.silent(**now)).copied().collect::<Vec<_>>();
-    assert_eq!(ask(&[0, 400, 800]), []);
-    assert_eq!(ask(&[60_000, 60_100]), [], "a minute in which the task was held up");
+    assert_eq!(ask(&[0, 400, 800]), [0i64; 0]);
+    assert_eq!(ask(&[60_000, 60_100]), [0i64; 0], "a minute in which the task was held up");
     assert_eq!(ask(&[60_200, 60_300]), [60_200]);
     idleness.heard();
     (0..10).for_each(|i| {
