@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::route::Input;
 use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageError, StageSpec};
 use crate::store::{Changes, Store, StoreError};
-use crate::task::{Intake, Lanes, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
+use crate::task::{Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
 use crate::time::{Clock, Millis};
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
@@ -290,12 +290,10 @@ impl Supervisor {
         let mut alignments = Alignments::new(topology, &held);
         for held in held {
             let Some(node) = topology.streams.get(held.stream) else { continue };
-            let aligned = alignments.place(node);
             let place = node.producer.and_then(|group| intakes.get_mut(group)).and_then(|group| group.get_mut(held.partition as usize));
-            let intake =
-                Intake::new(held.stream, node, held.partition, held.source, held.start, self.store.as_ref(), self.clock.clone(), aligned)?;
+            let intake = Intake::new(held.stream, node, held.partition, held.source, held.start, self.store.as_ref(), self.clock.clone())?;
             if let Some(place) = place {
-                place.push(intake);
+                place.push(intake.in_step(alignments.place(node)));
             }
         }
         topology.operators.iter().for_each(|operator| operator.metrics.handed_over());
@@ -311,8 +309,8 @@ impl Supervisor {
                     stages.push((*operator, Stage::new(spec, partition as u32)?));
                 }
                 let inbox = receivers.get_mut(g).filter(|inboxes| !inboxes.is_empty()).map(|inboxes| inboxes.remove(0));
-                let lanes = Lanes::new(board.clone());
-                let mut task = Task::new(topology.clone(), g, partition as u32, intakes, stages, inbox, lanes, self.clock.clone());
+                let links = Links { inbox, lanes: Lanes::new(board.clone()) };
+                let mut task = Task::new(topology.clone(), g, partition as u32, intakes, stages, links, self.clock.clone());
                 task.restore_waiting(self.store.as_ref())?;
                 tasks.push(task);
             }

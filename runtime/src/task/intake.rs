@@ -63,7 +63,6 @@ impl Intake {
         start: Option<Option<i64>>,
         store: &dyn Store,
         clock: Arc<dyn Clock>,
-        aligned: Option<Aligned>,
     ) -> Result<Intake, BrokerError> {
         let mut generator = Generator::new(strategy(&node.watermarks));
         let mut next = start.flatten().unwrap_or(-1);
@@ -75,9 +74,6 @@ impl Intake {
             if let Some((highest, delays)) = learned {
                 generator.recall(highest, delays);
             }
-        }
-        if let Some(aligned) = &aligned {
-            aligned.report(generator.watermark());
         }
         if next >= 0 && start.is_some() {
             source.seek(next)?;
@@ -92,11 +88,19 @@ impl Intake {
             next,
             clock,
             idleness: Idleness::new(node.idle.map(|idle| idle.as_millis() as Millis)),
-            aligned,
+            aligned: None,
             held: false,
             ended: false,
             told: Progress { watermark: WATERMARK_MIN, pace: Pace::Active },
         })
+    }
+
+    /// The same, keeping pace with others.
+    pub fn in_step(self, aligned: Option<Aligned>) -> Intake {
+        if let Some(aligned) = &aligned {
+            aligned.report(self.generator.watermark());
+        }
+        Intake { aligned, ..self }
     }
 
     /// Appends up to `max` events, scanned, to `events`; those that cannot be read are marked.

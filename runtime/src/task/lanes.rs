@@ -73,6 +73,14 @@ impl Switchboard {
     }
 }
 
+/// What joins a task to others.
+pub struct Links {
+    /// Where others send it events; `None` where nobody does.
+    pub inbox: Option<Receiver<Parcel>>,
+    /// Where it sends events to others.
+    pub lanes: Lanes,
+}
+
 /// The sending side of one task.
 pub struct Lanes {
     board: Switchboard,

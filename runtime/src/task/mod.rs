@@ -13,12 +13,13 @@ mod waiting;
 
 pub use commit::{Work, commit, tell};
 pub use intake::{Intake, IntakeState, POSITIONS, read_position};
-pub use lanes::{Lanes, Pace, Parcel, Switchboard};
+pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
 pub use outbox::Outbox;
 pub use standing::{ChannelStanding, OperatorStanding, SourceStanding};
 pub use topology::{Consumer, Group, OperatorNode, StreamNode, TopicRef, Topology};
 
 use crate::broker::{BrokerError, Source};
+use crate::config::Batch;
 use crate::events::Events;
 use crate::route::{Scanner, partition_of};
 use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Way};
@@ -27,6 +28,7 @@ use crate::store::Store;
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
+use std::time::Duration;
 use waiting::Waiting;
 
 /// The most events that are fetched at once; a bound on how much one step holds in memory.
@@ -106,8 +108,7 @@ impl Task {
         partition: u32,
         intakes: Vec<Intake>,
         stages: Vec<(usize, Stage)>,
-        inbox: Option<Receiver<Parcel>>,
-        lanes: Lanes,
+        Links { inbox, lanes }: Links,
         clock: Arc<dyn Clock>,
     ) -> Task {
         let mut nodes: Vec<Option<Node>> = topology.operators.iter().map(|_| None).collect();
@@ -128,7 +129,15 @@ impl Task {
     pub fn restore_waiting(&mut self, store: &dyn Store) -> Result<(), StageError> {
         let topology = self.topology.clone();
         for (operator, (spec, node)) in topology.operators.iter().zip(&mut self.nodes).enumerate() {
-            let (Some(trigger), Some(node)) = (spec.batch, node) else { continue };
+            let Some(node) = node else { continue };
+            let trigger = match spec.batch {
+                Some(trigger) => trigger,
+                // The pipeline has had a trigger before: what was left is handed over at once.
+                None if Waiting::is_there(&spec.name, self.partition, store)? => {
+                    Batch { count: Some(usize::MAX), interval: Some(Duration::ZERO) }
+                }
+                None => continue,
+            };
             let waiting = Waiting::restore(trigger, topology.batch, &topology, operator, self.partition, store, self.clock.now())?;
             node.combined.start_at(waiting.last_watermark().unwrap_or(WATERMARK_MIN));
             node.waiting = Some(waiting);

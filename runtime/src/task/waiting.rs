@@ -52,7 +52,7 @@ impl Waiting {
         now: Millis,
     ) -> Result<Waiting, StoreError> {
         let name = topology.operators.get(operator).map_or("", |node| &node.name);
-        let space = format!("waiting/{name}/{partition}");
+        let space = space(name, partition);
         let interval = trigger.interval.map(|interval| interval.as_millis() as Millis);
         let mut waiting = Waiting {
             space,
@@ -72,6 +72,11 @@ impl Waiting {
             waiting.rescan(topology);
         }
         Ok(waiting)
+    }
+
+    /// Whether the store has events of an operator that wait.
+    pub fn is_there(operator: &str, partition: u32, store: &dyn Store) -> Result<bool, StoreError> {
+        Ok(store.get(&space(operator, partition), KEY)?.is_some())
     }
 
     /// Adds events, their watermarks filled in.
@@ -173,6 +178,10 @@ impl Waiting {
         }
         self.stored = !self.is_empty();
     }
+}
+
+fn space(operator: &str, partition: u32) -> String {
+    format!("waiting/{operator}/{partition}")
 }
 
 /// The last run, if it is of that input, or a new one.

@@ -4,12 +4,15 @@ use sangam_tests::guests::wasm;
 use sangam_tests::world::{World, eventually};
 use serde_json::{Value, json};
 
-fn world(batch: &str) -> World {
-    let toml = format!(
+fn toml(batch: &str) -> String {
+    format!(
         "[streams.orders]\n[streams.rang]\n[streams.ended]\n[operators.alarm]\nplugin = \"alarm-clock\"\ninput = \"orders\"\n\
-         outputs = {{ rang = \"rang\", ended = \"ended\" }}\nbatch = {batch}"
-    );
-    World::new(&toml).plugin("alarm-clock", &wasm("alarm-clock"))
+         outputs = {{ rang = \"rang\", ended = \"ended\" }}\n{batch}"
+    )
+}
+
+fn world(batch: &str) -> World {
+    World::new(&toml(&format!("batch = {batch}"))).plugin("alarm-clock", &wasm("alarm-clock"))
 }
 
 fn orders(from: i64, count: i64) -> Vec<(i64, Value)> {
@@ -41,6 +44,19 @@ fn a_batch_has_as_many_events_as_were_asked_for_however_they_come_and_whenever_t
             assert_eq!(split.dump(space), whole.dump(space), "{space} after runs of {run}");
         }
     }
+}
+
+#[test]
+fn what_waits_is_not_forgotten_when_the_pipeline_no_longer_says_batch() {
+    let world = world("{ count = 100 }");
+    world.send("orders", 0, &orders(0, 5));
+    world.drain().unwrap();
+    assert_eq!(ended(&world), []);
+    let world = world.with_pipeline(&toml(""));
+    world.send("orders", 0, &orders(5, 1));
+    world.drain().unwrap();
+    assert_eq!(ended(&world).iter().map(|(_, events)| events).sum::<i64>(), 6);
+    assert!(world.dump("waiting/").is_empty());
 }
 
 #[test]
