@@ -8,6 +8,7 @@ use sangam_protocol::frame::Frame;
 use sangam_protocol::key;
 use sangam_protocol::msgpack::{Error as Malformed, Reader};
 
+use crate::context::TimeKind;
 use crate::emit::Emitter;
 use crate::event::Event;
 use crate::field::Encode;
@@ -16,7 +17,7 @@ use crate::shared::Shared;
 use crate::state::State;
 use crate::stored::{self, Head};
 use crate::timers::{Fired, Timers};
-use crate::ttl::{self, After, Life};
+use crate::ttl::{self, After, Life, Ttl, TtlClock};
 use crate::{Context, Error, Result, Timer, cells};
 
 /// The effects' buffer is given back after a batch beyond this, so that one giant batch does not hold memory for ever.
@@ -27,6 +28,7 @@ pub(crate) struct Instance<O: Operator> {
     config: O::Config,
     writer: EffectsWriter,
     timers: Timers,
+    clock_timers: Timers,
     /// The bytes of the default state, which means "nothing to remember".
     blank: Vec<u8>,
     scratch: Vec<u8>,
@@ -42,6 +44,7 @@ impl<O: Operator> Instance<O> {
             config,
             writer: EffectsWriter::default(),
             timers: Timers::default(),
+            clock_timers: Timers::default(),
             blank,
             scratch: Vec::new(),
             shared: Shared::new(),
@@ -78,7 +81,7 @@ impl<O: Operator> Instance<O> {
         let mut slots = Vec::with_capacity(frame.slots());
         for slot in frame.keys() {
             let (key, bytes) = slot.map_err(garbage)?;
-            slots.push(Slot { key, bytes, state: None });
+            slots.push(Slot { key, bytes, state: None, newest: None });
         }
         if O::BROADCAST {
             // The host puts it first, whatever else is in the batch.
@@ -88,19 +91,26 @@ impl<O: Operator> Instance<O> {
         }
         if Batch::<O>::TIMERS {
             self.timers.start(frame).map_err(garbage)?;
+            if O::PROCESSING_TIME {
+                self.clock_timers.start_clock(frame).map_err(garbage)?;
+            }
         }
         let mut batch = Batch::<O> {
             config: &self.config,
             writer: &mut self.writer,
             timers: &mut self.timers,
+            clock_timers: &mut self.clock_timers,
             slots,
             nothing: O::State::default(),
             ctx: Context::at(0),
+            clock: frame.now.unwrap_or(Millis::MIN),
             lives: if O::State::TTL.is_some() { Life::unborn(frame.slots()) } else { Vec::new() },
             shared: &mut self.shared,
             blank: &self.blank,
             scratch: &mut self.scratch,
         };
+        batch.ctx.set_now(frame.now);
+        batch.fire_clock(frame)?;
         let mut events = frame.events();
         for i in 0..frame.len() {
             let watermark = frame.watermark_before(i);
@@ -110,6 +120,7 @@ impl<O: Operator> Instance<O> {
             // how far that one goes, which depends on where the batch ends.
             batch.advance(i + 1, watermark)?;
         }
+        batch.end(frame)?;
         batch.advance(frame.len(), frame.watermark)?;
         batch.finish();
         Ok(())
@@ -137,6 +148,8 @@ struct Slot<'f, S> {
     key: &'f [u8],
     bytes: Option<&'f [u8]>,
     state: Option<S>,
+    /// The highest time of its events in this batch that were not refused; kept for those who end batches.
+    newest: Option<Millis>,
 }
 
 impl<S: State> Slot<'_, S> {
@@ -155,10 +168,13 @@ struct Batch<'f, 'i, O: Operator> {
     config: &'i O::Config,
     writer: &'i mut EffectsWriter,
     timers: &'i mut Timers,
+    clock_timers: &'i mut Timers,
     slots: Vec<Slot<'f, O::State>>,
     /// What a stateless operator gets for a state.
     nothing: O::State,
     ctx: Context<'f>,
+    /// What the host's clock shows, where the operator asks for it.
+    clock: Millis,
     /// By slot; none where states live for ever.
     lives: Vec<Life>,
     shared: &'i mut Shared<O::Broadcast>,
@@ -168,7 +184,11 @@ struct Batch<'f, 'i, O: Operator> {
 
 impl<'f, O: Operator> Batch<'f, '_, O> {
     /// Whether it has timers: its own, or those that take expired state away.
-    const TIMERS: bool = O::TIMERS || O::State::TTL.is_some();
+    const TIMERS: bool = {
+        let by_clock = matches!(O::State::TTL, Some(Ttl { clock: TtlClock::Processing, .. }));
+        assert!(!by_clock || O::PROCESSING_TIME, "a `ttl` by processing time needs the clock: write #[operator(.., processing_time)]");
+        O::TIMERS || O::State::TTL.is_some()
+    };
 
     /// Fires every timer up to `watermark`, before event `position`.
     #[inline]
@@ -178,28 +198,45 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
             return Ok(());
         }
         while let Some(fired) = self.timers.fire(watermark) {
-            self.timer(position as u32, watermark, &fired)
+            self.timer(position as u32, watermark, &fired, TimeKind::Event)
                 .map_err(|error| Stop { event: None, why: format!("timer `{}`: {}", self.timers.name(&fired), of_timer(error)) })?;
         }
         Ok(())
     }
 
-    fn timer(&mut self, position: u32, watermark: Millis, fired: &Fired) -> Result<()> {
-        if self.timers.name(fired) == ttl::TIMER {
+    /// Fires every processing-time timer up to the clock's reading, each with the event-time timers that it sets for the past.
+    fn fire_clock(&mut self, frame: &Frame<'_>) -> Result<(), Stop> {
+        let (true, Some(now)) = (O::PROCESSING_TIME && Self::TIMERS, frame.now.filter(|_| frame.is_empty())) else { return Ok(()) };
+        while let Some(fired) = self.clock_timers.fire(now) {
+            self.timer(0, frame.watermark, &fired, TimeKind::Processing)
+                .map_err(|error| Stop { event: None, why: format!("timer `{}`: {}", self.clock_timers.name(&fired), of_timer(error)) })?;
+            self.advance(0, frame.watermark)?;
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, position: u32, watermark: Millis, fired: &Fired, kind: TimeKind) -> Result<()> {
+        let name = if kind == TimeKind::Event { self.timers.name(fired) } else { self.clock_timers.name(fired) };
+        if name == ttl::TIMER {
             return self.end_of_life(fired);
         }
         if !O::TIMERS {
             return Ok(());
         }
-        self.expire(fired.slot, fired.at)?;
+        // A timer by the clock has no event time: it happens at the watermark.
+        let now = self.ttl_now(if kind == TimeKind::Event { fired.at } else { watermark });
+        self.expire(fired.slot, now)?;
         let Some(slot) = self.slots.get_mut(fired.slot as usize) else { return Ok(()) };
         self.ctx.enter(fired.at, watermark, slot.key);
         let state = slot.state(fired.slot)?;
-        let timer = Timer::new(self.timers.name(fired), fired.at);
+        let timer = match kind {
+            TimeKind::Event => Timer::new(self.timers.name(fired), fired.at),
+            TimeKind::Processing => Timer::at_processing_time(self.clock_timers.name(fired), fired.at),
+        };
         let mut out = Emitter::timer(self.writer, position, fired.slot, fired.at);
         O::on_timer(self.config, timer, state, self.shared.state(), &mut self.ctx, &mut out)?;
-        let changed = keep::<O>(state, &mut self.ctx, self.timers, Some(fired.slot))?;
-        self.live(fired.slot, fired.at, changed);
+        let changed = keep::<O>(state, &mut self.ctx, self.timers, self.clock_timers, Some(fired.slot))?;
+        self.live(fired.slot, now, changed);
         Ok(())
     }
 
@@ -222,8 +259,9 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
                 cells::keep();
             }
             slot.state = Some(state);
-            if life.end(self.blank) {
-                self.timers.change(number, ttl::TIMER, None);
+            let armed = life.end(self.blank);
+            if armed {
+                self.ttl_timers().change(number, ttl::TIMER, None);
             }
         }
         Ok(())
@@ -234,7 +272,7 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         let Some(ttl) = O::State::TTL else { return Ok(()) };
         self.expire(fired.slot, fired.at)?;
         if let Some(at) = self.lives.get(fired.slot as usize).and_then(|life| life.again(ttl)) {
-            self.timers.change(fired.slot, ttl::TIMER, Some(at));
+            self.ttl_timers().change(fired.slot, ttl::TIMER, Some(at));
         }
         Ok(())
     }
@@ -249,11 +287,53 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         };
         self.scratch.clear();
         state.encode(self.scratch);
-        match life.after(ttl, now, self.scratch, self.blank, changed) {
+        let after = life.after(ttl, now, self.scratch, self.blank, changed);
+        match after {
             After::Nothing => {}
-            After::Wake(at) => self.timers.change(number, ttl::TIMER, Some(at)),
-            After::Cancel => self.timers.change(number, ttl::TIMER, None),
+            After::Wake(at) => self.ttl_timers().change(number, ttl::TIMER, Some(at)),
+            After::Cancel => self.ttl_timers().change(number, ttl::TIMER, None),
         }
+    }
+
+    /// What the clock of the state's life shows, where event time is `at`.
+    #[inline]
+    fn ttl_now(&self, at: Millis) -> Millis {
+        match O::State::TTL {
+            Some(Ttl { clock: TtlClock::Processing, .. }) => self.clock,
+            _ => at,
+        }
+    }
+
+    /// The timers of the kind of time that the state's life counts.
+    fn ttl_timers(&mut self) -> &mut Timers {
+        match O::State::TTL {
+            Some(Ttl { clock: TtlClock::Processing, .. }) => self.clock_timers,
+            _ => self.timers,
+        }
+    }
+
+    /// Calls `on_batch_end` for every key that had an event, in the order of the slots, with the time of its newest event.
+    fn end(&mut self, frame: &Frame<'_>) -> Result<(), Stop> {
+        if !O::BATCH_END {
+            return Ok(());
+        }
+        let events = frame.len();
+        let watermark = events.checked_sub(1).map_or(frame.watermark, |last| frame.watermark_before(last));
+        let fault = |error| Stop { event: None, why: format!("on_batch_end: {}", of_batch(error)) };
+        for number in 0..self.slots.len() {
+            let Some(time) = self.slots.get(number).and_then(|slot| slot.newest) else { continue };
+            let now = self.ttl_now(time.max(watermark));
+            let number = number as u32;
+            self.expire(number, now).map_err(fault)?;
+            let Some(slot) = self.slots.get_mut(number as usize) else { continue };
+            self.ctx.enter(time, watermark, slot.key);
+            let state = slot.state(number).map_err(fault)?;
+            let mut out = Emitter::timer(self.writer, events as u32, number, time);
+            O::on_batch_end(self.config, state, self.shared.state(), &mut self.ctx, &mut out).map_err(fault)?;
+            let changed = keep::<O>(state, &mut self.ctx, self.timers, self.clock_timers, Some(number)).map_err(fault)?;
+            self.live(number, now, changed);
+        }
+        Ok(())
     }
 
     #[inline]
@@ -271,7 +351,7 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         let fault = |why: String| Stop { event: Some(index), why };
         let slot = if O::KEYED { frame.slot(i) } else { None };
         let time = frame.time(i);
-        let now = time.max(watermark);
+        let now = self.ttl_now(time.max(watermark));
         if let Some(number) = slot {
             self.expire(number as u32, now).map_err(|error| fault(text(error)))?;
         }
@@ -290,9 +370,14 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         let mut out = Emitter::event(self.writer, index, slot, time);
         let error = match O::on_event(self.config, event, state, self.shared.state(), &mut self.ctx, &mut out) {
             Ok(()) => {
-                let changed = keep::<O>(state, &mut self.ctx, self.timers, slot).map_err(|error| fault(text(error)))?;
+                let changed = keep::<O>(state, &mut self.ctx, self.timers, self.clock_timers, slot).map_err(|error| fault(text(error)))?;
                 if let Some(slot) = slot {
                     self.live(slot, now, changed);
+                }
+                if O::BATCH_END
+                    && let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot as usize))
+                {
+                    slot.newest = slot.newest.max(Some(time));
                 }
                 return Ok(());
             }
@@ -383,7 +468,10 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
             self.writer.state(0, bytes);
         }
         if Self::TIMERS {
-            self.timers.write(self.writer);
+            self.timers.write(false, self.writer);
+            if O::PROCESSING_TIME {
+                self.clock_timers.write(true, self.writer);
+            }
         }
         for (name, total) in self.ctx.counters() {
             self.writer.counter(name, total);
@@ -396,7 +484,13 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
 
 /// Lets a call's changes stand; true when it has written cells, or said that it writes.
 #[inline]
-fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut Timers, slot: Option<u32>) -> Result<bool> {
+fn keep<O: Operator>(
+    state: &mut O::State,
+    ctx: &mut Context<'_>,
+    timers: &mut Timers,
+    clock_timers: &mut Timers,
+    slot: Option<u32>,
+) -> Result<bool> {
     let mut changed = ctx.take_touched();
     if O::State::HANDLES {
         if let Some(slot) = slot {
@@ -410,8 +504,17 @@ fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut T
                 "it sets a timer but has no on_timer: write `impl Name { fn on_event(&self, ..) fn on_timer(&self, ..) }`".into(),
             ));
         };
-        for (name, at) in ctx.changes() {
-            timers.change(slot, name, at);
+        for (name, at, kind) in ctx.changes() {
+            match kind {
+                TimeKind::Event => timers.change(slot, name, at),
+                TimeKind::Processing if O::PROCESSING_TIME => clock_timers.change(slot, name, at),
+                TimeKind::Processing => {
+                    return Err(Error::Fault(
+                        "it sets a processing-time timer but does not ask for processing time: write `#[operator(.., processing_time)]`"
+                            .into(),
+                    ));
+                }
+            }
         }
     }
     ctx.keep();
@@ -423,6 +526,14 @@ fn text(error: Error) -> String {
     match error {
         Error::Fault(why) => why,
         other => other.to_string(),
+    }
+}
+
+#[cold]
+fn of_batch(error: Error) -> String {
+    match error {
+        Error::Fault(why) => why,
+        Error::Reject(why) | Error::Late(why) | Error::Drop(why) => format!("it has no event to refuse: {why}"),
     }
 }
 

@@ -58,7 +58,7 @@ pub use reducing::{Aggregating, Average, First, Gather, Last, Max, Min, Reduce, 
 pub use sangam_macros::{config, event, inputs, operator, outputs, state};
 pub use sangam_protocol::Millis;
 pub use state::State;
-pub use ttl::{Ttl, TtlFrom};
+pub use ttl::{Ttl, TtlClock, TtlFrom};
 pub use window::Window;
 pub use wrong::Wrong;
 

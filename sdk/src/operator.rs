@@ -31,6 +31,10 @@ pub trait Operator: Sized + 'static {
     const BROADCAST: bool = false;
     /// Whether `on_broadcast` can refuse an event.
     const BROADCAST_FALLIBLE: bool = false;
+    /// Whether it asks for processing time: `ctx.now()` and timers by the clock.
+    const PROCESSING_TIME: bool = false;
+    /// Whether it has `on_batch_end`.
+    const BATCH_END: bool = false;
     /// Whether its fields depend on its configuration.
     const DYNAMIC: bool = false;
 
@@ -61,6 +65,17 @@ pub trait Operator: Sized + 'static {
         _config: &Self::Config,
         _event: Self::Control<'_>,
         _state: &mut Self::Broadcast,
+        _ctx: &mut Context<'_>,
+        _out: &mut Emitter<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends a batch, once for every key that had an event in it.
+    fn on_batch_end(
+        _config: &Self::Config,
+        _state: &mut Self::State,
+        _broadcast: &Self::Broadcast,
         _ctx: &mut Context<'_>,
         _out: &mut Emitter<'_>,
     ) -> Result<()> {

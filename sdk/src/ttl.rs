@@ -1,6 +1,6 @@
 //! Time to live: a state that nobody has used for long enough is gone.
 //!
-//! The clock is event time: a call happens at its event's time, or at the watermark where that is ahead; a timer's call at the timer's
+//! The clock is event time, unless the state says otherwise: a call happens at its event's time, or at the watermark where that is ahead; a timer's call at the timer's
 //! time. So the same input gives the same result whenever it is read. A state has expired when the clock has reached its last use plus
 //! its time to live; no call gets to see it then. It leaves the store by a timer of the SDK, one per key, that is set when the state is
 //! made and, when it fires, is set again for as long as the state was used since: at most one firing per key and time to live, and no
@@ -15,6 +15,17 @@ pub struct Ttl {
     pub millis: Millis,
     /// What counts as a use.
     pub from: TtlFrom,
+    /// Which time it counts.
+    pub clock: TtlClock,
+}
+
+/// Which time a state's life counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TtlClock {
+    /// That of events. The default: the same input gives the same result whenever it is read.
+    Event,
+    /// That of the host, `#[state(ttl_time = "processing")]`, for operators that ask for processing time.
+    Processing,
 }
 
 /// What prolongs a state's life.

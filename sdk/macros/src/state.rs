@@ -101,11 +101,12 @@ struct Args {
     migrate: Option<Path>,
     ttl_ms: Option<i64>,
     from_read: bool,
+    by_clock: bool,
 }
 
 impl Args {
     fn read(tokens: TokenStream) -> Result<Self> {
-        let mut args = Args { version: 1, migrate: None, ttl_ms: None, from_read: false };
+        let mut args = Args { version: 1, migrate: None, ttl_ms: None, from_read: false, by_clock: false };
         let mut from = None;
         let parser = syn::meta::parser(|meta| {
             if meta.path.is_ident("version") {
@@ -134,17 +135,26 @@ impl Args {
                     _ => return Err(Error::new_spanned(given, "a life counts from the last `\"write\"`, or the last `\"read\"` or write")),
                 };
                 from = Some(given);
+            } else if meta.path.is_ident("ttl_time") {
+                let given: LitStr = meta.value()?.parse()?;
+                args.by_clock = match given.value().as_str() {
+                    "event" => false,
+                    "processing" => true,
+                    _ => return Err(Error::new_spanned(given, "a life counts `\"event\"` time, or `\"processing\"` time")),
+                };
+                from = Some(given);
             } else {
                 return Err(meta.error(
                     "#[state] takes `version = 2`, the schema version, counted from 1; `migrate = from_old`, a function that reads earlier \
-                     versions; `ttl = \"1h\"`, after which an unused state is gone; and `ttl_from = \"read\"`, where looking is a use",
+                     versions; `ttl = \"1h\"`, after which an unused state is gone; `ttl_from = \"read\"`, where looking is a use; and \
+                     `ttl_time = \"processing\"`, where the host's clock counts",
                 ));
             }
             Ok(())
         });
         syn::parse::Parser::parse2(parser, tokens)?;
         if let (Some(from), None) = (from, args.ttl_ms) {
-            return Err(Error::new_spanned(from, "`ttl_from` says from when a `ttl` counts: add `ttl = \"1h\"`"));
+            return Err(Error::new_spanned(from, "this says how a `ttl` counts: add `ttl = \"1h\"`"));
         }
         if let (Some(migrate), 1) = (&args.migrate, args.version) {
             return Err(Error::new_spanned(migrate, "there is nothing before version 1: add `version = 2`"));
@@ -155,9 +165,14 @@ impl Args {
     fn ttl(&self) -> Option<TokenStream> {
         let millis = self.ttl_ms?;
         let from = if self.from_read { quote!(Read) } else { quote!(Write) };
+        let clock = if self.by_clock { quote!(Processing) } else { quote!(Event) };
         Some(quote! {
             const TTL: ::core::option::Option<::sangam_sdk::Ttl> =
-                ::core::option::Option::Some(::sangam_sdk::Ttl { millis: #millis, from: ::sangam_sdk::TtlFrom::#from });
+                ::core::option::Option::Some(::sangam_sdk::Ttl {
+                    millis: #millis,
+                    from: ::sangam_sdk::TtlFrom::#from,
+                    clock: ::sangam_sdk::TtlClock::#clock,
+                });
         })
     }
 }

@@ -49,7 +49,7 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     );
     let manifest = args.manifest(&fixed, None, &quote!(<#closed_output as ::sangam_sdk::Emit>::PORTS), &config, Some(&schema));
     let check_keys = args.check_keys(&fixed);
-    let keyed = args.keyed;
+    let (keyed, processing_time) = (args.keyed, args.processing_time);
     let name = text::last_name(this).unwrap_or_default();
     Ok(quote! {
         #block
@@ -109,6 +109,7 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
             const TIMERS: bool = true;
+            const PROCESSING_TIME: bool = #processing_time;
             const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE || <#closed_output as ::sangam_sdk::Emit>::FALLIBLE;
             #[inline]
             fn on_event(

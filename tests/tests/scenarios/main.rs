@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bad_input;
+mod batches;
 mod batching;
 mod broadcast;
 mod command_line;
@@ -15,5 +16,8 @@ mod kafka_broker;
 mod kafka_pipeline;
 mod migration;
 mod poison_event;
+mod processing_time;
 mod recovery;
+mod watermarks;
+mod why;
 mod workloads;
