@@ -7,6 +7,7 @@ use sangam_protocol::effects::{EffectsWriter, RejectKind};
 use sangam_protocol::frame::Frame;
 use sangam_protocol::msgpack::{Error as Malformed, Reader};
 
+use crate::context::TimeKind;
 use crate::emit::Emitter;
 use crate::event::Event;
 use crate::field::Encode;
@@ -23,6 +24,7 @@ pub(crate) struct Instance<O: Operator> {
     config: O::Config,
     writer: EffectsWriter,
     timers: Timers,
+    clock_timers: Timers,
     /// The bytes of the default state, which means "nothing to remember".
     blank: Vec<u8>,
     scratch: Vec<u8>,
@@ -33,7 +35,15 @@ impl<O: Operator> Instance<O> {
     pub(crate) fn new(config: O::Config) -> Self {
         let mut blank = Vec::new();
         O::State::default().encode(&mut blank);
-        Instance { config, writer: EffectsWriter::default(), timers: Timers::default(), blank, scratch: Vec::new(), last: 0 }
+        Instance {
+            config,
+            writer: EffectsWriter::default(),
+            timers: Timers::default(),
+            clock_timers: Timers::default(),
+            blank,
+            scratch: Vec::new(),
+            last: 0,
+        }
     }
 
     pub(crate) fn config(&self) -> &O::Config {
@@ -65,19 +75,25 @@ impl<O: Operator> Instance<O> {
         let mut slots = Vec::with_capacity(frame.slots());
         for slot in frame.keys() {
             let (key, bytes) = slot.map_err(garbage)?;
-            slots.push(Slot { key, bytes, state: None });
+            slots.push(Slot { key, bytes, state: None, newest: None });
         }
         if O::TIMERS {
             self.timers.start(frame).map_err(garbage)?;
+            if O::PROCESSING_TIME {
+                self.clock_timers.start_clock(frame).map_err(garbage)?;
+            }
         }
         let mut batch = Batch::<O> {
             config: &self.config,
             writer: &mut self.writer,
             timers: &mut self.timers,
+            clock_timers: &mut self.clock_timers,
             slots,
             nothing: O::State::default(),
             ctx: Context::at(0),
         };
+        batch.ctx.set_now(frame.now);
+        batch.fire_clock(frame)?;
         let mut events = frame.events();
         for i in 0..frame.len() {
             let watermark = frame.watermark_before(i);
@@ -87,6 +103,7 @@ impl<O: Operator> Instance<O> {
             // how far that one goes, which depends on where the batch ends.
             batch.advance(i + 1, watermark)?;
         }
+        batch.end(frame)?;
         batch.advance(frame.len(), frame.watermark)?;
         batch.finish(&self.blank, &mut self.scratch);
         Ok(())
@@ -114,6 +131,8 @@ struct Slot<'f, S> {
     key: &'f [u8],
     bytes: Option<&'f [u8]>,
     state: Option<S>,
+    /// The highest time of its events in this batch that were not refused; kept for those who end batches.
+    newest: Option<Millis>,
 }
 
 impl<S: State> Slot<'_, S> {
@@ -132,6 +151,7 @@ struct Batch<'f, 'i, O: Operator> {
     config: &'i O::Config,
     writer: &'i mut EffectsWriter,
     timers: &'i mut Timers,
+    clock_timers: &'i mut Timers,
     slots: Vec<Slot<'f, O::State>>,
     /// What a stateless operator gets for a state.
     nothing: O::State,
@@ -147,20 +167,53 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
             return Ok(());
         }
         while let Some(fired) = self.timers.fire(watermark) {
-            self.timer(position as u32, watermark, &fired)
+            self.timer(position as u32, watermark, &fired, TimeKind::Event)
                 .map_err(|error| Stop { event: None, why: format!("timer `{}`: {}", self.timers.name(&fired), of_timer(error)) })?;
         }
         Ok(())
     }
 
-    fn timer(&mut self, position: u32, watermark: Millis, fired: &Fired) -> Result<()> {
+    /// Fires every processing-time timer up to the clock's reading, each with the event-time timers that it sets for the past.
+    fn fire_clock(&mut self, frame: &Frame<'_>) -> Result<(), Stop> {
+        let (true, Some(now)) = (O::PROCESSING_TIME && O::TIMERS, frame.now.filter(|_| frame.is_empty())) else { return Ok(()) };
+        while let Some(fired) = self.clock_timers.fire(now) {
+            self.timer(0, frame.watermark, &fired, TimeKind::Processing)
+                .map_err(|error| Stop { event: None, why: format!("timer `{}`: {}", self.clock_timers.name(&fired), of_timer(error)) })?;
+            self.advance(0, frame.watermark)?;
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, position: u32, watermark: Millis, fired: &Fired, kind: TimeKind) -> Result<()> {
         let Some(slot) = self.slots.get_mut(fired.slot as usize) else { return Ok(()) };
         self.ctx.enter(fired.at, watermark, slot.key);
         let state = slot.state(fired.slot)?;
-        let timer = Timer::new(self.timers.name(fired), fired.at);
+        let timer = match kind {
+            TimeKind::Event => Timer::new(self.timers.name(fired), fired.at),
+            TimeKind::Processing => Timer::at_processing_time(self.clock_timers.name(fired), fired.at),
+        };
         let mut out = Emitter::timer(self.writer, position, fired.slot, fired.at);
         O::on_timer(self.config, timer, state, &mut self.ctx, &mut out)?;
-        keep::<O>(state, &mut self.ctx, self.timers, Some(fired.slot))
+        keep::<O>(state, &mut self.ctx, self.timers, self.clock_timers, Some(fired.slot))
+    }
+
+    /// Calls `on_batch_end` for every key that had an event, in the order of the slots, with the time of its newest event.
+    fn end(&mut self, frame: &Frame<'_>) -> Result<(), Stop> {
+        if !O::BATCH_END {
+            return Ok(());
+        }
+        let events = frame.len();
+        let watermark = events.checked_sub(1).map_or(frame.watermark, |last| frame.watermark_before(last));
+        let fault = |error| Stop { event: None, why: format!("on_batch_end: {}", of_batch(error)) };
+        for (number, slot) in (0..).zip(&mut self.slots) {
+            let Some(time) = slot.newest else { continue };
+            self.ctx.enter(time, watermark, slot.key);
+            let state = slot.state(number).map_err(fault)?;
+            let mut out = Emitter::timer(self.writer, events as u32, number, time);
+            O::on_batch_end(self.config, state, &mut self.ctx, &mut out).map_err(fault)?;
+            keep::<O>(state, &mut self.ctx, self.timers, self.clock_timers, Some(number)).map_err(fault)?;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -194,7 +247,15 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         let mark = self.writer.mark();
         let mut out = Emitter::event(self.writer, index, slot, time);
         let error = match O::on_event(self.config, event, state, &mut self.ctx, &mut out) {
-            Ok(()) => return keep::<O>(state, &mut self.ctx, self.timers, slot).map_err(|error| fault(text(error))),
+            Ok(()) => {
+                keep::<O>(state, &mut self.ctx, self.timers, self.clock_timers, slot).map_err(|error| fault(text(error)))?;
+                if O::BATCH_END
+                    && let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot as usize))
+                {
+                    slot.newest = slot.newest.max(Some(time));
+                }
+                return Ok(());
+            }
             Err(error) => error,
         };
         self.writer.rewind(mark);
@@ -229,7 +290,10 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
             }
         }
         if O::TIMERS {
-            self.timers.write(self.writer);
+            self.timers.write(false, self.writer);
+            if O::PROCESSING_TIME {
+                self.clock_timers.write(true, self.writer);
+            }
         }
         for (name, total) in self.ctx.counters() {
             self.writer.counter(name, total);
@@ -242,7 +306,13 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
 
 /// Lets a call's changes stand.
 #[inline]
-fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut Timers, slot: Option<u32>) -> Result<()> {
+fn keep<O: Operator>(
+    state: &mut O::State,
+    ctx: &mut Context<'_>,
+    timers: &mut Timers,
+    clock_timers: &mut Timers,
+    slot: Option<u32>,
+) -> Result<()> {
     if O::State::HANDLES {
         if let Some(slot) = slot {
             state.settle_all(slot)?;
@@ -255,8 +325,17 @@ fn keep<O: Operator>(state: &mut O::State, ctx: &mut Context<'_>, timers: &mut T
                 "it sets a timer but has no on_timer: write `impl Name { fn on_event(&self, ..) fn on_timer(&self, ..) }`".into(),
             ));
         };
-        for (name, at) in ctx.changes() {
-            timers.change(slot, name, at);
+        for (name, at, kind) in ctx.changes() {
+            match kind {
+                TimeKind::Event => timers.change(slot, name, at),
+                TimeKind::Processing if O::PROCESSING_TIME => clock_timers.change(slot, name, at),
+                TimeKind::Processing => {
+                    return Err(Error::Fault(
+                        "it sets a processing-time timer but does not ask for processing time: write `#[operator(.., processing_time)]`"
+                            .into(),
+                    ));
+                }
+            }
         }
     }
     ctx.keep();
@@ -268,6 +347,14 @@ fn text(error: Error) -> String {
     match error {
         Error::Fault(why) => why,
         other => other.to_string(),
+    }
+}
+
+#[cold]
+fn of_batch(error: Error) -> String {
+    match error {
+        Error::Fault(why) => why,
+        Error::Reject(why) | Error::Late(why) | Error::Drop(why) => format!("it has no event to refuse: {why}"),
     }
 }
 

@@ -48,7 +48,9 @@ impl<'w> Emitter<'w> {
     fn forward(&mut self, port: u32) -> Result<()> {
         match self.cause {
             Cause::Event(event) => self.writer.forward(port, event),
-            Cause::TimerBefore(_) => return Err(Error::Fault("a timer has no event to forward: return an event from on_timer".into())),
+            Cause::TimerBefore(_) => {
+                return Err(Error::Fault("a timer, or the end of a batch, has no event to forward: return an event".into()));
+            }
         }
         Ok(())
     }

@@ -23,6 +23,10 @@ pub trait Operator: Sized + 'static {
     const FALLIBLE: bool;
     /// Whether it has `on_timer`. One that has not carries none of the code for timers.
     const TIMERS: bool = false;
+    /// Whether it asks for processing time: `ctx.now()` and timers by the clock.
+    const PROCESSING_TIME: bool = false;
+    /// Whether it has `on_batch_end`.
+    const BATCH_END: bool = false;
     /// Whether its fields depend on its configuration.
     const DYNAMIC: bool = false;
 
@@ -43,6 +47,11 @@ pub trait Operator: Sized + 'static {
         _ctx: &mut Context<'_>,
         _out: &mut Emitter<'_>,
     ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends a batch, once for every key that had an event in it.
+    fn on_batch_end(_config: &Self::Config, _state: &mut Self::State, _ctx: &mut Context<'_>, _out: &mut Emitter<'_>) -> Result<()> {
         Ok(())
     }
 

@@ -109,8 +109,10 @@ pub struct Harness<O: Operator> {
     sent: usize,
     watermark: Millis,
     reached: Millis,
+    now: Millis,
     keys: BTreeMap<Vec<u8>, Kept>,
     timers: Vec<Set>,
+    clock_timers: Vec<Set>,
     settings: u64,
     outputs: Vec<Sent>,
     rejects: Vec<Rejected>,
@@ -193,8 +195,10 @@ impl<O: Operator> Harness<O> {
             sent: 0,
             watermark: WATERMARK_MIN,
             reached: WATERMARK_MIN,
+            now: 0,
             keys: BTreeMap::new(),
             timers: Vec::new(),
+            clock_timers: Vec::new(),
             settings: 0,
             outputs: Vec::new(),
             rejects: Vec::new(),
@@ -259,13 +263,36 @@ impl<O: Operator> Harness<O> {
         self.advance(WATERMARK_MAX)
     }
 
-    /// Gives the operator what waits, although the batch is not full. Every question below does it first.
+    /// Moves the host's clock to `now`, which stands at 0 before: what waits is handled under the old reading, and then every
+    /// processing-time timer up to `now` fires, in order, as after a jump of the clock. It never goes back. The watermark stays.
+    #[track_caller]
+    pub fn processing_time(&mut self, now: Millis) -> &mut Self {
+        self.flush();
+        self.now = self.now.max(now);
+        self.fire_clock();
+        self
+    }
+
+    /// Gives the operator what waits, although the batch is not full. Every question below does it first. Processing-time timers that
+    /// were set for the past fire afterwards, as they do between two batches.
     #[track_caller]
     pub fn flush(&mut self) -> &mut Self {
         if !self.pending.is_empty() || self.watermark > self.reached {
-            self.run();
+            self.run(Vec::new());
         }
+        self.fire_clock();
         self
+    }
+
+    #[track_caller]
+    fn fire_clock(&mut self) {
+        loop {
+            let due = take_due(&mut self.clock_timers, self.now);
+            if due.is_empty() {
+                return;
+            }
+            self.run(due);
+        }
     }
 
     /// Everything emitted and not yet taken, in order.
@@ -308,13 +335,16 @@ impl<O: Operator> Harness<O> {
         self.keys.keys().map(|key| key::display(key)).collect()
     }
 
-    /// The pending timers of a key, in the order in which they will fire.
+    /// The pending event-time timers of a key, in the order in which they will fire.
     #[track_caller]
     pub fn timers(&mut self, key: &str) -> Vec<(String, Millis)> {
-        self.flush();
-        let mut timers: Vec<_> = self.timers.iter().filter(|timer| key::display(&timer.key) == key).collect();
-        timers.sort_by_key(|timer| (timer.at, timer.order));
-        timers.into_iter().map(|timer| (timer.name.clone(), timer.at)).collect()
+        pending(&self.flush().timers, key)
+    }
+
+    /// The pending processing-time timers of a key, in the order in which they will fire.
+    #[track_caller]
+    pub fn processing_timers(&mut self, key: &str) -> Vec<(String, Millis)> {
+        pending(&self.flush().clock_timers, key)
     }
 
     /// Events that were refused: these go to the dead letters.
@@ -392,16 +422,13 @@ impl<O: Operator> Harness<O> {
         Ok(Pending { number, time, watermark: self.watermark, key, kind: kind as u8, value: value.to_vec(), fields })
     }
 
-    /// Runs one batch through the bytes of the boundary and applies its effects.
+    /// Runs one batch, or the processing-time timers `by_clock`, through the bytes of the boundary and applies the effects.
     #[track_caller]
-    fn run(&mut self) {
+    fn run(&mut self, by_clock: Vec<Set>) {
         let events = std::mem::take(&mut self.pending);
-        self.timers.sort_by_key(|timer| (timer.at, timer.order));
-        let later = self.timers.partition_point(|timer| timer.at <= self.watermark);
-        let waiting = self.timers.split_off(later);
-        let due = std::mem::replace(&mut self.timers, waiting);
+        let due = take_due(&mut self.timers, self.watermark);
         self.reached = self.watermark;
-        if events.is_empty() && due.is_empty() {
+        if events.is_empty() && due.is_empty() && by_clock.is_empty() {
             return;
         }
 
@@ -428,13 +455,21 @@ impl<O: Operator> Harness<O> {
             let slot = slot_of(&mut self.frame, &self.keys, &timer.key);
             self.frame.timer(DueTimer { slot, at: timer.at, name: &timer.name });
         }
+        if self.manifest.processing_time {
+            self.frame.clock(self.now, WATERMARK_MAX);
+            for timer in &by_clock {
+                let slot = slot_of(&mut self.frame, &self.keys, &timer.key);
+                self.frame.clock_timer(DueTimer { slot, at: timer.at, name: &timer.name });
+            }
+        }
         if O::State::HANDLES {
             host::provide(slots.iter().map(|key| self.keys.get(key).map(|kept| kept.cells.clone()).unwrap_or_default()).collect());
         }
         let bytes = self.frame.finish(self.watermark, WATERMARK_MAX).concat();
         let (effects, lines) = log::gather(|| self.instance.process(&bytes).to_vec());
         self.logs.extend(lines);
-        let answering = Answering { events: events.len(), slots: slots.len(), timers: due.len(), ports: self.manifest.outputs.len() };
+        let answering =
+            Answering { events: events.len(), slots: slots.len(), timers: due.len() + by_clock.len(), ports: self.manifest.outputs.len() };
         match Effects::read(&effects, answering, &EffectLimits::default()) {
             Ok(effects) => self.apply(&effects, &events, &slots),
             Err(error) => panic!("{error}"),
@@ -478,7 +513,10 @@ impl<O: Operator> Harness<O> {
         }
         self.keys.retain(|_, kept| kept.state.is_some() || !kept.cells.is_empty());
         for (slot, name, at) in effects.timers() {
-            self.set(&slots[slot as usize], name, at);
+            set(&mut self.timers, &mut self.settings, &slots[slot as usize], name, at);
+        }
+        for (slot, name, at) in effects.clock_timers() {
+            set(&mut self.clock_timers, &mut self.settings, &slots[slot as usize], name, at);
         }
         for (event, kind, why) in effects.rejects() {
             let rejected = Rejected { event: events[event as usize].number, why: why.to_owned() };
@@ -492,22 +530,35 @@ impl<O: Operator> Harness<O> {
             *self.counters.entry(name.to_owned()).or_default() += add;
         }
     }
+}
 
-    fn set(&mut self, key: &[u8], name: &str, at: Option<Millis>) {
-        let place = self.timers.iter().position(|timer| timer.key == key && timer.name == name);
-        if let (Some(place), Some(at)) = (place, at)
-            && self.timers[place].at == at
-        {
-            return;
-        }
-        if let Some(place) = place {
-            self.timers.remove(place);
-        }
-        if let Some(at) = at {
-            self.settings += 1;
-            self.timers.push(Set { key: key.to_vec(), name: name.to_owned(), at, order: self.settings });
-        }
+/// Sets or clears a timer as the host does: the same time again keeps its place in the order.
+fn set(timers: &mut Vec<Set>, settings: &mut u64, key: &[u8], name: &str, at: Option<Millis>) {
+    let place = timers.iter().position(|timer| timer.key == key && timer.name == name);
+    if place.is_some_and(|place| Some(timers[place].at) == at) {
+        return;
     }
+    if let Some(place) = place {
+        timers.remove(place);
+    }
+    if let Some(at) = at {
+        *settings += 1;
+        timers.push(Set { key: key.to_vec(), name: name.to_owned(), at, order: *settings });
+    }
+}
+
+/// Takes out the timers up to `reach`, in firing order.
+fn take_due(timers: &mut Vec<Set>, reach: Millis) -> Vec<Set> {
+    timers.sort_by_key(|timer| (timer.at, timer.order));
+    let waiting = timers.split_off(timers.partition_point(|timer| timer.at <= reach));
+    std::mem::replace(timers, waiting)
+}
+
+/// The timers of one key, in firing order.
+fn pending(timers: &[Set], key: &str) -> Vec<(String, Millis)> {
+    let mut timers: Vec<_> = timers.iter().filter(|timer| key::display(&timer.key) == key).collect();
+    timers.sort_by_key(|timer| (timer.at, timer.order));
+    timers.into_iter().map(|timer| (timer.name.clone(), timer.at)).collect()
 }
 
 fn read_headers(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {

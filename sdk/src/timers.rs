@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 
 use sangam_protocol::Millis;
 use sangam_protocol::effects::EffectsWriter;
-use sangam_protocol::frame::Frame;
+use sangam_protocol::frame::{DueTimers, Frame};
 use sangam_protocol::msgpack::Error as Malformed;
 
 /// No further entry in a slot's chain.
@@ -52,14 +52,23 @@ pub(crate) struct Fired {
 }
 
 impl Timers {
-    /// Forgets the last batch and takes in the due timers of this one.
+    /// Forgets the last batch and takes in the due event-time timers of this one.
     pub(crate) fn start(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
+        self.fill(frame.slots(), frame.watermark, frame.until, frame.timers())
+    }
+
+    /// Forgets the last batch and takes in the due processing-time timers of this one.
+    pub(crate) fn start_clock(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
+        self.fill(frame.slots(), frame.now.unwrap_or(Millis::MIN), frame.clock_until, frame.clock_timers())
+    }
+
+    fn fill(&mut self, slots: usize, reach: Millis, until: Millis, due: DueTimers<'_>) -> Result<(), Malformed> {
         self.entries.clear();
         self.names.clear();
         self.heads.clear();
         self.queue.clear();
-        (self.slots, self.settings, self.reach, self.until) = (frame.slots(), 0, frame.watermark, frame.until);
-        for timer in frame.timers() {
+        (self.slots, self.settings, self.reach, self.until) = (slots, 0, reach, until);
+        for timer in due {
             let timer = timer?;
             if timer.slot as usize >= self.slots {
                 return Err(Malformed::Range("a slot"));
@@ -117,7 +126,7 @@ impl Timers {
     }
 
     /// Writes what the host does not know: in the order of the last setting, so that it can keep that order among equal times.
-    pub(crate) fn write(&mut self, out: &mut EffectsWriter) {
+    pub(crate) fn write(&mut self, clock: bool, out: &mut EffectsWriter) {
         if self.entries.is_empty() {
             return;
         }
@@ -129,7 +138,8 @@ impl Timers {
             // A due timer that did not fire is gone from the host as well, so it must be set again.
             let news = if entry.at.is_some() { entry.touched || entry.due } else { entry.touched && !entry.due };
             if news {
-                out.timer(entry.slot, self.names.get(entry.name.0..entry.name.1).unwrap_or(""), entry.at);
+                let name = self.names.get(entry.name.0..entry.name.1).unwrap_or("");
+                if clock { out.clock_timer(entry.slot, name, entry.at) } else { out.timer(entry.slot, name, entry.at) }
             }
         }
     }

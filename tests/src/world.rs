@@ -11,6 +11,7 @@ use sangam::metrics::Metrics;
 use sangam::pipeline::{Brokers, Builds, Control, NewFile, PipelineError, Plugins, Reloader, RunOptions, Supervisor, plan};
 use sangam::sandbox::{Sandbox, SandboxOptions};
 use sangam::store::{Changes, DiskStore, MemoryStore, Pair, Store};
+use sangam::task::Topology;
 use sangam::time::ManualClock;
 use sangam_protocol::msgpack::Reader;
 use serde_json::Value;
@@ -85,6 +86,8 @@ pub struct Running {
     pub builds: Builds,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// Who runs where.
+    pub topology: Arc<Topology>,
     offers: Option<crossbeam_channel::Sender<NewFile>>,
     thread: Option<JoinHandle<Result<(), PipelineError>>>,
 }
@@ -210,11 +213,11 @@ impl World {
         let mut supervisor = self.supervisor(options, true).unwrap();
         let reloader = supervisor.reloader.as_ref().unwrap();
         let (builds, offers) = (reloader.builds(), Some(reloader.news()));
-        let metrics = supervisor.metrics.clone();
+        let (metrics, topology) = (supervisor.metrics.clone(), supervisor.topology.clone());
         let control = Control::default();
         let told = control.clone();
         let thread = std::thread::spawn(move || supervisor.run(&told));
-        Running { control, builds, metrics, offers, thread: Some(thread) }
+        Running { control, builds, metrics, topology, offers, thread: Some(thread) }
     }
 
     /// Makes a topic ahead of the pipeline.

@@ -3,7 +3,7 @@
 use super::View;
 use crate::config;
 use anyhow::{Context, Result};
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -88,6 +88,7 @@ fn routes(view: Arc<View>, token: Option<TokenHash>) -> Router {
         .route("/metrics", get(metrics))
         .route("/readyz", get(ready))
         .route("/api/v1/pipeline", get(pipeline))
+        .route("/api/v1/pipeline/why/{operator}", get(why))
         .layer(middleware::from_fn_with_state(token, check_token))
         .route("/healthz", get(|| async { "ok\n" }))
         .with_state(view)
@@ -107,6 +108,17 @@ async fn ready(State(view): State<Arc<View>>) -> impl IntoResponse {
 
 async fn pipeline(State(view): State<Arc<View>>) -> impl IntoResponse {
     Json(view.status())
+}
+
+async fn why(State(view): State<Arc<View>>, Path(operator): Path<String>) -> Response {
+    match view.why(&operator) {
+        Some(why) => Json(why).into_response(),
+        None => {
+            let names: Vec<&str> = view.topology.operators.iter().map(|node| &*node.name).collect();
+            let message = format!("there is no operator `{operator}`; the pipeline has {}\n", names.join(", "));
+            (StatusCode::NOT_FOUND, message).into_response()
+        }
+    }
 }
 
 async fn check_token(State(token): State<Option<TokenHash>>, request: Request, next: Next) -> Response {
@@ -193,9 +205,15 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_that_is_not_there_is_named() {
+        let admin = open(None, view());
+        check(get(&admin, "/api/v1/pipeline/why/revenue", ""), &["HTTP/1.1 404", "there is no operator `revenue`"]);
+    }
+
+    #[test]
     fn with_a_token_only_health_is_open_to_all() {
         let admin = open(Some("open sesame"), view());
-        for path in ["/metrics", "/readyz", "/api/v1/pipeline"] {
+        for path in ["/metrics", "/readyz", "/api/v1/pipeline", "/api/v1/pipeline/why/x"] {
             check(get(&admin, path, ""), &["HTTP/1.1 401", "www-authenticate: Bearer"]);
             check(get(&admin, path, "Authorization: Bearer open barley\r\n"), &["HTTP/1.1 401"]);
             check(get(&admin, path, "Authorization: open sesame\r\n"), &["HTTP/1.1 401"]);

@@ -5,7 +5,9 @@
 mod doors;
 mod signals;
 mod status;
+mod why;
 
 pub use doors::Admin;
 pub use signals::on_signals;
 pub use status::{Build, OperatorStatus, Refused, Status, Swap, View};
+pub use why::{Channel, Why, length, moment};

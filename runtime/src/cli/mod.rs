@@ -9,6 +9,7 @@ pub mod run;
 pub mod screen;
 pub mod test;
 pub mod validate;
+pub mod why;
 
 mod surroundings;
 
@@ -39,6 +40,8 @@ enum Command {
     Test(test::Test),
     /// Check a pipeline file and its plugins, without running it.
     Validate(validate::Validate),
+    /// Say why a window of a running pipeline has not fired: who holds its watermark back, and since when.
+    Why(why::WhyCommand),
     /// Show what a .wasm file says about itself.
     Inspect(inspect::Inspect),
 }
@@ -46,7 +49,7 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_));
+    let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_));
     start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
     let out = &mut std::io::stdout();
     let done = match &cli.command {
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Build(command) => build::run(command, out),
         Command::Test(command) => test::run(command, out),
         Command::Validate(command) => validate::run(command, out),
+        Command::Why(command) => why::run(command, out),
         Command::Inspect(command) => inspect::run(command, out),
     };
     match done {

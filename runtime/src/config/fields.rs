@@ -257,6 +257,32 @@ impl<'t> Fields<'t> {
         }
     }
 
+    /// A share above 0 and up to 1, in millionths.
+    pub fn millionths(&self, key: &'static str) -> Option<At<u32>> {
+        let (value, place) = self.value(key)?;
+        let text = match value {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) => number.as_str(),
+            other => {
+                self.wrong_type(key, &place, "a number from 0 to 1, such as 0.95", other);
+                return None;
+            }
+        };
+        let millionths = text.parse::<f64>().map_or(0.0, |share| (share * 1e6).round());
+        if !(1.0..=1e6).contains(&millionths) {
+            let quote = self.source.quote(&place);
+            self.source.error(Kind::OutOfRange, &place, format!("`{key}` must be above 0 and at most 1, found {quote}"));
+            return None;
+        }
+        Some(At::new(place, millionths as u32))
+    }
+
+    /// Where the key stands, if its value is a table.
+    pub fn table_place(&self, key: &'static str) -> Option<Place> {
+        let (value, _) = self.value(key)?;
+        value.as_table().and_then(|_| self.key_place(key))
+    }
+
     /// A table with known keys.
     pub fn table(&self, key: &'static str, title: impl Into<String>) -> Option<Fields<'t>> {
         let (value, place) = self.value(key)?;

@@ -125,6 +125,10 @@ pub struct Stream {
     pub watermarks: Watermarks,
     /// After how long without events a partition no longer holds the watermark back; `None`: it always does.
     pub idle: Option<Duration>,
+    /// How far a partition's watermark may be ahead of the slowest it is aligned with; `None`: as far as it likes.
+    pub max_drift: Option<Duration>,
+    /// Streams of the same name here are aligned with each other.
+    pub align: String,
     /// The fields that its topic is partitioned by; empty: not known.
     pub key: Vec<String>,
     /// Where to start in a partition that has never been read.
@@ -198,10 +202,24 @@ pub enum TimeUnit {
 }
 
 /// How the watermark follows from event times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watermarks {
     /// Events may be late by so much against the newest one: the watermark is the newest time, less this, less a millisecond.
     Bounded(Duration),
+    /// A field of the event says it: a time up to which nothing more will come, or `true` for the event's own time.
+    Punctuated {
+        /// Its path.
+        field: String,
+        /// What it counts, where it holds a time.
+        unit: TimeUnit,
+    },
+    /// As bounded, by what is learned from the events: a quantile of their delays so far, and a margin.
+    ObservedDelay {
+        /// The quantile, in millionths.
+        millionths: u32,
+        /// What is added to it.
+        margin: Duration,
+    },
     /// The clock: an event's time is when it was read.
     ProcessingTime,
 }
@@ -243,6 +261,17 @@ pub struct Operator {
     pub on_error: OnError,
     /// What one call may use.
     pub limits: Limits,
+    /// When events that have come are handed over as a batch; `None`: at once.
+    pub batch: Option<Batch>,
+}
+
+/// When an operator gets its events as a batch: as soon as either holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// So many have come.
+    pub count: Option<usize>,
+    /// The first of them has waited for so long.
+    pub interval: Option<Duration>,
 }
 
 /// A stream at a port of an operator.
@@ -353,8 +382,11 @@ impl Pipeline {
 impl Stream {
     /// A stream with defaults on that carrier.
     pub fn new(name: impl Into<String>, carrier: Carrier) -> Self {
+        let name = name.into();
         Stream {
-            name: name.into(),
+            align: name.clone(),
+            max_drift: None,
+            name,
             carrier,
             format: Format::default(),
             timestamp: Timestamp::default(),
@@ -391,6 +423,7 @@ impl Operator {
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         Operator {
+            batch: None,
             plugin: name.clone(),
             name,
             inputs: Vec::new(),

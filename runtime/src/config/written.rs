@@ -67,6 +67,8 @@ pub(super) struct WrittenStream {
     pub watermark: Option<At<WrittenWatermark>>,
     pub out_of_orderness: Option<At<Duration>>,
     pub idle: Option<At<Option<Duration>>>,
+    pub max_drift: Option<At<Duration>>,
+    pub align: Option<At<String>>,
     pub key: Option<Vec<At<String>>>,
     pub start: Option<At<Start>>,
     pub max_event: Option<At<u64>>,
@@ -80,11 +82,19 @@ pub(super) enum WrittenFormat {
     Framed,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum WrittenWatermark {
     Bounded,
     Monotonic,
     ProcessingTime,
+    Punctuated(String),
+    /// The quantile in millionths, and the margin.
+    ObservedDelay(u32, Duration),
+}
+
+pub(super) struct WrittenBatch {
+    pub count: Option<At<u64>>,
+    pub interval: Option<At<Duration>>,
 }
 
 pub(super) struct WrittenOperator {
@@ -100,6 +110,7 @@ pub(super) struct WrittenOperator {
     pub dead_letters: Option<At<String>>,
     pub on_error: Option<At<OnError>>,
     pub limits: Option<WrittenLimits>,
+    pub batch: Option<WrittenBatch>,
 }
 
 /// A stream, and the port that it was bound to by name.
@@ -162,7 +173,7 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         dead_letters: fields.name("dead_letters"),
         admin: fields.table("admin", "[admin]").map(|fields| admin(source, fields)),
         clusters: fields.tables("clusters").into_iter().map(|(name, fields)| cluster(source, name, fields)).collect(),
-        streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(name, fields)).collect(),
+        streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(source, name, fields)).collect(),
         operators: fields.tables("operators").into_iter().map(|(name, fields)| operator(source, name, fields)).collect(),
     };
     if fields.lacks("operators") {
@@ -199,19 +210,15 @@ fn cluster(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Written
     written
 }
 
-fn stream(name: At<String>, fields: Fields<'_>) -> WrittenStream {
+fn stream(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenStream {
     let formats = [
         ("msgpack", WrittenFormat::Plain(Format::MessagePack)),
         ("json", WrittenFormat::Plain(Format::Json)),
         ("raw", WrittenFormat::Plain(Format::Raw)),
         ("framed-msgpack", WrittenFormat::Framed),
     ];
-    let watermarks = [
-        ("bounded", WrittenWatermark::Bounded),
-        ("monotonic", WrittenWatermark::Monotonic),
-        ("processing_time", WrittenWatermark::ProcessingTime),
-    ];
     let written = WrittenStream {
+        watermark: watermark(source, &name.value, &fields),
         name,
         internal: fields.bool("internal"),
         cluster: fields.name("cluster"),
@@ -224,14 +231,62 @@ fn stream(name: At<String>, fields: Fields<'_>) -> WrittenStream {
         format: fields.choice("format", &formats),
         timestamp: fields.path("timestamp"),
         timestamp_unit: fields.choice("timestamp_unit", &[("ms", TimeUnit::Milliseconds), ("s", TimeUnit::Seconds)]),
-        watermark: fields.choice("watermark", &watermarks),
         out_of_orderness: fields.duration("out_of_orderness", true),
         idle: fields.duration_or_off("idle"),
+        max_drift: fields.duration("max_drift", true),
+        align: fields.name("align"),
         key: fields.paths("key"),
         start: fields.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]),
         max_event: fields.bytes("max_event", CALL_BYTES_MAX),
         keys: fields.present(),
     };
+    fields.finish();
+    written
+}
+
+/// One word, or a table for a watermark that needs to be told more.
+fn watermark(source: &Source<'_>, stream: &str, fields: &Fields<'_>) -> Option<At<WrittenWatermark>> {
+    let Some(place) = fields.table_place("watermark") else {
+        let words = [("bounded", 0), ("monotonic", 1), ("processing_time", 2)];
+        let word = fields.choice("watermark", &words)?;
+        let kind = match word.value {
+            0 => WrittenWatermark::Bounded,
+            1 => WrittenWatermark::Monotonic,
+            _ => WrittenWatermark::ProcessingTime,
+        };
+        return Some(At::new(word.place, kind));
+    };
+    let table = fields.table("watermark", format!("[streams.{stream}.watermark]"))?;
+    let (punctuated, share, margin) = (table.path("punctuated"), table.millionths("observed_delay"), table.duration("margin", true));
+    let says = |key| table.key_place(key).is_some();
+    let kind = match (says("punctuated"), says("observed_delay")) {
+        (true, false) => {
+            if let Some(margin) = table.key_place("margin") {
+                source.error(Kind::Conflict, &margin, "`margin` is added to what `observed_delay` has learned; leave it out");
+            }
+            punctuated.map(|field| WrittenWatermark::Punctuated(field.value))
+        }
+        (false, true) => share.map(|share| WrittenWatermark::ObservedDelay(share.value, margin.map_or(Duration::ZERO, |at| at.value))),
+        (true, true) => {
+            source.error(Kind::Conflict, &place, "`punctuated` and `observed_delay` exclude each other; keep one of them");
+            None
+        }
+        (false, false) => {
+            let message = "this says no watermark; write `{ punctuated = \"FIELD\" }` or `{ observed_delay = 0.95, margin = \"60s\" }`";
+            source.error(Kind::MissingKey, &place, message);
+            None
+        }
+    };
+    table.finish();
+    kind.map(|kind| At::new(place, kind))
+}
+
+fn batch(source: &Source<'_>, place: Place, fields: Fields<'_>) -> WrittenBatch {
+    let written = WrittenBatch { count: fields.count("count", BATCH_MAX), interval: fields.duration("interval", false) };
+    if fields.lacks("count") && fields.lacks("interval") {
+        let message = "a batch ends by `count`, by `interval`, or by either; write `batch = { count = 1000, interval = \"50ms\" }`";
+        source.error(Kind::MissingKey, &place, message);
+    }
     fields.finish();
     written
 }
@@ -250,6 +305,7 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
         dead_letters: fields.name("dead_letters"),
         on_error: on_error(source, &fields),
         limits: fields.table("limits", format!("[operators.{}.limits]", name.value)).map(limits),
+        batch: fields.table("batch", format!("[operators.{}.batch]", name.value)).map(|table| batch(source, table.place.clone(), table)),
         name,
     };
     if fields.lacks("input") && fields.lacks("inputs") {

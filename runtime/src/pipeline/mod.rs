@@ -2,6 +2,7 @@
 //!
 //! It does not parse, print or serve; `config`, `cli` and `admin` do.
 
+mod board;
 mod brokers;
 mod crew;
 mod load;
@@ -11,6 +12,7 @@ mod supervise;
 mod watch;
 mod worker;
 
+pub use board::{Board, Standings};
 pub use brokers::{Brokers, TopicError};
 pub use load::{LoadFailed, Loaded, Plugins};
 pub use plan::{PlanError, PlanErrors, plan};

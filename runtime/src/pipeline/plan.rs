@@ -2,7 +2,7 @@
 
 use super::{LoadFailed, Loaded, Plugins};
 use crate::config::{
-    self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp,
+    self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp, Watermarks,
 };
 use crate::events::Format;
 use crate::metrics::Metrics;
@@ -154,10 +154,11 @@ impl Planner<'_> {
             let mut wants = Wants::default();
             let (time_field, time_unit) = match &stream.timestamp {
                 Timestamp::Record => (None, TimeUnit::Millis),
-                Timestamp::Field { path, unit } => {
-                    let unit = if *unit == FileUnit::Seconds { TimeUnit::Seconds } else { TimeUnit::Millis };
-                    (Some(wants.add(path)), unit)
-                }
+                Timestamp::Field { path, unit } => (Some(wants.add(path)), time_unit_of(*unit)),
+            };
+            let watermark_field = match &stream.watermarks {
+                Watermarks::Punctuated { field, unit } => Some((wants.add(field), time_unit_of(*unit))),
+                _ => None,
             };
             self.streams.push(StreamNode {
                 name: stream.name.clone(),
@@ -169,9 +170,12 @@ impl Planner<'_> {
                 },
                 time_field,
                 time_unit,
-                watermarks: stream.watermarks,
+                watermarks: stream.watermarks.clone(),
+                watermark_field,
                 idle: stream.idle,
                 bounded: stream.bounded,
+                max_drift: stream.max_drift,
+                align: stream.align.clone(),
                 event_bytes_max: stream.max_event as usize,
                 wants,
                 consumers: Vec::new(),
@@ -415,12 +419,17 @@ impl Planner<'_> {
                     FileOnError::Drop => OnError::Drop,
                     FileOnError::Stop => OnError::Stop,
                 },
+                batch: operator.batch,
                 metrics: metrics.operator(&self.pipeline.name, &operator.name),
                 group: groups.of_operator.get(o).copied().unwrap_or(0),
             });
         }
         nodes
     }
+}
+
+fn time_unit_of(unit: FileUnit) -> TimeUnit {
+    if unit == FileUnit::Seconds { TimeUnit::Seconds } else { TimeUnit::Millis }
 }
 
 /// Disjoint sets by path halving.

@@ -2,6 +2,7 @@
 //!
 //! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
 
+use super::board::{Board, Standings};
 use super::brokers::Brokers;
 use super::crew::{Crew, Failed};
 use super::reload::{Reload, Reloader};
@@ -11,12 +12,13 @@ use crate::broker::{Assignment, BrokerError, Source, Start, Subscribe, Subscript
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
 use crate::route::Input;
-use crate::stage::{RolledBack, Stage, StageError, StageSpec};
+use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageError, StageSpec};
 use crate::store::{Changes, Store, StoreError};
-use crate::task::{Intake, Lanes, Outbox, Switchboard, Task, Topology, Work, commit, tell};
-use crate::time::Clock;
+use crate::task::{Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
+use crate::time::{Clock, Millis};
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -38,6 +40,7 @@ pub struct Control {
     stop: Arc<AtomicBool>,
     lag: Arc<std::sync::atomic::AtomicU64>,
     running: Arc<AtomicBool>,
+    standings: Board,
 }
 
 impl Control {
@@ -54,6 +57,11 @@ impl Control {
     /// Whether tasks are at work: not before partitions are there, nor while a failure is being got over.
     pub fn running(&self) -> bool {
         self.running.load(Ordering::SeqCst)
+    }
+
+    /// How far operators and partitions are, as their workers have said last.
+    pub fn standings(&self) -> Standings {
+        self.standings.read()
     }
 
     /// Records that wait to be read, where that is known.
@@ -200,7 +208,7 @@ impl Supervisor {
             }
         }
         loop {
-            let crew = self.start(std::mem::take(&mut holdings.held))?;
+            let crew = self.start(std::mem::take(&mut holdings.held), &control.standings)?;
             control.running.store(true, Ordering::SeqCst);
             let watched = self.watch_over(&crew, &mut subscriptions, &mut holdings, control);
             control.running.store(false, Ordering::SeqCst);
@@ -271,19 +279,21 @@ impl Supervisor {
     }
 
     /// Makes the tasks, from the store, and puts them on worker threads.
-    fn start(&self, held: Vec<Held>) -> Result<Crew, Failed> {
+    fn start(&self, held: Vec<Held>, standings: &Board) -> Result<Crew, Failed> {
+        standings.clear();
         let topology = &self.topology;
         let inboxes: Vec<usize> =
             topology.groups.iter().map(|group| if group.has_inbox { group.parallelism as usize } else { 0 }).collect();
         let (board, mut receivers) = Switchboard::new(&inboxes);
         let mut intakes: Vec<Vec<Vec<Intake>>> =
             topology.groups.iter().map(|group| (0..group.parallelism).map(|_| Vec::new()).collect()).collect();
+        let mut alignments = Alignments::new(topology, &held);
         for held in held {
             let Some(node) = topology.streams.get(held.stream) else { continue };
             let place = node.producer.and_then(|group| intakes.get_mut(group)).and_then(|group| group.get_mut(held.partition as usize));
             let intake = Intake::new(held.stream, node, held.partition, held.source, held.start, self.store.as_ref(), self.clock.clone())?;
             if let Some(place) = place {
-                place.push(intake);
+                place.push(intake.in_step(alignments.place(node)));
             }
         }
         topology.operators.iter().for_each(|operator| operator.metrics.handed_over());
@@ -299,10 +309,13 @@ impl Supervisor {
                     stages.push((*operator, Stage::new(spec, partition as u32)?));
                 }
                 let inbox = receivers.get_mut(g).filter(|inboxes| !inboxes.is_empty()).map(|inboxes| inboxes.remove(0));
-                tasks.push(Task::new(topology.clone(), g, partition as u32, intakes, stages, inbox, Lanes::new(board.clone())));
+                let links = Links { inbox, lanes: Lanes::new(board.clone()) };
+                let mut task = Task::new(topology.clone(), g, partition as u32, intakes, stages, links, self.clock.clone());
+                task.restore_waiting(self.store.as_ref())?;
+                tasks.push(task);
             }
         }
-        self.put_to_work(tasks, board)
+        self.put_to_work(tasks, board, standings)
     }
 
     fn stage_spec(&self, operator: usize) -> Option<StageSpec> {
@@ -315,14 +328,15 @@ impl Supervisor {
             inputs: node.inputs.clone(),
             on_error: node.on_error,
             streams: self.topology.stream_names.clone(),
-            batch: self.topology.batch,
+            batch: node.batch.and_then(|batch| batch.count).unwrap_or(0).max(self.topology.batch),
             metrics: node.metrics.clone(),
             store: self.store.clone(),
+            clock: self.clock.clone(),
             ports: node.outputs.len(),
         })
     }
 
-    fn put_to_work(&self, tasks: Vec<Task>, board: Switchboard) -> Result<Crew, Failed> {
+    fn put_to_work(&self, tasks: Vec<Task>, board: Switchboard, standings: &Board) -> Result<Crew, Failed> {
         let workers = self.pipeline.workers.clamp(1, tasks.len().max(1));
         let mut shares: Vec<Vec<Task>> = (0..workers).map(|_| Vec::new()).collect();
         for (i, task) in tasks.into_iter().enumerate() {
@@ -351,7 +365,8 @@ impl Supervisor {
             let (commands, orders) = unbounded();
             let gauges = Arc::new(Gauges::default());
             let outbox = Outbox::new(self.topology.clone(), sinks);
-            let worker = Worker { tasks, outbox, commands: orders, reports: reports_in.clone(), gauges: gauges.clone() };
+            let (reports, clock) = (reports_in.clone(), self.clock.clone());
+            let worker = Worker { tasks, outbox, commands: orders, reports, gauges: gauges.clone(), standings: standings.clone(), clock };
             let name = format!("worker-{i}");
             let thread = std::thread::Builder::new().name(name).spawn(move || worker.run());
             crew.threads.push(thread.map_err(|why| Failed::Fatal(PipelineError::Thread(why)))?);
@@ -547,6 +562,27 @@ impl Supervisor {
             self.store.write(&changes)?;
         }
         Ok(())
+    }
+}
+
+/// The partitions that keep pace with each other, by the name of their group.
+struct Alignments(BTreeMap<String, (Arc<Alignment>, usize)>);
+
+impl Alignments {
+    fn new(topology: &Topology, held: &[Held]) -> Alignments {
+        let mut members: BTreeMap<String, usize> = BTreeMap::new();
+        for node in held.iter().filter_map(|held| topology.streams.get(held.stream)).filter(|node| node.max_drift.is_some()) {
+            *members.entry(node.align.clone()).or_default() += 1;
+        }
+        Alignments(members.into_iter().map(|(name, members)| (name, (Alignment::new(members), 0))).collect())
+    }
+
+    /// The place of a stream's next partition, where that stream is aligned.
+    fn place(&mut self, node: &StreamNode) -> Option<Aligned> {
+        let drift = node.max_drift?.as_millis() as Millis;
+        let (group, taken) = self.0.get_mut(&node.align)?;
+        *taken += 1;
+        Some(group.place(*taken - 1, drift))
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! It decides nothing: when to commit, swap or stop is the supervisor's business.
 
+use super::board::{self, Board};
 use crate::broker::Source;
 use crate::sandbox::{Instance, Plugin};
 use crate::stage::RolledBack;
 use crate::store::Changes;
 use crate::task::{Outbox, Task, TaskError, Topology, Work};
+use crate::time::Clock;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the supervisor asks of a worker.
 pub enum Command {
@@ -92,6 +94,10 @@ pub struct Worker {
     pub reports: Sender<Report>,
     /// What others see.
     pub gauges: Arc<Gauges>,
+    /// Where it says how far its operators are.
+    pub standings: Board,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// How long a worker without work waits before it looks again.
@@ -101,6 +107,7 @@ impl Worker {
     /// Runs until it is stopped.
     pub fn run(mut self) {
         let (mut fetch, mut broken, mut busy) = (true, false, true);
+        let mut said: Option<Instant> = None;
         loop {
             let command = if busy { self.commands.try_recv().ok() } else { self.wait() };
             match command {
@@ -119,13 +126,27 @@ impl Worker {
             busy = false;
             if !broken {
                 match self.round(fetch) {
-                    Ok(done) => busy = done,
+                    Ok(done) => {
+                        busy = done;
+                        if said.is_none_or(|said| said.elapsed() >= board::EVERY) {
+                            self.say_how_far();
+                            said = Some(Instant::now());
+                        }
+                    }
                     Err(why) => {
                         broken = true;
                         self.say(Report::Failed(why));
                     }
                 }
             }
+        }
+    }
+
+    fn say_how_far(&mut self) {
+        let now = self.clock.now();
+        for task in &mut self.tasks {
+            let standings = task.standings(now);
+            self.standings.pin(now, task.partition, standings, task.sources());
         }
     }
 

@@ -46,7 +46,7 @@ impl Stage {
     /// One call for all of it; where that fails, its first part. Gives back where the rest starts, if there is one: the caller's loop
     /// goes on from there, as with recursion a run of nothing but poison would need a stack as deep as it is long.
     fn attempt(&mut self, run: &mut Run<'_>, from: usize, to: usize, end: Millis) -> Result<Option<usize>, StageError> {
-        let span = Stretch { from, to, watermark: end, until: Millis::MAX, arrives: true };
+        let span = Stretch::events(from, to, end);
         let Some(failure) = self.try_call(run, span)? else { return Ok(None) };
         match to - from {
             0 => self.fire(run, end, (self.due.len() / 2).max(1)).map(|()| None),
@@ -69,7 +69,7 @@ impl Stage {
         } else {
             self.fire(run, before, 1)?;
             self.due.clear();
-            self.try_call(run, Stretch { from: event, to: event + 1, watermark: before, until: Millis::MAX, arrives: true })?
+            self.try_call(run, Stretch::events(event, event + 1, before))?
         };
         if let Some(poison) = poison {
             let row = self.admitted.get(event).map_or(0, |admitted| admitted.row as usize);
@@ -87,9 +87,8 @@ impl Stage {
             let more = self.table.due(watermark, portion, &mut self.due);
             let Some(last) = self.due.last().copied() else { break };
             let until = if more { last.at } else { Millis::MAX };
-            let Some(failure) = self.try_call(run, Stretch { from: none, to: none, watermark, until, arrives: !more })? else {
-                continue;
-            };
+            let span = Stretch { until, arrives: !more, ..Stretch::events(none, none, watermark) };
+            let Some(failure) = self.try_call(run, span)? else { continue };
             if self.due.len() > 1 {
                 portion = self.due.len() / 2;
                 continue;
@@ -101,6 +100,32 @@ impl Stage {
         }
         self.watermark = self.watermark.max(watermark);
         Ok(())
+    }
+
+    /// Fires all timers by the clock up to its last reading. Their frames have no events, and move no watermark.
+    pub(super) fn fire_by_clock(&mut self, run: &mut Run<'_>) -> Result<(), StageError> {
+        let none = self.admitted.len();
+        let mut portion = TIMERS_MAX;
+        self.due.clear();
+        loop {
+            self.clock_due.clear();
+            let more = self.clock_table.due(self.now, portion, &mut self.clock_due);
+            let Some(last) = self.clock_due.last().copied() else { return Ok(()) };
+            let clock_until = if more { last.at } else { Millis::MAX };
+            let span = Stretch { clock_until, arrives: false, ..Stretch::events(none, none, self.watermark) };
+            let called = self.try_call(run, span);
+            let timers = self.clock_due.len();
+            self.clock_due.clear();
+            let Some(failure) = called? else { continue };
+            if timers > 1 {
+                portion = timers / 2;
+                continue;
+            }
+            let name = self.clock_table.timer_name(last.name).to_owned();
+            let key = self.clock_table.name(last.id).to_vec();
+            self.refuser.refuse_timer(run, &key, &name, last.at, &failure)?;
+            super::call::consume(&mut self.clock_table, &[last]);
+        }
     }
 
     /// Calls the guest; gives back the failure that it ended in, unless going back to an older build mended it.

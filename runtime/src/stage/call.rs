@@ -24,8 +24,17 @@ pub(super) struct Stretch {
     pub watermark: Millis,
     /// Timers set during the call fire in it only before this time.
     pub until: Millis,
+    /// Timers by the clock that are set during a call without events fire in it only before this time.
+    pub clock_until: Millis,
     /// Whether the stage's watermark has arrived at `watermark` after the call; false while more timers of that time are to come.
     pub arrives: bool,
+}
+
+impl Stretch {
+    /// These events, and everything that is due up to `watermark`.
+    pub fn events(from: usize, to: usize, watermark: Millis) -> Stretch {
+        Stretch { from, to, watermark, until: Millis::MAX, clock_until: Millis::MAX, arrives: true }
+    }
 }
 
 /// Why a call changed nothing.
@@ -41,11 +50,27 @@ impl Stage {
     pub(super) fn call(&mut self, run: &mut Run<'_>, span: Stretch) -> Result<(), CallFailed> {
         self.build_frame(run, span);
         self.instance().map_err(CallFailed::Fatal)?;
-        let Stage { instance: Some(instance), frame, table, slots, spec, due, admitted, unreadable, refuser, watermark, .. } = self else {
+        let Stage {
+            instance: Some(instance),
+            frame,
+            table,
+            clock_table,
+            slots,
+            spec,
+            due,
+            clock_due,
+            admitted,
+            unreadable,
+            refuser,
+            watermark,
+            ..
+        } = self
+        else {
             return Ok(());
         };
         let events = admitted.get(span.from..span.to).unwrap_or(&[]);
-        let answering = Answering { events: events.len(), slots: slots.len(), timers: due.len(), ports: run.out.ports.len() };
+        let timers = due.len() + clock_due.len();
+        let answering = Answering { events: events.len(), slots: slots.len(), timers, ports: run.out.ports.len() };
         let pieces = frame.finish(span.watermark, span.until);
         let time = events.last().and_then(|last| run.events.rows.get(last.row as usize)).map_or(span.watermark, |row| row.time);
         let started = Instant::now();
@@ -64,9 +89,14 @@ impl Stage {
             }
         })?;
         let effects = Effects::read(bytes, answering, &spec.limits.effects).map_err(|why| CallFailed::Failure(why.into()))?;
+        if !spec.plugin.manifest().processing_time && effects.clock_timers().next().is_some() {
+            let why = "it sets a processing-time timer, but its manifest does not say `\"processing_time\": true`";
+            return Err(CallFailed::Failure(Failure::new(FailureKind::Effects, why.to_owned())));
+        }
 
         // From here on nothing can fail but `on_error = "stop"`, which gives the whole commit up.
         table.consume(due);
+        clock_table.consume(clock_due);
         let mut rejects: Vec<_> = effects.rejects().collect();
         rejects.sort_by_key(|(event, ..)| *event);
         let mut rejects = rejects.into_iter().peekable();
@@ -91,13 +121,18 @@ impl Stage {
         }
         spec.metrics.events_out.inc_by(effects.emit_count() as u64);
         spec.metrics.outputs_behind.inc_by(behind);
-        spec.metrics.timers_fired.inc_by(due.len() as u64);
+        spec.metrics.timers_fired.inc_by(timers as u64);
         let id = |slot: u32| slots.get(slot as usize).copied();
         for (slot, state) in effects.states() {
             id(slot).into_iter().for_each(|id| table.set_state(id, state));
         }
         for (slot, name, at) in effects.timers() {
             id(slot).into_iter().for_each(|id| table.set_timer(id, name, at));
+        }
+        for (slot, name, at) in effects.clock_timers() {
+            if let Some(key) = id(slot).map(|id| clock_table.key(table.name(id))) {
+                clock_table.set_timer(key, name, at);
+            }
         }
         for (slot, cell, value) in effects.cells() {
             id(slot).into_iter().for_each(|id| table.set_cell(id, cell, value));
@@ -125,6 +160,14 @@ impl Stage {
         for due in &self.due {
             let slot = slot_of(due.id, self.batch_number, &mut self.table, &mut self.slots);
             self.frame.timer(DueTimer { slot, at: due.at, name: self.table.timer_name(due.name) });
+        }
+        if self.asks_for_processing_time() {
+            self.frame.clock(self.now, span.clock_until);
+            for due in &self.clock_due {
+                let id = self.table.key(self.clock_table.name(due.id));
+                let slot = slot_of(id, self.batch_number, &mut self.table, &mut self.slots);
+                self.frame.clock_timer(DueTimer { slot, at: due.at, name: self.clock_table.timer_name(due.name) });
+            }
         }
         for admitted in self.admitted.get(span.from..span.to).unwrap_or(&[]) {
             let Some(row) = run.events.rows.get(admitted.row as usize) else { continue };

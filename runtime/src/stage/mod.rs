@@ -15,14 +15,14 @@ pub use failure::{Failure, FailureKind, StageError};
 pub use outputs::{Outputs, Way, push_header};
 pub use probation::RolledBack;
 pub use refuse::{OnError, Origin};
-pub use watermark::{Combined, Generator, Strategy};
+pub use watermark::{Aligned, Alignment, Combined, Generator, Idleness, Quantile, Standing, Strategy};
 
 use crate::events::Events;
 use crate::metrics::OperatorMetrics;
 use crate::route::Input;
 use crate::sandbox::{Instance, Limits, Plugin};
 use crate::store::{Changes, Due, KeyId, KeyedTable, Store, StoreError};
-use crate::time::{Millis, WATERMARK_MIN};
+use crate::time::{Clock, Millis, WATERMARK_MIN};
 use probation::Probation;
 use refuse::Refuser;
 use sangam_protocol::frame::FrameWriter;
@@ -54,6 +54,8 @@ pub struct StageSpec {
     pub ports: usize,
     /// Where state lies between commits.
     pub store: Arc<dyn Store>,
+    /// Processing time, for operators that ask for it.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// One operator over one slice of keys.
@@ -67,6 +69,10 @@ pub struct Stage {
     probation: Option<Probation>,
     rolled_back: Option<RolledBack>,
     table: KeyedTable,
+    /// Timers by the clock: a table of keys that have nothing else.
+    clock_table: KeyedTable,
+    /// The last reading of the clock, one for everything that a run does. It never goes back.
+    now: Millis,
     watermark: Millis,
     refuser: Refuser,
     frame: FrameWriter,
@@ -76,6 +82,8 @@ pub struct Stage {
     unreadable: VecDeque<(usize, Failure)>,
     slots: Vec<KeyId>,
     due: Vec<Due>,
+    /// Due timers by the clock; their keys are the clock table's.
+    clock_due: Vec<Due>,
     key: Vec<u8>,
 }
 
@@ -108,6 +116,8 @@ impl Stage {
     pub fn new(spec: StageSpec, partition: u32) -> Result<Stage, StageError> {
         let mut table = KeyedTable::new(format!("state/{}/{partition}", spec.name));
         table.restore(spec.store.as_ref())?;
+        let mut clock_table = KeyedTable::new(format!("clock/{}/{partition}", spec.name));
+        clock_table.restore(spec.store.as_ref())?;
         let watermark = spec.store.get(&meta_space(&spec.name, partition), WATERMARK_KEY)?;
         let watermark = watermark.and_then(|bytes| bytes.try_into().ok()).map_or(WATERMARK_MIN, i64::from_le_bytes);
         let refuser = Refuser::new(&spec);
@@ -119,6 +129,8 @@ impl Stage {
             probation: None,
             rolled_back: None,
             table,
+            clock_table,
+            now: Millis::MIN,
             watermark,
             refuser,
             frame: FrameWriter::default(),
@@ -127,6 +139,7 @@ impl Stage {
             unreadable: VecDeque::new(),
             slots: Vec::new(),
             due: Vec::new(),
+            clock_due: Vec::new(),
             key: Vec::new(),
         };
         stage.spec.metrics.holds(partition, stage.table.len());
@@ -166,6 +179,7 @@ impl Stage {
     /// not an error here: the event becomes a dead letter in `out`.
     pub fn process(&mut self, events: &Events, input: usize, end: Millis, out: &mut Outputs) -> Result<(), StageError> {
         let end = end.max(self.watermark);
+        self.read_clock();
         self.unreadable.clear();
         let run = &mut Run { events, input, out };
         self.admit(run);
@@ -188,9 +202,42 @@ impl Stage {
         self.table.next_timer()
     }
 
+    /// The next time at which a timer by the clock is due; none are pending for a build that does not ask for processing time.
+    pub fn next_clock_timer(&mut self) -> Option<Millis> {
+        if self.asks_for_processing_time() { self.clock_table.next_timer() } else { None }
+    }
+
+    /// Number of pending timers by the clock.
+    pub fn clock_timers(&self) -> usize {
+        self.clock_table.timers()
+    }
+
+    /// Fires every timer by the clock whose time has come, in order, however long the clock was not looked at.
+    ///
+    /// # Errors
+    /// As [`Stage::process`].
+    pub fn fire_clock(&mut self, out: &mut Outputs) -> Result<(), StageError> {
+        self.read_clock();
+        self.unreadable.clear();
+        self.admitted.clear();
+        let run = &mut Run { events: &Events::default(), input: 0, out };
+        self.fire_by_clock(run)
+    }
+
+    fn asks_for_processing_time(&self) -> bool {
+        self.spec.plugin.manifest().processing_time
+    }
+
+    fn read_clock(&mut self) {
+        if self.asks_for_processing_time() {
+            self.now = self.now.max(self.spec.clock.now());
+        }
+    }
+
     /// Adds what changed since the last commit.
     pub fn changes(&mut self, partition: u32, into: &mut Changes) {
         self.table.changes(into);
+        self.clock_table.changes(into);
         into.put(&meta_space(&self.spec.name, partition), WATERMARK_KEY, &self.watermark.to_le_bytes());
     }
 
@@ -198,6 +245,7 @@ impl Stage {
     pub fn committed(&mut self) {
         self.table.committed();
         self.spec.metrics.holds(self.partition, self.table.len());
+        self.clock_table.committed();
     }
 
     /// Decides for every row whether the operator can see it, under which key and as which type.

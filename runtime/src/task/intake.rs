@@ -1,11 +1,11 @@
 //! One partition as a task reads it: records in, scanned events with times and watermarks out.
 
-use super::StreamNode;
+use super::{Pace, Progress, StreamNode};
 use crate::broker::{BrokerError, Polled, Source};
 use crate::config::Watermarks;
 use crate::events::Events;
-use crate::route::{Scanner, check_time, event_time};
-use crate::stage::{Generator, Strategy};
+use crate::route::{Scanner, TimeUnit, check_time, event_time};
+use crate::stage::{Aligned, Generator, Idleness, Quantile, Strategy};
 use crate::store::{Changes, Store, StoreError};
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
 use sangam_protocol::msgpack::{Reader, write};
@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 /// Bytes after which a fetch takes no more: small events fill it by number first, large ones must not fill the memory.
 const FETCH_BYTES_MAX: usize = 8 << 20;
+
+/// The most events that a partition which keeps pace with others takes at once: so many it may be ahead before it is held back.
+const ALIGNED_MAX: usize = 256;
 
 /// The most events of one poll: sixteen of the largest that a source hands over (64 MiB) are what an arena can hold.
 const POLL_MAX: usize = 16;
@@ -28,12 +31,14 @@ pub struct Intake {
     /// Offset of the next record.
     next: i64,
     clock: Arc<dyn Clock>,
-    /// Since when nothing has come, while it was asked for.
-    silent_since: Option<Millis>,
-    /// Time of silence, without the times in which the task did not ask.
-    silence: Millis,
-    idle: bool,
+    idleness: Idleness,
+    /// The partitions that it keeps pace with.
+    aligned: Option<Aligned>,
+    /// It is ahead of those by more than it may.
+    held: bool,
     ended: bool,
+    /// The watermark and the pace that were last told to those that read it.
+    told: Progress,
 }
 
 /// What an intake found.
@@ -45,8 +50,6 @@ pub struct Found {
     pub ended: bool,
     /// True when all that is there has been read. What is on its way is there: a fetch that has not arrived makes `empty` only.
     pub caught_up: bool,
-    /// True when the partition has just turned out to be silent for longer than it may be.
-    pub idle: bool,
 }
 
 impl Intake {
@@ -61,15 +64,16 @@ impl Intake {
         store: &dyn Store,
         clock: Arc<dyn Clock>,
     ) -> Result<Intake, BrokerError> {
-        let strategy = match node.watermarks {
-            Watermarks::Bounded(bound) => Strategy::Bounded { out_of_orderness: bound.as_millis() as Millis },
-            Watermarks::ProcessingTime => Strategy::ProcessingTime,
-        };
-        let mut generator = Generator::new(strategy);
+        let mut generator = Generator::new(strategy(&node.watermarks));
         let mut next = start.flatten().unwrap_or(-1);
-        if let Some((offset, watermark)) = read_position(store, &node.name, partition)? {
+        if let Some(position) = store.get(POSITIONS, position_key(&node.name, partition).as_bytes())?
+            && let Some((offset, watermark, learned)) = read_value(&position)
+        {
             next = offset;
             generator.advance(watermark);
+            if let Some((highest, delays)) = learned {
+                generator.recall(highest, delays);
+            }
         }
         if next >= 0 && start.is_some() {
             source.seek(next)?;
@@ -83,11 +87,20 @@ impl Intake {
             generator,
             next,
             clock,
-            silent_since: None,
-            silence: 0,
-            idle: false,
+            idleness: Idleness::new(node.idle.map(|idle| idle.as_millis() as Millis)),
+            aligned: None,
+            held: false,
             ended: false,
+            told: Progress { watermark: WATERMARK_MIN, pace: Pace::Active },
         })
+    }
+
+    /// The same, keeping pace with others.
+    pub fn in_step(self, aligned: Option<Aligned>) -> Intake {
+        if let Some(aligned) = &aligned {
+            aligned.report(self.generator.watermark());
+        }
+        Intake { aligned, ..self }
     }
 
     /// Appends up to `max` events, scanned, to `events`; those that cannot be read are marked.
@@ -96,35 +109,104 @@ impl Intake {
         if self.ended {
             return Ok(Found { empty: true, ended: true, caught_up: true, ..found });
         }
+        self.held = self.aligned.as_ref().is_some_and(|aligned| self.generator.is_ahead_of(aligned.allowed()));
+        if self.held {
+            self.idleness.held_up();
+            return Ok(Found { empty: true, ..found });
+        }
         match self.fill(max, events)? {
             Polled::Some(_) => {}
             Polled::Empty => {
                 found.empty = true;
-                found.caught_up = self.lag() == Some(0);
+                let lag = self.lag();
+                found.caught_up = lag == Some(0);
                 if found.caught_up && node.bounded {
                     self.ended = true;
+                    self.rest();
                     return Ok(Found { ended: true, ..found });
                 }
-                found.idle = self.be_silent(node);
+                if lag.is_some_and(|lag| lag > 0) {
+                    // What is on its way has not been silent.
+                    self.idleness.held_up();
+                } else {
+                    self.idleness.silent(self.clock.now());
+                }
+                if self.idleness.is_idle() {
+                    self.rest();
+                } else if node.watermarks == Watermarks::ProcessingTime {
+                    // The clock goes on without events, and so do windows.
+                    self.generator.advance(self.clock.now().saturating_sub(1));
+                }
                 return Ok(found);
             }
             Polled::End => {
                 self.ended = true;
+                self.rest();
                 return Ok(Found { empty: true, ended: true, caught_up: true, ..found });
             }
         }
-        (self.silent_since, self.silence, self.idle) = (None, 0, false);
+        self.idleness.heard();
         self.scanner.start(events);
         for i in 0..events.rows.len() {
             if let Err(reason) = self.read(node, events, i) {
                 events.unreadable.push((i, reason));
             }
         }
+        if let Some(aligned) = &self.aligned {
+            aligned.report(self.generator.watermark());
+        }
         Ok(found)
+    }
+
+    /// Nobody asks for events just now: that is not silence.
+    pub fn held_up(&mut self) {
+        self.idleness.held_up();
+    }
+
+    /// Nobody is to wait for it.
+    fn rest(&self) {
+        if let Some(aligned) = &self.aligned {
+            aligned.rest();
+        }
+    }
+
+    /// How far it is, and whether it is to be waited for.
+    pub(super) fn progress(&self) -> Progress {
+        let pace = match self.state() {
+            IntakeState::Active | IntakeState::Held => Pace::Active,
+            IntakeState::Idle => Pace::Idle,
+            IntakeState::Ended => Pace::Finished,
+        };
+        Progress { watermark: self.watermark(), pace }
+    }
+
+    /// The progress, if it is another than the one that was told last: after a restart, what the last commit has brought back.
+    pub(super) fn news(&mut self) -> Option<Progress> {
+        let now = self.progress();
+        (std::mem::replace(&mut self.told, now) != now).then_some(now)
+    }
+
+    /// How it is with the partition.
+    pub fn state(&self) -> IntakeState {
+        if self.ended {
+            IntakeState::Ended
+        } else if self.held {
+            IntakeState::Held
+        } else if self.idleness.is_idle() {
+            IntakeState::Idle
+        } else {
+            IntakeState::Active
+        }
+    }
+
+    /// Its partition.
+    pub fn partition(&self) -> i32 {
+        self.partition
     }
 
     /// Polls in portions until there are `max` events, or enough bytes, or nothing more.
     fn fill(&mut self, max: usize, events: &mut Events) -> Result<Polled, BrokerError> {
+        let max = if self.aligned.is_some() { max.min(ALIGNED_MAX) } else { max };
         while events.len() < max && events.arena.len() < FETCH_BYTES_MAX {
             match self.source.poll(POLL_MAX.min(max - events.len()), events)? {
                 Polled::Some(_) => {}
@@ -163,9 +245,14 @@ impl Intake {
             return None;
         }
         let mut value = Vec::with_capacity(20);
-        write::array(&mut value, 2);
+        let learned = self.generator.learned();
+        write::array(&mut value, if learned.is_some() { 4 } else { 2 });
         write::i64(&mut value, self.next);
         write::i64(&mut value, self.generator.watermark());
+        if let Some((highest, delays)) = learned {
+            write::i64(&mut value, highest);
+            write::bin(&mut value, &delays);
+        }
         into.put(POSITIONS, position_key(&node.name, self.partition).as_bytes(), &value);
         Some((self.partition, self.next))
     }
@@ -190,7 +277,8 @@ impl Intake {
         }
         self.scanner.scan(events, i)?;
         let time = match node.time_field {
-            _ if node.watermarks == Watermarks::ProcessingTime => self.clock.now(),
+            // A clock that was set back makes no event late.
+            _ if node.watermarks == Watermarks::ProcessingTime => self.clock.now().max(self.generator.watermark().saturating_add(1)),
             None if recorded == WATERMARK_MIN => self.clock.now(),
             None => check_time(recorded).map_err(|why| format!("the record's time {why}"))?,
             Some(place) => {
@@ -203,21 +291,54 @@ impl Intake {
         if let Some(row) = events.rows.get_mut(i) {
             row.time = time;
         }
+        if let Some((place, unit)) = node.watermark_field {
+            let mark = events.fields_of(i).get(place).and_then(|span| span.of(&events.arena));
+            let path = || node.wants.paths().get(place).map_or("", String::as_str);
+            if let Some(mark) = mark
+                .map(|mark| read_mark(mark, unit, time))
+                .transpose()
+                .map_err(|why| format!("the watermark field `{}` {why}", path()))?
+                .flatten()
+            {
+                self.generator.mark(mark);
+            }
+        }
         self.generator.observe(time);
         Ok(())
     }
+}
 
-    /// Counts silence, but only while the task keeps asking: a partition that nobody reads is not idle.
-    fn be_silent(&mut self, node: &StreamNode) -> bool {
-        /// A longer pause than this between two polls means that the task was held up, not that the stream was silent.
-        const ASKING_MS: Millis = 500;
-        let now = self.clock.now();
-        let since = self.silent_since.replace(now).unwrap_or(now);
-        if now - since <= ASKING_MS {
-            self.silence += now - since;
+/// How it is with a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntakeState {
+    /// It is read.
+    Active,
+    /// Nothing has come for longer than the stream's `idle`.
+    Idle,
+    /// It is too far ahead of others, and waits for them.
+    Held,
+    /// It is bounded, and has been read to its end.
+    Ended,
+}
+
+fn strategy(watermarks: &Watermarks) -> Strategy {
+    match watermarks {
+        Watermarks::Bounded(bound) => Strategy::Bounded { out_of_orderness: bound.as_millis() as Millis },
+        Watermarks::Punctuated { .. } => Strategy::Punctuated,
+        Watermarks::ObservedDelay { millionths, margin } => {
+            let quantile = Quantile::from_millionths(*millionths);
+            Strategy::ObservedDelay { quantile, margin: margin.as_millis() as Millis }
         }
-        let idle = node.idle.is_some_and(|idle| self.silence >= idle.as_millis() as Millis);
-        idle && !std::mem::replace(&mut self.idle, idle)
+        Watermarks::ProcessingTime => Strategy::ProcessingTime,
+    }
+}
+
+/// What an event says of the watermark: a time, `true` for the event's own, nothing otherwise.
+fn read_mark(mark: &[u8], unit: TimeUnit, time: Millis) -> Result<Option<Millis>, String> {
+    match mark {
+        [0xc0 | 0xc2] => Ok(None),
+        [0xc3] => Ok(Some(time)),
+        mark => event_time(mark, unit).map(Some),
     }
 }
 
@@ -231,9 +352,16 @@ fn position_key(stream: &str, partition: i32) -> String {
 /// The next offset and the watermark of a partition at the last commit.
 pub fn read_position(store: &dyn Store, stream: &str, partition: i32) -> Result<Option<(i64, Millis)>, StoreError> {
     let value = store.get(POSITIONS, position_key(stream, partition).as_bytes())?;
-    Ok(value.and_then(|value| {
-        let mut reader = Reader::new(&value);
-        (reader.array().ok()? == 2).then_some(())?;
-        Some((reader.i64().ok()?, reader.i64().ok()?))
-    }))
+    Ok(value.and_then(|value| read_value(&value).map(|(offset, watermark, _)| (offset, watermark))))
+}
+
+/// Offset, watermark and what the watermark's generator has learned.
+type Position<'a> = (i64, Millis, Option<(Millis, &'a [u8])>);
+
+fn read_value(value: &[u8]) -> Option<Position<'_>> {
+    let mut reader = Reader::new(value);
+    let elements = reader.array().ok()?;
+    let (offset, watermark) = (reader.i64().ok()?, reader.i64().ok()?);
+    let learned = if elements >= 4 { Some((reader.i64().ok()?, reader.bin().ok()?)) } else { None };
+    Some((offset, watermark, learned))
 }

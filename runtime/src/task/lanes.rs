@@ -25,8 +25,20 @@ pub struct Parcel {
     pub events: Events,
     /// The sender's watermark after them.
     pub watermark: Millis,
-    /// The sender has had nothing for a while and does not want to be waited for.
-    pub idle: bool,
+    /// Whether the sender wants to be waited for.
+    pub pace: Pace,
+}
+
+/// Whether whoever sends events is to be waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// More may come at any time.
+    #[default]
+    Active,
+    /// It has had nothing for a while.
+    Idle,
+    /// Nothing more will come.
+    Finished,
 }
 
 /// The inboxes of all tasks, and how much is under way between them.
@@ -59,6 +71,14 @@ impl Switchboard {
     pub fn handled(&self) {
         self.under_way.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// What joins a task to others.
+pub struct Links {
+    /// Where others send it events; `None` where nobody does.
+    pub inbox: Option<Receiver<Parcel>>,
+    /// Where it sends events to others.
+    pub lanes: Lanes,
 }
 
 /// The sending side of one task.

@@ -7,22 +7,29 @@ mod commit;
 mod intake;
 mod lanes;
 mod outbox;
+mod standing;
 mod topology;
+mod waiting;
 
 pub use commit::{Work, commit, tell};
-pub use intake::{Intake, POSITIONS, read_position};
-pub use lanes::{Lanes, Parcel, Switchboard};
+pub use intake::{Intake, IntakeState, POSITIONS, read_position};
+pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
 pub use outbox::Outbox;
+pub use standing::{ChannelStanding, OperatorStanding, SourceStanding};
 pub use topology::{Consumer, Group, OperatorNode, StreamNode, TopicRef, Topology};
 
 use crate::broker::{BrokerError, Source};
+use crate::config::Batch;
 use crate::events::Events;
 use crate::route::{Scanner, partition_of};
 use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Way};
 use crate::store::Changes;
-use crate::time::{Millis, WATERMARK_MAX};
+use crate::store::Store;
+use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
+use std::time::Duration;
+use waiting::Waiting;
 
 /// The most events that are fetched at once; a bound on how much one step holds in memory.
 const FETCH_MAX: usize = 4096;
@@ -48,6 +55,9 @@ pub struct Task {
     spare: Vec<Events>,
     /// The watermarks of the rows at hand as their sender had them; kept for its memory only.
     own_watermarks: Vec<Millis>,
+    clock: Arc<dyn Clock>,
+    /// Something was emitted that nothing but a look at the clock has led to.
+    emitted: bool,
 }
 
 /// One operator in this task.
@@ -55,6 +65,10 @@ struct Node {
     stage: Stage,
     combined: Combined,
     outputs: Outputs,
+    /// Events that wait for their batch, where the operator has a trigger.
+    waiting: Option<Waiting>,
+    /// For each channel: where its watermark stood when somebody looked, and since when.
+    seen: Vec<(Millis, Millis)>,
 }
 
 /// Why a task cannot go on.
@@ -80,10 +94,10 @@ pub struct Step {
 }
 
 /// What goes with events: which watermark follows them, and whether whoever sent them wants to be waited for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Progress {
     watermark: Millis,
-    idle: bool,
+    pace: Pace,
 }
 
 impl Task {
@@ -94,8 +108,8 @@ impl Task {
         partition: u32,
         intakes: Vec<Intake>,
         stages: Vec<(usize, Stage)>,
-        inbox: Option<Receiver<Parcel>>,
-        lanes: Lanes,
+        Links { inbox, lanes }: Links,
+        clock: Arc<dyn Clock>,
     ) -> Task {
         let mut nodes: Vec<Option<Node>> = topology.operators.iter().map(|_| None).collect();
         for (operator, stage) in stages {
@@ -103,18 +117,42 @@ impl Task {
             let channels = node.channels.iter().map(|(first, count)| first + count).max().unwrap_or(0);
             let mut combined = Combined::new(channels);
             combined.start_at(stage.watermark());
-            *place = Some(Node { stage, combined, outputs: Outputs::new(node.outputs.len()) });
+            let outputs = Outputs::new(node.outputs.len());
+            *place = Some(Node { stage, combined, outputs, waiting: None, seen: vec![(WATERMARK_MIN, clock.now()); channels] });
         }
         let scanners = topology.streams.iter().map(|stream| stream.topic.is_none().then(|| Scanner::new(&stream.wants, &[]))).collect();
-        Task { topology, group, partition, intakes, inbox, lanes, nodes, scanners, spare: Vec::new(), own_watermarks: Vec::new() }
+        let (spare, own_watermarks) = (Vec::new(), Vec::new());
+        Task { topology, group, partition, intakes, inbox, lanes, nodes, scanners, spare, own_watermarks, clock, emitted: false }
+    }
+
+    /// Brings back the events that were waiting for their batch at the last commit.
+    pub fn restore_waiting(&mut self, store: &dyn Store) -> Result<(), StageError> {
+        let topology = self.topology.clone();
+        for (operator, (spec, node)) in topology.operators.iter().zip(&mut self.nodes).enumerate() {
+            let Some(node) = node else { continue };
+            let trigger = match spec.batch {
+                Some(trigger) => trigger,
+                // The pipeline has had a trigger before: what was left is handed over at once.
+                None if Waiting::is_there(&spec.name, self.partition, store)? => {
+                    Batch { count: Some(usize::MAX), interval: Some(Duration::ZERO) }
+                }
+                None => continue,
+            };
+            let waiting = Waiting::restore(trigger, topology.batch, &topology, operator, self.partition, store, self.clock.now())?;
+            node.combined.start_at(waiting.last_watermark().unwrap_or(WATERMARK_MIN));
+            node.waiting = Some(waiting);
+        }
+        Ok(())
     }
 
     /// Does a bounded piece of work. With `fetch` false only what is under way between tasks is finished.
     pub fn step(&mut self, fetch: bool, outbox: &mut Outbox) -> Result<Step, TaskError> {
         let mut step = Step { busy: false, ended: true, caught_up: true };
+        self.emitted = false;
         let blocked = !self.lanes.flush();
         if blocked {
             (step.ended, step.caught_up) = (false, false);
+            self.intakes.iter_mut().for_each(Intake::held_up);
         }
         // Someone downstream has no room: take nothing new, neither from the topic nor from other tasks. But tasks that wait for each
         // other, in one group or around a circle of groups, would wait for ever: those go on with what they were sent, which leads
@@ -136,7 +174,30 @@ impl Task {
             step.ended &= fetched.ended;
             step.caught_up &= fetched.caught_up;
         }
+        step.caught_up &= self.by_the_clock(outbox)?;
+        step.busy |= self.emitted;
         Ok(step)
+    }
+
+    /// What the clock alone brings about: batches whose time has come, timers in processing time. False while a batch has yet to come.
+    fn by_the_clock(&mut self, outbox: &mut Outbox) -> Result<bool, TaskError> {
+        let mut done = true;
+        let now = self.clock.now();
+        for operator in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get_mut(operator).and_then(Option::as_mut) else { continue };
+            if let Some(runs) = node.waiting.as_mut().and_then(|waiting| waiting.take(now, false)) {
+                self.hand_over(operator, &runs, outbox)?;
+            }
+            let Some(node) = self.nodes.get_mut(operator).and_then(Option::as_mut) else { continue };
+            done &= node.waiting.as_ref().is_none_or(|waiting| !waiting.has_a_term());
+            if node.stage.next_clock_timer().is_some_and(|at| at <= now) {
+                node.outputs.clear();
+                node.stage.fire_clock(&mut node.outputs)?;
+                self.emitted = true;
+                self.after_call(operator, outbox)?;
+            }
+        }
+        Ok(done)
     }
 
     /// Tells the operators that nothing more will come from the sources: the watermark goes to the end of time.
@@ -145,7 +206,7 @@ impl Task {
             let Some(intake) = self.intakes.get_mut(i) else { continue };
             intake.close();
             let stream = intake.stream;
-            self.deliver(stream, &mut Events::default(), Progress { watermark: WATERMARK_MAX, idle: false }, outbox)?;
+            self.deliver(stream, &mut Events::default(), Progress { watermark: WATERMARK_MAX, pace: Pace::Active }, outbox)?;
         }
         Ok(())
     }
@@ -154,6 +215,9 @@ impl Task {
     pub fn prepare(&mut self, changes: &mut Changes) -> Vec<(usize, i32, i64)> {
         for node in self.nodes.iter_mut().flatten() {
             node.stage.changes(self.partition, changes);
+            if let Some(waiting) = &mut node.waiting {
+                waiting.changes(changes);
+            }
         }
         let mut positions = Vec::new();
         for intake in &self.intakes {
@@ -188,17 +252,15 @@ impl Task {
                 *scanner = Some(Scanner::new(&stream.wants, &[]));
             }
         }
+        for waiting in self.nodes.iter_mut().flatten().filter_map(|node| node.waiting.as_mut()) {
+            waiting.rescan(&topology);
+        }
         self.topology = topology;
     }
 
     /// All stages of the task, with their operators.
     pub fn stages(&mut self) -> impl Iterator<Item = (usize, &mut Stage)> {
         self.nodes.iter_mut().enumerate().filter_map(|(operator, node)| Some((operator, &mut node.as_mut()?.stage)))
-    }
-
-    /// Who holds back the watermark of an operator: which of its channels, and where that stands.
-    pub fn holding_back(&self, operator: usize) -> Option<(usize, Millis)> {
-        self.nodes.get(operator)?.as_ref()?.combined.holding_back()
     }
 
     /// Records that wait in the task's partitions, where that is known.
@@ -221,11 +283,9 @@ impl Task {
         let Some(intake) = self.intakes.get_mut(i) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
         let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
         let mut events = self.spare.pop().unwrap_or_default();
-        let before = intake.watermark();
         let found = intake.take(stream, FETCH_MAX, &mut events)?;
-        let progress = Progress { watermark: intake.watermark(), idle: found.idle };
-        let index = intake.stream;
-        if !found.empty || found.idle || progress.watermark > before {
+        let (index, news) = (intake.stream, intake.news());
+        if let Some(progress) = news.or((!found.empty).then(|| intake.progress())) {
             self.deliver(index, &mut events, progress, outbox)?;
         }
         events.clear();
@@ -235,7 +295,7 @@ impl Task {
 
     /// Takes a parcel from another task.
     fn open(&mut self, mut parcel: Parcel, outbox: &mut Outbox) -> Result<(), TaskError> {
-        let progress = Progress { watermark: parcel.watermark, idle: parcel.idle };
+        let progress = Progress { watermark: parcel.watermark, pace: parcel.pace };
         let done = self.consume(parcel.operator, parcel.input, parcel.from as usize, &mut parcel.events, progress, outbox);
         self.lanes.board().handled();
         done
@@ -267,27 +327,74 @@ impl Task {
     ) -> Result<(), TaskError> {
         let topology = self.topology.clone();
         let Some(spec) = topology.operators.get(operator) else { return Ok(()) };
-        let Some(Node { stage, combined, outputs }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else { return Ok(()) };
+        let Some(Node { stage, combined, outputs, waiting, .. }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else {
+            return Ok(());
+        };
         let channel = spec.channels.get(input).map_or(0, |(first, count)| first + sender.min(count.saturating_sub(1)));
         let mut own = std::mem::take(&mut self.own_watermarks);
         own.clear();
         own.extend(events.rows.iter().map(|row| row.watermark));
+        if !events.is_empty() || progress.pace == Pace::Active {
+            combined.active(channel);
+        }
         for row in &mut events.rows {
             row.watermark = combined.advance(channel, row.watermark);
         }
         combined.advance(channel, progress.watermark);
-        if progress.idle {
-            combined.idle(channel);
+        match progress.pace {
+            Pace::Idle => drop(combined.idle(channel)),
+            // The last one is not let go of: whether this is the end of time, the run decides.
+            Pace::Finished if !combined.is_last(channel) => drop(combined.finish(channel)),
+            Pace::Active | Pace::Finished => {}
         }
-        outputs.clear();
-        stage.process(events, input, combined.watermark(), outputs)?;
+        let mut full = Vec::new();
+        match waiting {
+            None => {
+                outputs.clear();
+                stage.process(events, input, combined.watermark(), outputs)?;
+            }
+            Some(waiting) => {
+                let now = self.clock.now();
+                waiting.add(input, events, now);
+                let end = combined.watermark() == WATERMARK_MAX;
+                full.extend(std::iter::from_fn(|| waiting.take(now, end)).flatten());
+            }
+        }
         for (row, watermark) in events.rows.iter_mut().zip(&own) {
             row.watermark = *watermark;
         }
         self.own_watermarks = own;
-        let progress = Progress { watermark: combined.watermark(), idle: progress.idle && combined.all_idle() };
-        stage.metrics().reached(self.partition, progress.watermark);
+        match waiting {
+            None => self.after_call(operator, outbox),
+            Some(waiting) if full.is_empty() && !waiting.is_empty() => Ok(()),
+            Some(_) if full.is_empty() => self.hand_over(operator, &[(input, Events::default())], outbox),
+            Some(_) => self.hand_over(operator, &full, outbox),
+        }
+    }
 
+    /// Runs an operator over batches that have waited, and moves its watermark as far as what still waits allows.
+    fn hand_over(&mut self, operator: usize, runs: &[(usize, Events)], outbox: &mut Outbox) -> Result<(), TaskError> {
+        let first_of = |run: &(usize, Events)| run.1.rows.first().map(|row| row.watermark);
+        for ((input, events), next) in runs.iter().zip(runs.iter().skip(1).map(first_of).chain([None])) {
+            let Some(Node { stage, combined, outputs, waiting, .. }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else {
+                return Ok(());
+            };
+            let held = next.or_else(|| waiting.as_ref().and_then(Waiting::watermark));
+            outputs.clear();
+            stage.process(events, *input, held.unwrap_or(combined.watermark()), outputs)?;
+            self.emitted = true;
+            self.after_call(operator, outbox)?;
+        }
+        Ok(())
+    }
+
+    /// Brings what an operator has emitted to where it goes, and says how far the operator is.
+    fn after_call(&mut self, operator: usize, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let Some(Node { stage, combined, outputs, .. }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else { return Ok(()) };
+        let pace = if combined.all_idle() { Pace::Idle } else { Pace::Active };
+        let progress = Progress { watermark: stage.watermark(), pace };
+        stage.metrics().reached(self.partition, progress.watermark);
+        self.emitted |= !outputs.order.is_empty();
         let mut outputs = std::mem::take(outputs);
         self.pass_on(operator, &mut outputs, progress, outbox)?;
         if let Some(node) = self.nodes.get_mut(operator).and_then(Option::as_mut) {
@@ -394,8 +501,8 @@ impl Task {
             }
         }
         for (partition, events) in parcels.into_iter().enumerate() {
-            let Progress { watermark, idle } = progress;
-            let parcel = Parcel { operator: to.operator, input: to.input, from: self.partition, events, watermark, idle };
+            let Progress { watermark, pace } = progress;
+            let parcel = Parcel { operator: to.operator, input: to.input, from: self.partition, events, watermark, pace };
             self.lanes.send(spec.group, partition, parcel);
         }
         Ok(())

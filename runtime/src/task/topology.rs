@@ -1,6 +1,6 @@
 //! How streams, operators and tasks hang together, as the tasks need to know it. `pipeline::plan` works it out.
 
-use crate::config::Watermarks;
+use crate::config::{Batch, Watermarks};
 use crate::events::Format;
 use crate::metrics::OperatorMetrics;
 use crate::route::{Input, TimeUnit, Wants};
@@ -43,10 +43,16 @@ pub struct StreamNode {
     pub time_unit: TimeUnit,
     /// How its watermark follows its events.
     pub watermarks: Watermarks,
+    /// The field that holds the watermark, where events carry it, and what it counts.
+    pub watermark_field: Option<(usize, TimeUnit)>,
     /// After how long without events a partition no longer holds the watermark back.
     pub idle: Option<Duration>,
     /// Whether a partition of its topic has ended once it has been read up.
     pub bounded: bool,
+    /// How far a partition's watermark may be ahead of the slowest of those that it is aligned with.
+    pub max_drift: Option<Duration>,
+    /// Streams of the same name here are aligned with each other.
+    pub align: String,
     /// The most bytes of one event.
     pub event_bytes_max: usize,
     /// The fields that anybody wants of its events.
@@ -106,6 +112,8 @@ pub struct OperatorNode {
     pub on_error: OnError,
     /// What it counts.
     pub metrics: OperatorMetrics,
+    /// When events that have come are handed over as a batch; `None`: at once.
+    pub batch: Option<Batch>,
     /// The group that it runs in.
     pub group: usize,
 }

@@ -14,6 +14,7 @@ pub struct Args {
     pub key_span: Span,
     pub window: Option<LitStr>,
     pub lateness: Option<LitStr>,
+    pub processing_time: bool,
 }
 
 /// Expands `#[operator]`.
@@ -36,10 +37,13 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
 
 impl Args {
     fn read(tokens: TokenStream) -> Result<Self> {
-        let mut args = Args { key: Vec::new(), keyed: false, key_span: Span::call_site(), window: None, lateness: None };
+        let mut args =
+            Args { key: Vec::new(), keyed: false, key_span: Span::call_site(), window: None, lateness: None, processing_time: false };
         let parser = syn::meta::parser(|meta| {
             if meta.path.is_ident("keyed") {
                 args.keyed = true;
+            } else if meta.path.is_ident("processing_time") {
+                args.processing_time = true;
             } else if meta.path.is_ident("key") {
                 let key: LitStr = meta.value()?.parse()?;
                 args.key = key.value().split(',').map(|part| part.trim().to_owned()).collect();
@@ -53,7 +57,7 @@ impl Args {
                 args.lateness = Some(meta.value()?.parse()?);
             } else {
                 return Err(meta.error(
-                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"` and `lateness = \"5s\"`",
+                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"`, `lateness = \"5s\"` and `processing_time` (for `ctx.now()` and timers by the clock)",
                 ));
             }
             Ok(())
@@ -89,11 +93,12 @@ impl Args {
         let keys: Vec<_> = self.key.iter().map(|key| text::json(key)).collect();
         let key = format!("],\"key\":[{}],\"outputs\":", keys.join(","));
         let state = state.map(|state| quote!(",\"state\":", #state,));
+        let clock = if self.processing_time { ",\"processing_time\":true}" } else { "}" };
         quote! {
             ::sangam_sdk::__join!(
                 "{\"abi\":1,\"name\":\"", ::core::env!("CARGO_PKG_NAME"), "\",\"version\":\"", ::core::env!("CARGO_PKG_VERSION"),
                 #head, <#event as ::sangam_sdk::Event<'static>>::INPUT, #key, #ports,
-                ",\"config\":", <#config as ::sangam_sdk::Config>::FIELDS, #state "}"
+                ",\"config\":", <#config as ::sangam_sdk::Config>::FIELDS, #state #clock
             )
         }
     }
@@ -128,7 +133,7 @@ fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
     let open = text::with_lifetime(event, "a");
     let schema = params.state.as_ref().map(|state| quote!(<#state as ::sangam_sdk::State>::SCHEMA));
     let manifest = args.manifest(&fixed, &quote!(<#output as ::sangam_sdk::Emit>::PORTS), config, schema.as_ref());
-    let keyed = args.keyed;
+    let (keyed, processing_time) = (args.keyed, args.processing_time);
     let doc = format!("The operator that [`{name}()`] is: for `Harness::<{name}>`.");
     Ok(quote! {
         #function
@@ -143,6 +148,7 @@ fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
             type State = #state;
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
+            const PROCESSING_TIME: bool = #processing_time;
             const FALLIBLE: bool = <#output as ::sangam_sdk::Emit>::FALLIBLE;
             #[inline]
             #[allow(unused_variables)]
@@ -193,7 +199,21 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
             return Err(Error::new_spanned(this, "timers are kept per key: name it, #[operator(key = \"field\")], or #[operator(keyed)]"));
         }
     }
-    let state = params.state.clone().or_else(|| timer.as_ref().and_then(|timer| timer.state.clone()));
+    let batch_end = method(block, "on_batch_end").map(|method| needs_self(method).and(Params::read(&method.sig, "value"))).transpose()?;
+    if let Some(end) = &batch_end {
+        refuse_config(end, "`self` is the configuration here: take no other by `&`")?;
+        if let Some(event) = &end.event {
+            return Err(Error::new_spanned(event, "on_batch_end has no event: take the state by `&mut`, and `ctx: &mut Context`"));
+        }
+        if !args.keyed {
+            return Err(Error::new_spanned(
+                this,
+                "on_batch_end is called for each key of the batch, with what is remembered for it: name the key, #[operator(key = \"field\")], or #[operator(keyed)]",
+            ));
+        }
+    }
+    let of = |params: &Option<Params>| params.as_ref().and_then(|params| params.state.clone());
+    let state = params.state.clone().or_else(|| of(&timer)).or_else(|| of(&batch_end));
     args.check_state(state.as_ref())?;
     let schema = state.as_ref().map(|state| quote!(<#state as ::sangam_sdk::State>::SCHEMA));
     let state = state.unwrap_or(parse_quote!(()));
@@ -247,8 +267,31 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
             }
         }
     });
+    let on_batch_end = batch_end.map(|end| {
+        let (emitted, call) = (&end.output, &end.call);
+        agree = quote! {
+            #agree
+            const _: () = ::core::assert!(
+                ::sangam_sdk::manifest::same_ports(#ports, <#emitted as ::sangam_sdk::Emit>::PORTS),
+                "on_batch_end leaves by other ports than on_event: return the same event type, or the same #[outputs] enum, from both"
+            );
+        };
+        ports = quote!(::sangam_sdk::manifest::ports(#ports, <#emitted as ::sangam_sdk::Emit>::PORTS));
+        quote! {
+            const BATCH_END: bool = true;
+            #[allow(unused_variables)]
+            fn on_batch_end(
+                config: &Self::Config,
+                state: &mut Self::State,
+                ctx: &mut ::sangam_sdk::Context<'_>,
+                out: &mut ::sangam_sdk::Emitter<'_>,
+            ) -> ::sangam_sdk::Result<()> {
+                ::sangam_sdk::Emit::emit(config.on_batch_end(#(#call),*), out)
+            }
+        }
+    });
     let manifest = args.manifest(&fixed, &ports, this, schema.as_ref());
-    let keyed = args.keyed;
+    let (keyed, processing_time) = (args.keyed, args.processing_time);
     Ok(quote! {
         #block
 
@@ -260,6 +303,7 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
             type State = #state;
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
+            const PROCESSING_TIME: bool = #processing_time;
             const FALLIBLE: bool = <#output as ::sangam_sdk::Emit>::FALLIBLE;
             #[inline]
             #[allow(unused_variables)]
@@ -273,6 +317,7 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
                 ::sangam_sdk::Emit::emit(config.on_event(#(#call),*), out)
             }
             #on_timer
+            #on_batch_end
             #fields
         }
 

@@ -48,7 +48,7 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
         "\",\"version\":1,\"fields\":[{\"name\":\"windows\",\"type\":\"array\"}]}"
     );
     let manifest = args.manifest(&fixed, &quote!(<#closed_output as ::sangam_sdk::Emit>::PORTS), &config, Some(&schema));
-    let keyed = args.keyed;
+    let (keyed, processing_time) = (args.keyed, args.processing_time);
     let name = text::last_name(this).unwrap_or_default();
     Ok(quote! {
         #block
@@ -104,6 +104,7 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
             const TIMERS: bool = true;
+            const PROCESSING_TIME: bool = #processing_time;
             const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE || <#closed_output as ::sangam_sdk::Emit>::FALLIBLE;
             #[inline]
             fn on_event(

@@ -17,7 +17,7 @@ pub fn frame(frame: &Frame<'_>) -> (usize, usize, usize) {
         sound_events += 1;
     }
     let _ = (frame.time(usize::MAX / 8), frame.kind(usize::MAX));
-    (sound_events, frame.keys().flatten().count(), frame.timers().flatten().count())
+    (sound_events, frame.keys().flatten().count(), frame.timers().chain(frame.clock_timers()).flatten().count())
 }
 
 /// Reads every entry of effects and counts them.
@@ -25,6 +25,7 @@ pub fn effects(effects: &Effects<'_>) -> usize {
     effects.emits().count()
         + effects.states().count()
         + effects.timers().count()
+        + effects.clock_timers().count()
         + effects.rejects().count()
         + effects.counters().count()
         + effects.cells().count()
@@ -51,7 +52,7 @@ pub fn checked(read: &Effects<'_>, answering: Answering) {
         assert!((port as usize) < answering.ports && (place as usize) < places);
     }
     read.states().for_each(|(of, _)| slot(of));
-    read.timers().for_each(|(of, _, _)| slot(of));
+    read.timers().chain(read.clock_timers()).for_each(|(of, _, _)| slot(of));
     read.cells().for_each(|(of, _, _)| slot(of));
     assert!(read.rejects().all(|(event, _, _)| (event as usize) < answering.events));
     effects(read);

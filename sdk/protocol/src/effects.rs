@@ -6,7 +6,8 @@
 use crate::Millis;
 use crate::msgpack::{Error as Malformed, Reader, write};
 
-/// Elements of the effects' outer array: emits, states, timers, rejects, counters, cells.
+/// Elements of the effects' outer array: emits, states, timers, rejects, counters, cells. A seventh, processing-time timers, is there
+/// only when there are any.
 const ELEMENTS: usize = 6;
 
 /// Why an event is not processed, as the guest says.
@@ -125,6 +126,8 @@ pub struct EffectsWriter {
     counter_count: usize,
     cells: Vec<u8>,
     cell_count: usize,
+    clock_timers: Vec<u8>,
+    clock_timer_count: usize,
 }
 
 /// Bytes before the first emit: the outer head and the five-byte head of the emits.
@@ -143,9 +146,10 @@ impl EffectsWriter {
         self.out.clear();
         write::array(&mut self.out, ELEMENTS);
         write::array32(&mut self.out, 0);
-        for column in [&mut self.states, &mut self.timers, &mut self.rejects, &mut self.counters, &mut self.cells] {
+        for column in [&mut self.states, &mut self.timers, &mut self.rejects, &mut self.counters, &mut self.cells, &mut self.clock_timers] {
             column.clear();
         }
+        self.clock_timer_count = 0;
         (self.emits, self.state_count, self.timer_count, self.reject_count, self.counter_count, self.cell_count) = (0, 0, 0, 0, 0, 0);
     }
 
@@ -226,14 +230,15 @@ impl EffectsWriter {
     /// Sets the timer `name` of a slot's key; `None` clears it.
     #[inline]
     pub fn timer(&mut self, slot: u32, name: &str, at: Option<Millis>) {
-        write::array(&mut self.timers, 3);
-        write::u64(&mut self.timers, u64::from(slot));
-        write::str(&mut self.timers, name);
-        match at {
-            Some(at) => write::i64(&mut self.timers, at),
-            None => write::nil(&mut self.timers),
-        }
+        append_timer(&mut self.timers, slot, name, at);
         self.timer_count += 1;
+    }
+
+    /// Sets the processing-time timer `name` of a slot's key; `None` clears it.
+    #[inline]
+    pub fn clock_timer(&mut self, slot: u32, name: &str, at: Option<Millis>) {
+        append_timer(&mut self.clock_timers, slot, name, at);
+        self.clock_timer_count += 1;
     }
 
     /// Says that an event was not processed.
@@ -277,6 +282,13 @@ impl EffectsWriter {
         out.extend_from_slice(&self.counters);
         write::array(out, self.cell_count);
         out.extend_from_slice(&self.cells);
+        if self.clock_timer_count > 0 {
+            if let Some(head) = out.first_mut() {
+                *head += 1;
+            }
+            write::array(out, self.clock_timer_count);
+            out.extend_from_slice(&self.clock_timers);
+        }
         out
     }
 
@@ -292,6 +304,16 @@ impl EffectsWriter {
             None => write::nil(&mut self.out),
         }
         &self.out
+    }
+}
+
+fn append_timer(out: &mut Vec<u8>, slot: u32, name: &str, at: Option<Millis>) {
+    write::array(out, 3);
+    write::u64(out, u64::from(slot));
+    write::str(out, name);
+    match at {
+        Some(at) => write::i64(out, at),
+        None => write::nil(out),
     }
 }
 
@@ -332,7 +354,7 @@ pub struct Answering {
     pub events: usize,
     /// Slots in the frame.
     pub slots: usize,
-    /// Due timers in the frame.
+    /// Due timers in the frame, of either kind.
     pub timers: usize,
     /// Output ports in the manifest.
     pub ports: usize,
@@ -378,6 +400,7 @@ pub struct Effects<'a> {
     rejects: Part<'a>,
     counters: Part<'a>,
     cells: Part<'a>,
+    clock_timers: Part<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -397,7 +420,8 @@ impl<'a> Effects<'a> {
             return Err(read_fault(reader));
         }
         let outer = |e| EffectsError::Malformed("outer array", e);
-        if reader.array().map_err(outer)? < ELEMENTS {
+        let elements = reader.array().map_err(outer)?;
+        if elements < ELEMENTS {
             return Err(EffectsError::Malformed("outer array", Malformed::Truncated));
         }
         // A batch of only a watermark may still fire timers that it set itself: count it as one event.
@@ -436,10 +460,11 @@ impl<'a> Effects<'a> {
             index("slot", u64::from(slot), answering.slots)?;
             within("bytes of state of one key", state.map_or(0, <[u8]>::len), limits.state_bytes)
         })?;
-        let timers = part("timers", &mut reader, read_timer, |(slot, name, _)| {
+        let check_timer = |(slot, name, _): (u32, &str, Option<Millis>)| {
             index("slot", u64::from(slot), answering.slots)?;
             within("bytes of a timer's name", name.len(), limits.name_bytes)
-        })?;
+        };
+        let timers = part("timers", &mut reader, read_timer, check_timer)?;
         within("timers", timers.count, limits.timers_per_event.saturating_mul(steps))?;
         let rejects = part("rejects", &mut reader, read_reject, |(event, _, _)| index("event", u64::from(event), answering.events))?;
         within("rejects", rejects.count, answering.events)?;
@@ -449,7 +474,13 @@ impl<'a> Effects<'a> {
             within("bytes of a cell's key", cell.len(), limits.name_bytes)?;
             within("bytes of one cell", value.map_or(0, <[u8]>::len), limits.state_bytes)
         })?;
-        Ok(Effects { emits, states, timers, rejects, counters, cells })
+        let clock_timers = if elements > ELEMENTS {
+            part("processing-time timers", &mut reader, read_timer, check_timer)?
+        } else {
+            Part { count: 0, body: &[] }
+        };
+        within("timers", clock_timers.count, limits.timers_per_event.saturating_mul(steps))?;
+        Ok(Effects { emits, states, timers, rejects, counters, cells, clock_timers })
     }
 
     /// What is emitted, in order.
@@ -470,6 +501,11 @@ impl<'a> Effects<'a> {
     /// Timers to set, or to clear where there is no time, in the order in which it happened.
     pub fn timers(&self) -> impl Iterator<Item = (u32, &'a str, Option<Millis>)> + use<'a> {
         walk(self.timers, read_timer)
+    }
+
+    /// Processing-time timers to set, or to clear where there is no time, in the order in which it happened.
+    pub fn clock_timers(&self) -> impl Iterator<Item = (u32, &'a str, Option<Millis>)> + use<'a> {
+        walk(self.clock_timers, read_timer)
     }
 
     /// Events that were not processed, and why.

@@ -8,6 +8,13 @@ use crate::msgpack::{Error, Reader, Result, write};
 /// Elements of the frame's outer array. Readers ignore elements past those that they know.
 const ELEMENTS: usize = 10;
 
+/// Elements for an operator that asks for processing time: behind the events its due processing-time timers, until when such timers
+/// fire in this batch, and the clock.
+const ELEMENTS_WITH_CLOCK: usize = 13;
+
+/// Marker of a 64-bit signed integer: the clock is always written so, as it is read from the frame's end.
+const INT64: u8 = 0xd3;
+
 /// A timer that is due: in the frame in the order in which it fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueTimer<'a> {
@@ -36,7 +43,17 @@ pub struct FrameWriter {
     slot_count: usize,
     timers: Vec<u8>,
     timer_count: usize,
+    clock: Option<Clock>,
+    clock_timers: Vec<u8>,
+    clock_timer_count: usize,
     out: Vec<u8>,
+}
+
+/// Processing time in a frame.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    now: Millis,
+    until: Millis,
 }
 
 impl FrameWriter {
@@ -51,11 +68,13 @@ impl FrameWriter {
             &mut self.keys,
             &mut self.states,
             &mut self.timers,
+            &mut self.clock_timers,
             &mut self.out,
         ] {
             column.clear();
         }
-        (self.event_count, self.slot_count, self.timer_count) = (0, 0, 0);
+        (self.event_count, self.slot_count, self.timer_count, self.clock_timer_count) = (0, 0, 0, 0);
+        self.clock = None;
     }
 
     /// Adds an event: its time and the watermark as it stood before it. Returns the buffer to append the event's value to:
@@ -95,11 +114,22 @@ impl FrameWriter {
     /// Adds a due timer; call in firing order.
     #[inline]
     pub fn timer(&mut self, timer: DueTimer<'_>) {
-        write::array(&mut self.timers, 3);
-        write::u64(&mut self.timers, u64::from(timer.slot));
-        write::i64(&mut self.timers, timer.at);
-        write::str(&mut self.timers, timer.name);
+        timer.append(&mut self.timers);
         self.timer_count += 1;
+    }
+
+    /// Says what the host's clock shows, to an operator that asks for processing time. Processing-time timers that are set during the
+    /// batch fire in it only if they are for a time before `until`, and only in a batch without events.
+    #[inline]
+    pub fn clock(&mut self, now: Millis, until: Millis) {
+        self.clock = Some(Clock { now, until });
+    }
+
+    /// Adds a processing-time timer that is due; call in firing order, after [`FrameWriter::clock`], in a frame without events.
+    #[inline]
+    pub fn clock_timer(&mut self, timer: DueTimer<'_>) {
+        timer.append(&mut self.clock_timers);
+        self.clock_timer_count += 1;
     }
 
     /// Events added so far.
@@ -117,7 +147,7 @@ impl FrameWriter {
     /// time before `until`.
     pub fn finish(&mut self, watermark: Millis, until: Millis) -> [&[u8]; 2] {
         let out = &mut self.out;
-        write::array(out, ELEMENTS);
+        write::array(out, if self.clock.is_some() { ELEMENTS_WITH_CLOCK } else { ELEMENTS });
         write::i64(out, watermark);
         write::i64(out, until);
         for column in [&self.times, &self.watermarks, &self.slots, &self.kinds] {
@@ -130,6 +160,13 @@ impl FrameWriter {
         write::array(out, self.timer_count);
         out.extend_from_slice(&self.timers);
         write::array(out, self.event_count);
+        if let Some(Clock { now, until }) = self.clock {
+            write::array(&mut self.events, self.clock_timer_count);
+            self.events.extend_from_slice(&self.clock_timers);
+            write::i64(&mut self.events, until);
+            self.events.push(INT64);
+            self.events.extend_from_slice(&now.to_be_bytes());
+        }
         [out, &self.events]
     }
 }
@@ -141,6 +178,11 @@ pub struct Frame<'a> {
     pub watermark: Millis,
     /// Timers set during this batch fire in it only if they are for a time before this.
     pub until: Millis,
+    /// What the host's clock shows; `None` where the operator does not ask for processing time.
+    pub now: Option<Millis>,
+    /// Processing-time timers set during this batch fire in it only if they are for a time before this. The lowest time there is in a
+    /// batch with events: there none does.
+    pub clock_until: Millis,
     times: &'a [u8],
     watermarks: &'a [u8],
     slots: &'a [u8],
@@ -152,6 +194,17 @@ pub struct Frame<'a> {
     states: &'a [u8],
     timer_count: usize,
     timers: &'a [u8],
+    clock_timer_count: usize,
+    clock_timers: &'a [u8],
+}
+
+impl DueTimer<'_> {
+    fn append(&self, out: &mut Vec<u8>) {
+        write::array(out, 3);
+        write::u64(out, u64::from(self.slot));
+        write::i64(out, self.at);
+        write::str(out, self.name);
+    }
 }
 
 impl<'a> Frame<'a> {
@@ -182,7 +235,34 @@ impl<'a> Frame<'a> {
         if !agree {
             return Err(Error::Range("the number of events"));
         }
-        Ok(Frame { watermark, until, times, watermarks, slots, kinds, event_count, events, slot_count, keys, states, timer_count, timers })
+        let (mut now, mut clock_until, mut clock_timer_count, mut clock_timers) = (None, Millis::MIN, 0, &[][..]);
+        if elements >= ELEMENTS_WITH_CLOCK {
+            // With events it is found from the end: to get there from the front, all of them would have to be stepped over.
+            now = bytes.last_chunk::<9>().and_then(|last| last.strip_prefix(&[INT64])?.try_into().ok()).map(i64::from_be_bytes);
+            if event_count == 0 {
+                (clock_timer_count, clock_timers) = run(&mut reader)?;
+                clock_until = reader.i64()?;
+            }
+        }
+        Ok(Frame {
+            watermark,
+            until,
+            now,
+            clock_until,
+            times,
+            watermarks,
+            slots,
+            kinds,
+            event_count,
+            events,
+            slot_count,
+            keys,
+            states,
+            timer_count,
+            timers,
+            clock_timer_count,
+            clock_timers,
+        })
     }
 
     /// Number of events.
@@ -250,16 +330,44 @@ impl<'a> Frame<'a> {
     }
 
     /// The due timers, in firing order.
-    pub fn timers(&self) -> impl Iterator<Item = Result<DueTimer<'a>>> + use<'a> {
-        let mut reader = Reader::new(self.timers);
-        (0..self.timer_count).map(move |_| {
-            if reader.array()? != 3 {
-                return Err(Error::Range("a timer's three elements"));
-            }
-            let slot = u32::try_from(reader.u64()?).map_err(|_| Error::Range("a slot"))?;
-            Ok(DueTimer { slot, at: reader.i64()?, name: reader.str()? })
-        })
+    pub fn timers(&self) -> DueTimers<'a> {
+        DueTimers { left: self.timer_count, reader: Reader::new(self.timers) }
     }
+
+    /// Number of due processing-time timers.
+    #[inline]
+    pub fn clock_timer_count(&self) -> usize {
+        self.clock_timer_count
+    }
+
+    /// The due processing-time timers, in firing order; there are none in a frame with events.
+    pub fn clock_timers(&self) -> DueTimers<'a> {
+        DueTimers { left: self.clock_timer_count, reader: Reader::new(self.clock_timers) }
+    }
+}
+
+/// Due timers, in firing order.
+#[derive(Clone, Debug)]
+pub struct DueTimers<'a> {
+    left: usize,
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for DueTimers<'a> {
+    type Item = Result<DueTimer<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(due_timer(&mut self.reader))
+    }
+}
+
+fn due_timer<'a>(reader: &mut Reader<'a>) -> Result<DueTimer<'a>> {
+    if reader.array()? != 3 {
+        return Err(Error::Range("a timer's three elements"));
+    }
+    let slot = u32::try_from(reader.u64()?).map_err(|_| Error::Range("a slot"))?;
+    Ok(DueTimer { slot, at: reader.i64()?, name: reader.str()? })
 }
 
 /// An array's length and the bytes of its elements.

@@ -28,6 +28,9 @@ pub struct Manifest {
     /// The state it keeps per key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateSchema>,
+    /// Whether it asks for processing time: its frames carry the host's clock and its processing-time timers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub processing_time: bool,
 }
 
 /// Whether an operator keeps state.

@@ -39,6 +39,19 @@ fn the_frame_on_the_page_is_the_one_that_is_written() {
 }
 
 #[test]
+fn the_frame_with_a_clock_on_the_page_is_the_one_that_is_written() {
+    let mut writer = FrameWriter::default();
+    writer.start();
+    let to = writer.key(b"to", None);
+    writer.clock(1_600, i64::MAX);
+    writer.clock_timer(DueTimer { slot: to, at: 1_500, name: "flush" });
+    let written = writer.finish(699, i64::MAX).concat();
+    assert_eq!(bytes("hex clock"), written);
+    let frame = Frame::read(&written).unwrap();
+    assert_eq!((frame.now, frame.clock_timer_count()), (Some(1_600), 1));
+}
+
+#[test]
 fn the_effects_on_the_page_are_the_ones_that_are_written() {
     let mut writer = EffectsWriter::default();
     writer.start();

@@ -43,6 +43,7 @@ fn effects() -> Vec<u8> {
     writer.timer(1, "idle", Some(40));
     writer.timer(0, "idle", None);
     writer.reject(0, RejectKind::Late, "its window has closed");
+    writer.clock_timer(1, "flush", Some(50));
     writer.counter("seen", 300);
     writer.cell(1, b"cell", Some(b"value"));
     writer.finish().to_vec()
@@ -107,7 +108,34 @@ fn sound_bytes_are_accepted_and_walked_to_their_end() {
     assert_eq!(walk::frame(&read), (3, 2, 1));
     let effects = effects();
     let read = Effects::read(&effects, ANSWERING, &EffectLimits::default()).unwrap();
-    assert_eq!(walk::effects(&read), 4 + 2 + 2 + 1 + 1 + 1);
+    assert_eq!(walk::effects(&read), 4 + 2 + 2 + 1 + 1 + 1 + 1);
+}
+
+/// A frame for an operator that asks for processing time, with a timer by the clock, or with an event.
+fn frame_with_clock(event: bool) -> Vec<u8> {
+    let mut writer = FrameWriter::default();
+    writer.start();
+    writer.key(b"a", None);
+    writer.clock(1 << 41, 77);
+    if event {
+        let event = writer.event(5, 4);
+        write::array(event, 0);
+        writer.slot(0);
+    } else {
+        writer.clock_timer(DueTimer { slot: 0, at: 40, name: "flush" });
+    }
+    writer.finish(9, 10).concat()
+}
+
+#[test]
+fn the_clock_is_read_with_events_and_without_and_its_timers_only_without() {
+    let (with, without) = (frame_with_clock(true), frame_with_clock(false));
+    let with = Frame::read(&with).unwrap();
+    assert_eq!((with.now, with.clock_timer_count(), with.clock_until), (Some(1 << 41), 0, i64::MIN));
+    let without = Frame::read(&without).unwrap();
+    let timers: Vec<_> = without.clock_timers().map(Result::unwrap).collect();
+    assert_eq!((without.now, timers, without.clock_until), (Some(1 << 41), vec![DueTimer { slot: 0, at: 40, name: "flush" }], 77));
+    assert_eq!(Frame::read(&frame()).unwrap().now, None);
 }
 
 proptest! {
@@ -115,9 +143,11 @@ proptest! {
 
     #[test]
     fn a_damaged_frame_never_makes_the_guests_side_panic(damages in prop::collection::vec(damage(), 1..6)) {
-        let bytes = suffer(frame(), &damages);
-        if let Ok(frame) = Frame::read(&bytes) {
-            walk::frame(&frame);
+        for sound in [frame(), frame_with_clock(true), frame_with_clock(false)] {
+            let bytes = suffer(sound, &damages);
+            if let Ok(frame) = Frame::read(&bytes) {
+                walk::frame(&frame);
+            }
         }
     }
 

@@ -51,6 +51,7 @@ fn stage(place: &Place, workload: Workload) -> anyhow::Result<Stage> {
         batch: 4096,
         metrics: node.metrics.clone(),
         store: Arc::new(MemoryStore::new()),
+        clock: supervisor.clock.clone(),
         ports: node.outputs.len(),
     };
     Ok(Stage::new(spec, 0)?)

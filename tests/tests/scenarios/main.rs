@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bad_input;
+mod batches;
 mod batching;
 mod command_line;
 mod count_guest;
@@ -13,5 +14,8 @@ mod hot_reload;
 mod kafka_broker;
 mod kafka_pipeline;
 mod poison_event;
+mod processing_time;
 mod recovery;
+mod watermarks;
+mod why;
 mod workloads;

@@ -1,7 +1,7 @@
 //! Operators, each by itself: defaults, and settings that exclude each other.
 
 use crate::config::error::Kind;
-use crate::config::meaning::{Binding, Config, Limits, OnError, Operator};
+use crate::config::meaning::{Batch, Binding, Config, Limits, OnError, Operator};
 use crate::config::source::Source;
 use crate::config::written::{WrittenBinding, WrittenLimits, WrittenOperator};
 
@@ -25,6 +25,10 @@ fn mean_one(written: &WrittenOperator, source: &Source<'_>) -> Operator {
         dead_letters: written.dead_letters.as_ref().map(|stream| stream.value.clone()),
         on_error,
         limits: written.limits.as_ref().map_or(base.limits, limits),
+        batch: written.batch.as_ref().map(|batch| Batch {
+            count: batch.count.as_ref().map(|at| at.value as usize),
+            interval: batch.interval.as_ref().map(|at| at.value),
+        }),
         name: base.name,
     }
 }

@@ -26,6 +26,8 @@ fn mean_one(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source
         timestamp: timestamp(written, format, source),
         watermarks: watermarks(written, source),
         idle: written.idle.as_ref().map_or(base.idle, |idle| idle.value),
+        max_drift: max_drift(written, source),
+        align: written.align.as_ref().map_or(base.align, |align| align.value.clone()),
         key: written.key.iter().flatten().map(|path| path.value.clone()).collect(),
         start: written.start.as_ref().map_or(base.start, |start| start.value),
         bounded: written.bounded.as_ref().is_some_and(|bounded| bounded.value),
@@ -85,7 +87,7 @@ fn check_topic(topic: &At<String>, source: &Source<'_>) -> String {
     value.to_owned()
 }
 
-const TIME_KEYS: [&str; 5] = ["timestamp", "timestamp_unit", "watermark", "out_of_orderness", "idle"];
+const TIME_KEYS: [&str; 7] = ["timestamp", "timestamp_unit", "watermark", "out_of_orderness", "idle", "max_drift", "align"];
 
 fn refuse_on_internal(written: &WrittenStream, source: &Source<'_>) {
     for key in &written.keys {
@@ -133,7 +135,8 @@ fn timestamp(written: &WrittenStream, format: Format, source: &Source<'_>) -> Ti
     if format == Format::Raw {
         refuse(written, &["timestamp", "key"], "`raw` bytes have no fields; choose another `format`, or leave it out", source);
     }
-    if let (Some(unit), false) = (&written.timestamp_unit, written.keys.iter().any(|key| key.value == "timestamp")) {
+    let punctuated = matches!(written.watermark.as_ref().map(|at| &at.value), Some(WrittenWatermark::Punctuated(_)));
+    if let (Some(unit), false) = (&written.timestamp_unit, punctuated || written.keys.iter().any(|key| key.value == "timestamp")) {
         source.error(Kind::Conflict, &unit.place, "`timestamp_unit` is the unit of a field; name that field as `timestamp`");
     }
     match &written.timestamp {
@@ -145,8 +148,22 @@ fn timestamp(written: &WrittenStream, format: Format, source: &Source<'_>) -> Ti
     }
 }
 
+fn max_drift(written: &WrittenStream, source: &Source<'_>) -> Option<Duration> {
+    let says = |key: &str| written.keys.iter().find(|at| at.value == key);
+    if let (Some(align), None) = (says("align"), says("max_drift")) {
+        let message = "`align` names who waits for whom; say how far ahead a partition may be, as in `max_drift = \"1m\"`";
+        source.error(Kind::MissingKey, &align.place, message);
+    }
+    let drift = written.max_drift.as_ref()?;
+    if written.idle.as_ref().is_none_or(|idle| idle.value.is_none()) {
+        let message = "with `max_drift` a partition without events would hold up the others for ever; add `idle = \"30s\"`";
+        source.error(Kind::MissingKey, &drift.place, message);
+    }
+    Some(drift.value)
+}
+
 fn watermarks(written: &WrittenStream, source: &Source<'_>) -> Watermarks {
-    let kind = written.watermark.as_ref().map_or(WrittenWatermark::Bounded, |kind| kind.value);
+    let kind = written.watermark.as_ref().map_or(&WrittenWatermark::Bounded, |kind| &kind.value);
     match kind {
         WrittenWatermark::Bounded => Watermarks::Bounded(written.out_of_orderness.as_ref().map_or(Duration::ZERO, |at| at.value)),
         WrittenWatermark::Monotonic => {
@@ -158,6 +175,21 @@ fn watermarks(written: &WrittenStream, source: &Source<'_>) -> Watermarks {
             let why = "with `processing_time` the clock alone counts; leave it out, or choose another `watermark`";
             refuse(written, &["out_of_orderness", "timestamp"], why, source);
             Watermarks::ProcessingTime
+        }
+        WrittenWatermark::Punctuated(field) => {
+            let why = "with `punctuated` the events say how far it is; leave it out, or choose another `watermark`";
+            refuse(written, &["out_of_orderness"], why, source);
+            if written.format.as_ref().is_some_and(|format| format.value == WrittenFormat::Plain(Format::Raw)) {
+                let message = "`raw` bytes have no fields, so that no event can say how far it is; choose another `watermark`";
+                written.watermark.iter().for_each(|at| source.error(Kind::Conflict, &at.place, message));
+            }
+            let unit = written.timestamp_unit.as_ref().map_or_else(Default::default, |unit| unit.value);
+            Watermarks::Punctuated { field: field.clone(), unit }
+        }
+        WrittenWatermark::ObservedDelay(millionths, margin) => {
+            let why = "with `observed_delay` the bound is learned from the events; write `margin` in that table, or leave it out";
+            refuse(written, &["out_of_orderness"], why, source);
+            Watermarks::ObservedDelay { millionths: *millionths, margin: *margin }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod meant;
 mod refused;
+mod time;
 
 use super::*;
 
