@@ -23,7 +23,12 @@ mod shape;
 mod state;
 
 // Libraries over state and timers.
+pub mod change;
+pub mod dedup;
+pub mod join;
 mod large;
+pub mod suppress;
+pub mod top;
 pub mod window;
 
 // One batch.
