@@ -301,12 +301,9 @@ fn meet<M: Clone, T: Clone>(
     ctx: &Context<'_>,
 ) -> Result<Vec<(Millis, Option<T>)>> {
     let (time, watermark) = (ctx.time(), ctx.watermark());
-    let too_late = if interval.late_pairs {
-        // The oldest row that the other side may keep is too young.
-        time.saturating_add(side.upper) <= watermark.saturating_sub(other.kept)
-    } else {
-        time < watermark.saturating_sub(interval.grace)
-    };
+    // With late pairs the oldest row that the other side may still keep must be too young as well.
+    let too_late = time < watermark.saturating_sub(interval.grace)
+        && (!interval.late_pairs || time.saturating_add(side.upper) <= watermark.saturating_sub(other.kept));
     if too_late {
         return Err(late("the watermark has passed it: what it could match may be gone"));
     }
