@@ -22,14 +22,21 @@ use crate::{Context, Result, Timer, late, shape};
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
     last: bool,
-    ttl: Option<Millis>,
+    ttl: Ttl,
     timer: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ttl {
+    None,
+    Event(Millis),
+    Processing(Millis),
 }
 
 impl Keep {
     /// The row with the smallest time; of several, the one that came first.
     pub const fn first() -> Self {
-        Keep { last: false, ttl: None, timer: "dedup" }
+        Keep { last: false, ttl: Ttl::None, timer: "dedup" }
     }
 
     /// The row with the largest time; of several, the one that came last.
@@ -41,7 +48,14 @@ impl Keep {
     /// it a key is remembered for ever.
     #[must_use]
     pub const fn ttl(self, ttl: Millis) -> Self {
-        Keep { ttl: Some(ttl), ..self }
+        Keep { ttl: Ttl::Event(ttl), ..self }
+    }
+
+    /// Forgets a key when `ttl` milliseconds of processing time have passed since its kept row came. For operators that ask for
+    /// processing time: `#[operator(.., processing_time)]`.
+    #[must_use]
+    pub const fn ttl_processing_time(self, ttl: Millis) -> Self {
+        Keep { ttl: Ttl::Processing(ttl), ..self }
     }
 
     /// The name of its timer, `dedup` by default: for a second one in the same operator.
@@ -98,7 +112,7 @@ impl<T: Clone> Dedup<T> {
     /// Late: the row is so old that its key may have been forgotten, so that nobody knows whether it is a duplicate.
     pub fn update(&mut self, keep: &Keep, row: T, ctx: &mut Context<'_>) -> Result<Vec<Change<T>>> {
         let time = ctx.time();
-        if let Some(ttl) = keep.ttl
+        if let Ttl::Event(ttl) = keep.ttl
             && time.saturating_add(ttl) <= ctx.watermark()
         {
             return Err(late("its key may have been forgotten"));
@@ -112,8 +126,10 @@ impl<T: Clone> Dedup<T> {
             Some((_, old)) => vec![Change::UpdateBefore(old), Change::UpdateAfter(row.clone())],
         };
         self.kept = Some((time, row));
-        if let Some(ttl) = keep.ttl {
-            ctx.wake(keep.timer, time.saturating_add(ttl));
+        match keep.ttl {
+            Ttl::None => {}
+            Ttl::Event(ttl) => ctx.wake(keep.timer, time.saturating_add(ttl)),
+            Ttl::Processing(ttl) => ctx.wake_after(keep.timer, ttl),
         }
         Ok(changes)
     }

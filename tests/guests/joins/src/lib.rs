@@ -127,6 +127,9 @@ pub struct Joins {
     pub last: bool,
     /// How long a key is remembered.
     pub ttl: Option<i64>,
+    /// Whether that is processing time.
+    #[config(default = false)]
+    pub ttl_by_clock: bool,
     /// How many are the best.
     #[config(default = 1u64)]
     pub n: u64,
@@ -149,7 +152,7 @@ pub struct Joins {
     pub stop: bool,
 }
 
-#[operator(key = "key")]
+#[operator(key = "key", processing_time)]
 impl Joins {
     fn on_event(&self, event: In, memory: &mut Memory, ctx: &mut Context) -> Result<Vec<Output<Out>>> {
         let (left, row) = match event {
@@ -230,7 +233,11 @@ impl Joins {
 
     fn dedup(&self) -> Keep {
         let keep = if self.last { Keep::last() } else { Keep::first() };
-        self.ttl.map_or(keep, |ttl| keep.ttl(ttl))
+        match (self.ttl, self.ttl_by_clock) {
+            (None, _) => keep,
+            (Some(ttl), false) => keep.ttl(ttl),
+            (Some(ttl), true) => keep.ttl_processing_time(ttl),
+        }
     }
 
     fn hold(&self) -> Hold {

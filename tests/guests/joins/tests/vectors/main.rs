@@ -17,10 +17,44 @@ mod timers;
 const FACTS: &str = include_str!("../../../../vectors/semantics.json");
 const BATCHES: [usize; 3] = [1, 3, usize::MAX];
 
+/// Every category that is run here; `*` is any ending.
+const RUN: [&str; 11] = [
+    "interval_join",
+    "interval_join_cleanup",
+    "stream_stream_window_join",
+    "left_join_order",
+    "stream_table_join",
+    "table_table_join",
+    "temporal_as_of_join",
+    "dedup_*",
+    "top_n",
+    "suppress_*",
+    "timers_*",
+];
+
+fn facts() -> Vec<Json> {
+    let mut facts: Json = serde_json::from_str(FACTS).unwrap();
+    facts["vectors"].as_array_mut().map(std::mem::take).unwrap()
+}
+
+fn is_of(vector: &Json, category: &str) -> bool {
+    let own = vector["category"].as_str().unwrap();
+    category.strip_suffix('*').map_or(own == category, |start| own.starts_with(start))
+}
+
+#[test]
+fn no_fact_about_these_things_is_passed_over() {
+    for vector in facts() {
+        let about = ["J", "D", "N", "T"].iter().any(|letter| vector["id"].as_str().unwrap().starts_with(letter));
+        let about = about || vector["category"].as_str().unwrap().contains("suppress");
+        assert_eq!(about, RUN.iter().any(|category| is_of(&vector, category)), "{} {}", vector["id"], vector["category"]);
+    }
+}
+
 /// Runs every vector of a category.
 fn each(category: &str, run: fn(&Json, usize)) {
-    let facts: Json = serde_json::from_str(FACTS).unwrap();
-    let chosen: Vec<_> = facts["vectors"].as_array().unwrap().iter().filter(|vector| vector["category"] == category).collect();
+    let facts = facts();
+    let chosen: Vec<_> = facts.iter().filter(|vector| is_of(vector, category)).collect();
     assert!(!chosen.is_empty(), "no vector of the category {category}");
     for vector in chosen {
         for batch in BATCHES {
@@ -282,7 +316,47 @@ fn a_row_meets_the_version_of_its_time_when_both_watermarks_have_passed_it() {
     });
 }
 
-// === top-N, suppression ===
+// === deduplication, top-N, suppression ===
+
+#[test]
+fn of_all_rows_of_a_key_one_is_kept_until_its_time_to_live_is_over() {
+    each("dedup_*", |vector, batch| {
+        let config = &vector["config"];
+        let ttl = config["state_ttl_ms"].as_i64();
+        let rules = Joins { last: config["keep"] == "last", ttl, ttl_by_clock: true, ..rules("dedup", &Json::Null) };
+        let mut h = Harness::<Joins>::with(rules).batch(batch);
+        h.processing_time(0);
+        let mut keys: Vec<String> = Vec::new();
+        for step in list(&vector["steps"]) {
+            match step[0].as_str().unwrap() {
+                "event" => {
+                    // The row says its time, so that a row that is taken back says it too.
+                    let value = format!("{}@{}", step[2], step[3]);
+                    keys.push(text(&step[1]));
+                    h.send(number(&step[3]), In::Left(row(&text(&step[1]), Some(&value))))
+                }
+                "watermark" => h.advance(number(&step[1])),
+                "ttl_clock" => h.processing_time(number(&step[1])),
+                "snapshot_restore" => h.flush(),
+                other => panic!("a step called {other}"),
+            };
+        }
+        let seen: Vec<_> = outs(&mut h).into_iter().map(|(out, sent)| (out.unwrap(), sent.key())).collect();
+        let expected = list(&vector["expect"]);
+        assert_eq!(seen.len(), expected.len(), "{seen:?}");
+        for (out, key) in seen {
+            // The source compares in any order.
+            let found = expected.iter().any(|row| {
+                let same = Some(format!("{}@{}", row["value"], row["ts"])) == out.left && text(&row["key"]) == key;
+                same && out.change.as_deref() == Some(row["kind"].as_str().unwrap_or("+I"))
+            });
+            assert!(found, "{key} {out:?}");
+        }
+        h.processing_time(1_000_000);
+        keys.iter().for_each(|key| assert_eq!(h.processing_timers(key), []));
+        gone(&mut h, &keys.iter().map(String::as_str).collect::<Vec<_>>());
+    });
+}
 
 #[test]
 fn the_row_that_is_pushed_out_of_the_best_is_deleted_before_the_new_one_comes() {
@@ -303,9 +377,11 @@ fn the_row_that_is_pushed_out_of_the_best_is_deleted_before_the_new_one_comes() 
 
 #[test]
 fn an_update_is_held_from_the_first_of_its_key_and_the_last_one_comes_out() {
-    each("suppress_time_limit", |vector, batch| {
-        let limit = vector["config"]["suppress_until_time_limit"].as_i64();
-        let mut h = Harness::<Joins>::with(Joins { limit, ..rules("suppress", &Json::Null) }).batch(batch);
+    each("suppress_*", |vector, batch| {
+        let config = &vector["config"];
+        let limit = config["suppress_until_time_limit"].as_i64();
+        let max_records = config["max_records"].as_u64();
+        let mut h = Harness::<Joins>::with(Joins { limit, max_records, ..rules("suppress", &Json::Null) }).batch(batch);
         let mut time = i64::MIN;
         for update in list(&vector["expect_raw"]) {
             // Stream time: the record is put into the buffer first, then what is due leaves it.

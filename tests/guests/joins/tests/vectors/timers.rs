@@ -72,14 +72,14 @@ struct Register {
     at: i64,
 }
 
-/// A timer per time, by giving each a name of its own. The vector counts by the clock; the rules are those of event time.
+/// A timer per time, by giving each a name of its own.
 #[config]
 struct PerTime {}
 
-#[operator(key = "key")]
+#[operator(key = "key", processing_time)]
 impl PerTime {
     fn on_event(&self, register: Register, ctx: &mut Context) {
-        ctx.wake(&register.at.to_string(), register.at);
+        ctx.wake_at_processing_time(&register.at.to_string(), register.at);
     }
     fn on_timer(&self, _timer: Timer) {}
 }
@@ -88,10 +88,11 @@ impl PerTime {
 fn equal_timers_of_a_key_are_one_and_the_earliest_is_the_next_to_fire() {
     each("timers_dedupe", |vector, batch| {
         let mut h = Harness::<PerTime>::new().batch(batch);
+        h.processing_time(0);
         let mut keys: Vec<String> = Vec::new();
         let (mut counts, mut armed) = (Vec::new(), Vec::new());
         let mut look = |h: &mut Harness<PerTime>, keys: &[String]| {
-            let pending: Vec<Millis> = keys.iter().flat_map(|key| h.timers(key)).map(|(_, at)| at).collect();
+            let pending: Vec<Millis> = keys.iter().flat_map(|key| h.processing_timers(key)).map(|(_, at)| at).collect();
             counts.push(pending.len());
             armed.push(pending.into_iter().min());
         };
@@ -108,7 +109,7 @@ fn equal_timers_of_a_key_are_one_and_the_earliest_is_the_next_to_fire() {
         keys.dedup();
         look(&mut h, &keys);
         for step in &steps[registers..] {
-            h.advance(number(&step[1]));
+            h.processing_time(number(&step[1]));
             look(&mut h, &keys);
         }
         assert_eq!(serde_json::json!(counts), vector["expect"]["logical_after"]);
