@@ -9,7 +9,7 @@ use super::timeline::Timeline;
 use super::{Joined, Kind, stored};
 use crate::{Context, Timer};
 
-/// Whether a row without a version is emitted, and how long to wait for versions.
+/// Whether a row without a version is emitted, how long to wait for versions, and how long to remember them.
 ///
 /// ```
 /// use sangam_sdk::join::{AsOf, Kind};
@@ -22,6 +22,7 @@ use crate::{Context, Timer};
 pub struct AsOf {
     kind: Kind,
     grace: Millis,
+    history: Millis,
     timer: &'static str,
 }
 
@@ -34,7 +35,7 @@ impl Default for AsOf {
 impl AsOf {
     /// An inner join without grace.
     pub const fn new() -> Self {
-        AsOf { kind: Kind::Inner, grace: 0, timer: "as_of" }
+        AsOf { kind: Kind::Inner, grace: 0, history: 0, timer: "as_of" }
     }
 
     /// `Kind::Left` or `Kind::Full` emits rows for which the table had no version. Versions without a row are never emitted.
@@ -49,17 +50,28 @@ impl AsOf {
         AsOf { grace, ..self }
     }
 
+    /// Keeps versions `history` milliseconds longer than rows that are not late need them, so that late rows find theirs too.
+    #[must_use]
+    pub const fn history(self, history: Millis) -> Self {
+        AsOf { history, ..self }
+    }
+
     /// The name of its timer, `as_of` by default: for a second one in the same operator.
     #[must_use]
     pub const fn timer(self, timer: &'static str) -> Self {
         AsOf { timer, ..self }
+    }
+
+    /// How long after its end a version is kept.
+    fn kept(&self) -> Millis {
+        self.grace.saturating_add(self.history)
     }
 }
 
 /// The versions of a table and the rows that wait for theirs: a field of an operator's state.
 ///
 /// One timer per key. A result has the time of its row. No row is late: one that comes after its time joins at once, with the version of
-/// its time as far as it is still known. A table's key goes when it is deleted; one that is never deleted stays.
+/// its time as far as that is still known. A table's key goes when it is deleted; one that is never deleted stays.
 ///
 /// ```
 /// use sangam_sdk::join::{AsOf, AsOfJoin};
@@ -125,7 +137,7 @@ impl<L, R: Clone> AsOfJoin<L, R> {
     pub fn right(&mut self, as_of: &AsOf, version: Option<R>, ctx: &mut Context<'_>) {
         let pending = self.next(as_of);
         self.versions.put(ctx.time(), version);
-        self.forget(ctx.watermark().saturating_sub(as_of.grace));
+        self.forget(ctx.watermark().saturating_sub(as_of.kept()));
         self.arm(as_of, pending, ctx);
     }
 
@@ -141,7 +153,7 @@ impl<L, R: Clone> AsOfJoin<L, R> {
                 out.extend(self.join(as_of, time, row));
             }
         }
-        self.forget(now.saturating_sub(as_of.grace));
+        self.forget(now.saturating_sub(as_of.kept()));
         // The timer has fired: nothing is pending.
         self.arm(as_of, None, ctx);
         out
@@ -180,11 +192,11 @@ impl<L, R> AsOfJoin<L, R> {
 
     /// When a row joins or a version may go.
     fn next(&self, as_of: &AsOf) -> Option<Millis> {
-        let joins = self.waiting.first();
+        let joins = self.waiting.first().map(|first| first.saturating_add(as_of.grace));
         let replaced = self.versions.get(1).map(|(second, _)| second);
         let deleted = self.versions.get(0).and_then(|(first, version)| version.is_none().then_some(first));
-        let next = joins.into_iter().chain(replaced).chain(deleted).min()?;
-        Some(next.saturating_add(as_of.grace))
+        let forgets = replaced.into_iter().chain(deleted).min().map(|end| end.saturating_add(as_of.kept()));
+        joins.into_iter().chain(forgets).min()
     }
 
     fn arm(&self, as_of: &AsOf, pending: Option<Millis>, ctx: &mut Context<'_>) {

@@ -137,7 +137,11 @@ impl<L: Clone, R: Clone> TableJoin<L, R> {
     fn change(&self, kind: Kind, was: bool, time: Millis) -> Option<TableChange<L, R>> {
         if self.stands(kind) {
             let (left, right) = (self.left.as_ref(), self.right.as_ref());
-            return Some(TableChange::Set(Joined { left: left.map(|left| left.row.clone()), right: right.map(|right| right.row.clone()), time }));
+            return Some(TableChange::Set(Joined {
+                left: left.map(|left| left.row.clone()),
+                right: right.map(|right| right.row.clone()),
+                time,
+            }));
         }
         was.then_some(TableChange::Delete(time))
     }

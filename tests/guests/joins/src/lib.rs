@@ -110,6 +110,9 @@ pub struct Joins {
     /// How much longer everything waits.
     #[config(default = 0)]
     pub grace: i64,
+    /// How much longer versions are kept.
+    #[config(default = 0)]
+    pub history: i64,
     /// Whether late rows are taken as long as they can match.
     #[config(default = false)]
     pub late_pairs: bool,
@@ -169,7 +172,11 @@ impl Joins {
             }
             "window" => {
                 let (join, value, grid) = (&mut memory.window, value(&mut row)?, self.grid(kind));
-                if left { join.left(&grid, value, ctx)? } else { join.right(&grid, value, ctx)? }
+                if left {
+                    join.left(&grid, value, ctx)?
+                } else {
+                    join.right(&grid, value, ctx)?
+                }
                 Vec::new()
             }
             "as_of" if left => {
@@ -228,7 +235,7 @@ impl Joins {
     }
 
     fn as_of(&self, kind: Kind) -> AsOf {
-        AsOf::new().kind(kind).grace(self.grace)
+        AsOf::new().kind(kind).grace(self.grace).history(self.history)
     }
 
     fn dedup(&self) -> Keep {
@@ -248,7 +255,8 @@ impl Joins {
     }
 
     fn rank(&self, adds: bool, row: Row, rows: &mut TopN<Place>) -> Vec<Output<Out>> {
-        let order = if self.descending { |a: &Place, b: &Place| b.number.cmp(&a.number) } else { |a: &Place, b: &Place| a.number.cmp(&b.number) };
+        let order =
+            if self.descending { |a: &Place, b: &Place| b.number.cmp(&a.number) } else { |a: &Place, b: &Place| a.number.cmp(&b.number) };
         let top = Top::new(row.n.unwrap_or(self.n) as usize, order).keep(self.keep.unwrap_or(0) as usize);
         let place = Place { number: row.number.unwrap_or_default(), name: row.value.unwrap_or_default() };
         match (self.ranked, adds) {

@@ -6,8 +6,8 @@
 
 use joins::{In, Joins, Out, Row};
 use proptest::prelude::*;
-use sangam_sdk::test::{Harness, Sent};
 use sangam_sdk::Millis;
+use sangam_sdk::test::{Harness, Sent};
 
 /// No watermark yet.
 const WATERMARK_MIN: Millis = Millis::MIN;
@@ -291,7 +291,7 @@ proptest! {
         }).collect();
         let mut h = Harness::<Joins>::with(rules.clone());
         let mut cut = Harness::<Joins>::with(rules).batch(usize::MAX);
-        let deleted = |i: usize| i % 4 == 0;
+        let deleted = |i: usize| i.is_multiple_of(4);
         for (i, step) in steps.iter().enumerate() {
             for h in [&mut h, &mut cut] {
                 match step {

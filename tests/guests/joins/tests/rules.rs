@@ -44,7 +44,8 @@ fn run(config: Joins, script: &str) -> Vec<String> {
 
 /// `value`, `value#number`, `part=value`, `part=value[start,end)`; `-` is no value.
 fn parse(text: &str) -> Row {
-    let (text, window) = text.strip_suffix(')').and_then(|text| text.split_once('[')).map_or((text, None), |(text, w)| (text, w.split_once(',')));
+    let (text, window) =
+        text.strip_suffix(')').and_then(|text| text.split_once('[')).map_or((text, None), |(text, w)| (text, w.split_once(',')));
     let (part, value) = text.split_once('=').map_or((None, text), |(part, value)| (Some(part.to_owned()), value));
     let (value, number) = value.split_once('#').map_or((value, None), |(value, number)| (value, Some(number.parse().unwrap())));
     Row {
@@ -158,7 +159,10 @@ fn grace_lets_a_late_version_still_be_the_one() {
 
 #[test]
 fn a_row_that_comes_after_its_time_joins_at_once_with_what_is_still_known() {
-    check(config("as_of"), "R:v1@1 W10 L:a@4 R:v8@8 L:b@9 L:c@4", &["L:a@4 > a-v1@4", "L:b@9 > b-v8@9"]);
+    let script = "R:v1@1 W10 L:a@4 R:v8@8 L:b@9 L:c@4 W13 L:d@4";
+    check(config("as_of"), script, &["L:a@4 > a-v1@4", "L:b@9 > b-v8@9"]);
+    let history = Joins { history: 5, ..config("as_of") };
+    check(history, script, &["L:a@4 > a-v1@4", "L:b@9 > b-v8@9", "L:c@4 > c-v1@4"]);
 }
 
 #[test]
