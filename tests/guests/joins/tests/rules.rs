@@ -141,6 +141,22 @@ fn a_window_join_gives_all_pairs_of_a_window_when_it_closes() {
     check(Joins { slide: 5, ..tumbling }, "L:a@5 R:x@9 R:y@12 W100", &["W100 > a-x@9 a-x@14 a-y@14"]);
 }
 
+#[test]
+fn a_window_join_lets_go_of_a_row_with_its_last_window() {
+    let row = |value: &str| Row { key: "k".into(), value: Some(value.into()), ..Row::default() };
+    let mut h = Harness::<Joins>::with(Joins { size: 10, slide: 5, ..config("window") });
+    // [-5, 5) and [0, 10); [0, 10) and [5, 15).
+    h.send(4, In::Left(row("a"))).send(5, In::Right(row("x")));
+    let mut kept = |watermark| {
+        h.advance(watermark);
+        (h.state("k").unwrap_or_default().window.len(), h.timers("k").into_iter().map(|(_, at)| at).collect::<Vec<_>>())
+    };
+    assert_eq!(kept(3), ((1, 1), vec![4]));
+    assert_eq!(kept(4), ((1, 1), vec![9]));
+    assert_eq!(kept(9), ((0, 1), vec![14]));
+    assert_eq!(kept(14), ((0, 0), vec![]));
+}
+
 // === as of ===
 
 #[test]
