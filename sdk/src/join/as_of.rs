@@ -6,7 +6,7 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, stored};
+use super::{Joined, Kind, Row, stored};
 use crate::{Context, Timer};
 
 /// Whether a row without a version is emitted, how long to wait for versions, and how long to remember them.
@@ -119,7 +119,7 @@ pub struct AsOfJoin<L, R> {
 
 stored!(AsOfJoin<L, R> { waiting, versions });
 
-impl<L, R: Clone> AsOfJoin<L, R> {
+impl<L: Row, R: Row> AsOfJoin<L, R> {
     /// Takes a row of the stream; returns its result if its time has passed already.
     pub fn left(&mut self, as_of: &AsOf, row: L, ctx: &mut Context<'_>) -> Option<Joined<L, R>> {
         let time = ctx.time();
@@ -127,7 +127,7 @@ impl<L, R: Clone> AsOfJoin<L, R> {
             return self.join(as_of, time, row);
         }
         let pending = self.next(as_of);
-        self.waiting.insert(time, row);
+        self.waiting.insert(time, &row, false);
         self.arm(as_of, pending, ctx);
         None
     }
@@ -136,7 +136,7 @@ impl<L, R: Clone> AsOfJoin<L, R> {
     /// the same time replaces the first; one that is older than all that may still be asked for is forgotten at once.
     pub fn right(&mut self, as_of: &AsOf, version: Option<R>, ctx: &mut Context<'_>) {
         let pending = self.next(as_of);
-        self.versions.put(ctx.time(), version);
+        self.versions.put(ctx.time(), &version);
         self.forget(ctx.watermark().saturating_sub(as_of.kept()));
         self.arm(as_of, pending, ctx);
     }
@@ -148,29 +148,30 @@ impl<L, R: Clone> AsOfJoin<L, R> {
             return out;
         }
         let now = timer.at();
-        while self.waiting.first().is_some_and(|first| first.saturating_add(as_of.grace) <= now) {
-            if let Some((time, row)) = self.waiting.pop(Millis::MAX) {
-                out.extend(self.join(as_of, time, row));
-            }
+        let ready = self.waiting.count(|time| time.saturating_add(as_of.grace) <= now);
+        for i in 0..ready {
+            let time = self.waiting.time(i).unwrap_or(now);
+            out.extend(self.join(as_of, time, self.waiting.row(i)));
         }
+        self.waiting.forget(ready);
         self.forget(now.saturating_sub(as_of.kept()));
         // The timer has fired: nothing is pending.
         self.arm(as_of, None, ctx);
         out
     }
 
+    /// The version of the table that is valid at `time`, as far as it is known.
+    pub fn version(&self, time: Millis) -> Option<R> {
+        self.versions.until(time).checked_sub(1).and_then(|i| self.versions.row(i))
+    }
+
     fn join(&self, as_of: &AsOf, time: Millis, row: L) -> Option<Joined<L, R>> {
-        let right = self.version(time).cloned();
+        let right = self.version(time);
         (right.is_some() || as_of.kind.left()).then_some(Joined { left: Some(row), right, time })
     }
 }
 
 impl<L, R> AsOfJoin<L, R> {
-    /// The version of the table that is valid at `time`, as far as it is known.
-    pub fn version(&self, time: Millis) -> Option<&R> {
-        self.versions.at(time).and_then(|(_, version)| version.as_ref())
-    }
-
     /// Rows that wait, and versions that are kept.
     pub fn len(&self) -> (usize, usize) {
         (self.waiting.len(), self.versions.len())
@@ -183,19 +184,22 @@ impl<L, R> AsOfJoin<L, R> {
 
     /// Forgets versions that are replaced at `passed` or before. A deletion that has nothing before it needs no memory.
     fn forget(&mut self, passed: Millis) {
-        while self.versions.get(1).is_some_and(|(second, _)| second <= passed)
-            || self.versions.get(0).is_some_and(|(first, version)| first <= passed && version.is_none())
-        {
-            self.versions.pop(Millis::MAX);
+        let replaced = self.versions.count(|time| time <= passed).saturating_sub(1);
+        self.versions.forget(replaced);
+        if self.deleted().is_some_and(|first| first <= passed) {
+            self.versions.forget(1);
         }
+    }
+
+    /// Time of the first version, if that is a deletion.
+    fn deleted(&self) -> Option<Millis> {
+        self.versions.first().filter(|_| self.versions.is_nil(0))
     }
 
     /// When a row joins or a version may go.
     fn next(&self, as_of: &AsOf) -> Option<Millis> {
         let joins = self.waiting.first().map(|first| first.saturating_add(as_of.grace));
-        let replaced = self.versions.get(1).map(|(second, _)| second);
-        let deleted = self.versions.get(0).and_then(|(first, version)| version.is_none().then_some(first));
-        let forgets = replaced.into_iter().chain(deleted).min().map(|end| end.saturating_add(as_of.kept()));
+        let forgets = self.versions.time(1).into_iter().chain(self.deleted()).min().map(|end| end.saturating_add(as_of.kept()));
         joins.into_iter().chain(forgets).min()
     }
 

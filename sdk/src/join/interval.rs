@@ -5,9 +5,8 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, stored};
-use crate::field::{Cells, Encode, Field};
-use crate::{Context, Result, Timer, late, shape};
+use super::{Joined, Kind, Row, stored};
+use crate::{Context, Result, Timer, late};
 
 /// What matches, and how long to wait: a left row and a right row are a pair where
 /// `left.time + lower <= right.time <= left.time + upper`.
@@ -113,58 +112,24 @@ impl Side {
     }
 
     /// When something happens next to a row of this side: it is emitted as unmatched, or it goes.
-    fn next<T>(&self, rows: &Timeline<Half<T>>) -> Option<Millis> {
+    fn next<T>(&self, rows: &Timeline<T>) -> Option<Millis> {
         let goes = rows.first()?.saturating_add(self.kept);
         if !self.outer || self.decided >= self.kept {
             return Some(goes);
         }
-        let waits = rows.iter().find(|(_, half)| !half.done);
-        Some(waits.map_or(goes, |(time, _)| goes.min(time.saturating_add(self.decided))))
+        Some(rows.first_unmarked().map_or(goes, |waits| goes.min(waits.saturating_add(self.decided))))
     }
 
-    /// Hands out the rows of this side that are unmatched for good, and lets go those that nothing can match any more.
-    fn expire<T: Clone>(&self, rows: &mut Timeline<Half<T>>, now: Millis, mut unmatched: impl FnMut(Millis, T)) {
-        if self.outer && self.decided < self.kept {
-            for (time, half) in rows.iter_mut().take_while(|(time, _)| time.saturating_add(self.decided) <= now) {
-                if !half.done {
-                    half.done = true;
-                    unmatched(time, half.row.clone());
+    /// Hands out the rows of this side that are unmatched for good, and lets go of those that nothing can match any more.
+    fn expire<T: Row>(&self, rows: &mut Timeline<T>, now: Millis, mut unmatched: impl FnMut(Millis, T)) {
+        if self.outer {
+            for i in 0..rows.count(|time| time.saturating_add(self.decided) <= now) {
+                if rows.mark(i) {
+                    unmatched(rows.time(i).unwrap_or(now), rows.row(i));
                 }
             }
         }
-        while rows.first().is_some_and(|first| first.saturating_add(self.kept) <= now) {
-            if let Some((time, half)) = rows.pop(Millis::MAX)
-                && self.outer
-                && !half.done
-            {
-                unmatched(time, half.row);
-            }
-        }
-    }
-}
-
-/// A row that waits for its matches.
-#[derive(Clone, Debug, PartialEq)]
-struct Half<T> {
-    row: T,
-    /// It has a match, or has been emitted without one.
-    done: bool,
-}
-
-impl<'a, T: Field<'a>> Field<'a> for Half<T> {
-    const KIND: &'static str = "array";
-    const CELLS: Cells = T::CELLS.inside();
-    fn decode(reader: &mut sangam_protocol::msgpack::Reader<'a>) -> Result<Self, crate::Wrong> {
-        shape::pair(reader)?;
-        Ok(Half { done: reader.bool()?, row: T::decode(reader)? })
-    }
-}
-
-impl<T: Encode> Encode for Half<T> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        sangam_protocol::msgpack::write::array(out, 2);
-        self.done.encode(out);
-        self.row.encode(out);
+        rows.forget(rows.count(|time| time.saturating_add(self.kept) <= now));
     }
 }
 
@@ -215,13 +180,14 @@ impl<T: Encode> Encode for Half<T> {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct IntervalJoin<L, R> {
-    left: Timeline<Half<L>>,
-    right: Timeline<Half<R>>,
+    // A row is marked when it has a match or has been emitted without one.
+    left: Timeline<L>,
+    right: Timeline<R>,
 }
 
 stored!(IntervalJoin<L, R> { left, right });
 
-impl<L: Clone, R: Clone> IntervalJoin<L, R> {
+impl<L: Row, R: Row> IntervalJoin<L, R> {
     /// Takes a left row; returns its pairs, in order of the right rows' times.
     ///
     /// # Errors
@@ -273,7 +239,7 @@ impl<L, R> IntervalJoin<L, R> {
 
     /// Times of the rows that are kept, left and right.
     pub fn times(&self) -> (Vec<Millis>, Vec<Millis>) {
-        (self.left.iter().map(|(time, _)| time).collect(), self.right.iter().map(|(time, _)| time).collect())
+        (self.left.times(), self.right.times())
     }
 
     fn next(&self, interval: &Interval) -> Option<Millis> {
@@ -292,11 +258,11 @@ impl<L, R> IntervalJoin<L, R> {
 }
 
 /// Takes a row of one side: what it matches on the other, `None` where it is sure to match nothing and that counts.
-fn meet<M: Clone, T: Clone>(
+fn meet<M: Row, T: Row>(
     interval: &Interval,
     (side, other): (Side, Side),
-    mine: &mut Timeline<Half<M>>,
-    theirs: &mut Timeline<Half<T>>,
+    mine: &mut Timeline<M>,
+    theirs: &mut Timeline<T>,
     row: &M,
     ctx: &Context<'_>,
 ) -> Result<Vec<(Millis, Option<T>)>> {
@@ -308,9 +274,9 @@ fn meet<M: Clone, T: Clone>(
         return Err(late("the watermark has passed it: what it could match may be gone"));
     }
     let mut found = Vec::new();
-    for (at, half) in theirs.between_mut(time.saturating_add(side.lower), time.saturating_add(side.upper)) {
-        half.done = true;
-        found.push((at.max(time), Some(half.row.clone())));
+    for i in theirs.between(time.saturating_add(side.lower), time.saturating_add(side.upper)) {
+        theirs.mark(i);
+        found.push((theirs.time(i).unwrap_or(time).max(time), Some(theirs.row(i))));
     }
     let mut done = !found.is_empty();
     if !done && time.saturating_add(side.decided) <= watermark {
@@ -320,7 +286,7 @@ fn meet<M: Clone, T: Clone>(
         }
     }
     if time.saturating_add(side.kept) > watermark {
-        mine.insert(time, Half { row: row.clone(), done });
+        mine.insert(time, row, done);
     }
     Ok(found)
 }

@@ -28,6 +28,7 @@ pub use window::{Grid, WindowJoin};
 use sangam_protocol::Millis;
 
 use crate::emit::Output;
+use crate::field::{Encode, Field};
 
 /// Which rows without a match are emitted too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,11 @@ impl Kind {
         matches!(self, Kind::Right | Kind::Full)
     }
 }
+
+/// What a join can keep: a number, a text, a `#[state]` or `#[event]` struct that owns what it has. Implemented for all of them.
+pub trait Row: Clone + Encode + for<'a> Field<'a> {}
+
+impl<T: Clone + Encode + for<'a> Field<'a>> Row for T {}
 
 /// What a join emits: a pair, or a row for which there is no match.
 #[derive(Clone, Debug, PartialEq)]

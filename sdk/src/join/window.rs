@@ -5,7 +5,7 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, stored};
+use super::{Joined, Kind, Row, stored};
 use crate::{Context, Result, Timer, Window, late};
 
 /// Which windows there are, which rows are emitted without a match, and how long a window waits.
@@ -143,7 +143,7 @@ pub struct WindowJoin<L, R> {
 
 stored!(WindowJoin<L, R> { left, right });
 
-impl<L: Clone, R: Clone> WindowJoin<L, R> {
+impl<L: Row, R: Row> WindowJoin<L, R> {
     /// Takes a left row.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl<L: Clone, R: Clone> WindowJoin<L, R> {
     pub fn left(&mut self, grid: &Grid, row: L, ctx: &mut Context<'_>) -> Result<()> {
         let pending = self.next(grid, ctx.watermark());
         if admit(grid, ctx)? {
-            self.left.insert(ctx.time(), row);
+            self.left.insert(ctx.time(), &row, false);
             self.arm(grid, pending, ctx.watermark(), ctx);
         }
         Ok(())
@@ -164,7 +164,7 @@ impl<L: Clone, R: Clone> WindowJoin<L, R> {
     pub fn right(&mut self, grid: &Grid, row: R, ctx: &mut Context<'_>) -> Result<()> {
         let pending = self.next(grid, ctx.watermark());
         if admit(grid, ctx)? {
-            self.right.insert(ctx.time(), row);
+            self.right.insert(ctx.time(), &row, false);
             self.arm(grid, pending, ctx.watermark(), ctx);
         }
         Ok(())
@@ -178,12 +178,9 @@ impl<L: Clone, R: Clone> WindowJoin<L, R> {
         }
         let now = timer.at();
         let out = grid.closing(now).map_or_else(Vec::new, |window| self.close(grid, window));
-        while self.left.first().is_some_and(|time| grid.close(grid.last(time)) <= now) {
-            self.left.pop(Millis::MAX);
-        }
-        while self.right.first().is_some_and(|time| grid.close(grid.last(time)) <= now) {
-            self.right.pop(Millis::MAX);
-        }
+        let over = |time| grid.close(grid.last(time)) <= now;
+        self.left.forget(self.left.count(over));
+        self.right.forget(self.right.count(over));
         // The timer has fired: nothing is pending.
         self.arm(grid, None, now, ctx);
         out
@@ -191,18 +188,16 @@ impl<L: Clone, R: Clone> WindowJoin<L, R> {
 
     fn close(&self, grid: &Grid, window: Window) -> Vec<Joined<L, R>> {
         let time = window.last();
-        let lefts = || self.left.between(window.start, time).map(|(_, row)| row);
-        let rights = || self.right.between(window.start, time).map(|(_, row)| row);
-        let (no_left, no_right) = (lefts().next().is_none(), rights().next().is_none());
+        let lefts = self.left.rows(self.left.between(window.start, time));
+        let rights = self.right.rows(self.right.between(window.start, time));
         let mut out = Vec::new();
-        for left in lefts() {
-            out.extend(rights().map(|right| Joined { left: Some(left.clone()), right: Some(right.clone()), time }));
-            if no_right && grid.kind.left() {
-                out.push(Joined { left: Some(left.clone()), right: None, time });
-            }
+        for left in &lefts {
+            out.extend(rights.iter().map(|right| Joined { left: Some(left.clone()), right: Some(right.clone()), time }));
         }
-        if no_left && grid.kind.right() {
-            out.extend(rights().map(|right| Joined { left: None, right: Some(right.clone()), time }));
+        if rights.is_empty() && grid.kind.left() {
+            out.extend(lefts.into_iter().map(|left| Joined { left: Some(left), right: None, time }));
+        } else if lefts.is_empty() && grid.kind.right() {
+            out.extend(rights.into_iter().map(|right| Joined { left: None, right: Some(right), time }));
         }
         out
     }
