@@ -26,8 +26,13 @@ mod ttl;
 
 // Libraries over state and timers.
 mod broadcast;
+pub mod change;
+pub mod dedup;
+pub mod join;
 mod large;
 mod reducing;
+pub mod suppress;
+pub mod top;
 pub mod window;
 
 // One batch.
