@@ -24,6 +24,7 @@ mod state;
 
 // Libraries over state and timers.
 mod large;
+pub mod pattern;
 pub mod window;
 
 // One batch.
@@ -60,7 +61,7 @@ pub mod private {
     pub use crate::config::Table;
     pub use crate::event::EventStruct;
     pub use crate::field::Cells;
-    pub use crate::shape::{locate, located, next, next_or_default, positions, rest, tagged, unknown_kind};
+    pub use crate::shape::{locate, located, next, next_or_default, positions, rest, tag_of, tagged, unknown_kind, unknown_tag};
     pub use sangam_protocol::msgpack::{Reader, write};
     pub use serde;
 }

@@ -164,7 +164,7 @@ impl<O: Operator> Harness<O> {
     /// # Panics
     /// When the operator's manifest says what cannot be.
     #[track_caller]
-    pub fn with(config: O::Config) -> Self {
+    pub fn with(config: impl Into<O::Config>) -> Self {
         let manifest: Manifest = match serde_json::from_str(O::MANIFEST) {
             Ok(manifest) => manifest,
             Err(error) => panic!("the manifest is not what the host reads: {error}\n{}", O::MANIFEST),
@@ -172,7 +172,7 @@ impl<O: Operator> Harness<O> {
         if let Err(why) = manifest.check() {
             panic!("the host would refuse the operator: {why}");
         }
-        let instance = Instance::<O>::new(config);
+        let instance = Instance::<O>::new(config.into());
         let types = if O::DYNAMIC {
             let fields = O::fields(instance.config()).into_iter();
             vec![EventType {

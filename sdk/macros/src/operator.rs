@@ -2,6 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
+use syn::spanned::Spanned;
 use syn::{Error, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
 
 use crate::params::Params;
@@ -14,6 +15,8 @@ pub struct Args {
     pub key_span: Span,
     pub window: Option<LitStr>,
     pub lateness: Option<LitStr>,
+    /// Where it says `pattern`.
+    pub pattern: Option<Span>,
 }
 
 /// Expands `#[operator]`.
@@ -25,7 +28,11 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
             if let Some((_, path, _)) = &block.trait_ {
                 return Err(Error::new_spanned(path, "#[operator] goes on `impl Name { .. }`, not on the impl of a trait"));
             }
-            if let Some(size) = &args.window { crate::window::expand(&args, size, &block) } else { on_impl(&args, &block) }
+            match &args.window {
+                Some(size) => crate::window::expand(&args, size, &block),
+                None if args.pattern.is_some() => crate::pattern::expand(&args, &block),
+                None => on_impl(&args, &block),
+            }
         }
         other => Err(Error::new_spanned(
             other,
@@ -36,7 +43,7 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
 
 impl Args {
     fn read(tokens: TokenStream) -> Result<Self> {
-        let mut args = Args { key: Vec::new(), keyed: false, key_span: Span::call_site(), window: None, lateness: None };
+        let mut args = Args { key: Vec::new(), keyed: false, key_span: Span::call_site(), window: None, lateness: None, pattern: None };
         let parser = syn::meta::parser(|meta| {
             if meta.path.is_ident("keyed") {
                 args.keyed = true;
@@ -51,9 +58,11 @@ impl Args {
                 args.window = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("lateness") {
                 args.lateness = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("pattern") {
+                args.pattern = Some(meta.path.span());
             } else {
                 return Err(meta.error(
-                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"` and `lateness = \"5s\"`",
+                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"`, `lateness = \"5s\"` and `pattern`",
                 ));
             }
             Ok(())
@@ -67,6 +76,16 @@ impl Args {
                 window,
                 "a window is kept per key: add `key = \"field\"`, or `keyed` where the pipeline names it",
             ));
+        }
+        match (args.pattern, &args.window) {
+            (Some(_), Some(window)) => return Err(Error::new_spanned(window, "an operator is a window or a pattern, not both")),
+            (Some(span), None) if !args.keyed => {
+                return Err(Error::new(
+                    span,
+                    "a pattern is looked for among the events of a key: add `key = \"field\"`, or `keyed` where the pipeline names it",
+                ));
+            }
+            _ => {}
         }
         Ok(args)
     }
@@ -104,6 +123,12 @@ fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
         return Err(Error::new_spanned(
             window,
             "a window goes on an impl of its state: `impl Total { fn add(&mut self, event: Sale) {..} fn close(self, w: Window) -> Minute {..} }`",
+        ));
+    }
+    if let Some(span) = args.pattern {
+        return Err(Error::new(
+            span,
+            "a pattern goes on an impl of its configuration: `impl Fraud { fn pattern(&self) -> Pattern<Payment> {..} fn on_match(&self, m: Match<Payment>) -> Alert {..} }`",
         ));
     }
     let params = Params::read(&function.sig, "event")?;
@@ -174,6 +199,8 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     let Some(on_event) = method(block, "on_event") else {
         let hint = if method(block, "add").is_some() && method(block, "close").is_some() {
             "`add` and `close` make a window: say how long, #[operator(key = \"field\", window = \"1m\")]"
+        } else if method(block, "pattern").is_some() && method(block, "on_match").is_some() {
+            "`pattern` and `on_match` make a pattern: say so, #[operator(key = \"field\", pattern)]"
         } else {
             "an operator needs `fn on_event(&self, event: Order, ..)`"
         };
@@ -280,7 +307,7 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     })
 }
 
-fn needs_self(method: &ImplItemFn) -> Result<()> {
+pub fn needs_self(method: &ImplItemFn) -> Result<()> {
     match method.sig.receiver() {
         Some(receiver) if receiver.reference.is_some() && receiver.mutability.is_none() => Ok(()),
         Some(receiver) => Err(Error::new_spanned(
@@ -292,6 +319,6 @@ fn needs_self(method: &ImplItemFn) -> Result<()> {
 }
 
 /// Refuses a `&T` parameter where the configuration comes another way.
-fn refuse_config(params: &Params, hint: &str) -> Result<()> {
+pub fn refuse_config(params: &Params, hint: &str) -> Result<()> {
     params.config.as_ref().map_or(Ok(()), |config| Err(Error::new_spanned(config, hint)))
 }
