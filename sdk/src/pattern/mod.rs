@@ -36,6 +36,10 @@ mod found;
 mod matches;
 mod skip;
 
+mod data;
+mod fields;
+mod spec;
+
 mod advance;
 #[doc(hidden)]
 pub mod detect;
@@ -49,3 +53,4 @@ pub use builder::{PARTIAL_MATCHES_MAX, Pattern, WAITING_MAX};
 pub use found::{Found, Match, Matched};
 pub use matches::Matches;
 pub use skip::{AfterMatch, SkipTo};
+pub use spec::Spec;
