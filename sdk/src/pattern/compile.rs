@@ -338,7 +338,10 @@ impl<E> Compiler<E> {
                 let waiting = self.state_of(step);
                 self.edge(waiting, Action::Take, sink, one.take.clone());
                 self.edge(waiting, Action::Ignore, waiting, ignore.clone());
-                self.add_stops(scope, i, waiting);
+                // Flink does this for further repetitions too, where what must not come before the first no longer counts.
+                if one.first {
+                    self.add_stops(scope, i, waiting);
+                }
                 self.edge(state, Action::Ignore, waiting, ignore.clone());
             } else {
                 self.edge(state, Action::Ignore, state, ignore.clone());

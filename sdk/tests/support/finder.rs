@@ -1,9 +1,6 @@
 //! An operator that looks for whatever pattern it is given as data, and a table of runs of it.
 
-#![expect(missing_docs, reason = "the operators of a test speak for themselves")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
-
-use std::collections::BTreeMap;
 
 use sangam_sdk::pattern::{Found, Match, Matches, Spec};
 use sangam_sdk::test::Harness;
@@ -14,6 +11,8 @@ pub struct Named {
     pub key: String,
     pub name: String,
     pub value: i64,
+    /// Which event it is.
+    pub id: u64,
 }
 
 #[config]
@@ -29,7 +28,8 @@ pub struct Open {
 #[event]
 pub struct Hit {
     pub events: Vec<String>,
-    pub steps: BTreeMap<String, Vec<String>>,
+    pub steps: Vec<String>,
+    pub ids: Vec<u64>,
 }
 
 #[outputs]
@@ -38,7 +38,7 @@ pub enum Out {
     TimedOut(Output<Hit>),
 }
 
-const MORE: [&str; 2] = ["name", "value"];
+const MORE: [&str; 3] = ["name", "value", "id"];
 
 impl Finder {
     pub fn of(json: &str) -> Self {
@@ -50,15 +50,16 @@ impl Finder {
 
     fn hit(&self, m: &Match<Value>) -> Output<Hit> {
         let columns = self.pattern.columns(&MORE);
-        let name = columns.iter().position(|column| column.path == "name").unwrap();
-        let mut steps = BTreeMap::<String, Vec<String>>::new();
-        let mut events = Vec::new();
+        let column = |name: &str| columns.iter().position(|column| column.path == name).unwrap();
+        let (name, id) = (column("name"), column("id"));
+        let mut hit = Hit { events: Vec::new(), steps: Vec::new(), ids: Vec::new() };
         for (step, _, event) in m.iter() {
-            let name: String = event.decode::<Vec<Value>>().unwrap()[name].decode().unwrap();
-            steps.entry(step.to_owned()).or_default().push(name.clone());
-            events.push(name);
+            let row: Vec<Value> = event.decode().unwrap();
+            hit.steps.push(step.to_owned());
+            hit.events.push(row[name].decode().unwrap());
+            hit.ids.push(row[id].decode().unwrap());
         }
-        Output::new(Hit { events, steps }).at(m.time())
+        Output::new(hit).at(m.time())
     }
 }
 
@@ -104,15 +105,15 @@ pub fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
     names
 }
 
-pub fn event(name: &str, value: i64) -> Named {
-    Named { key: "k".into(), name: name.into(), value }
+pub fn event(name: &str, value: i64, id: u64) -> Named {
+    Named { key: "k".into(), name: name.into(), value, id }
 }
 
 /// Runs events of one key, `n` at a time, then ends the stream; nothing may be left behind.
 pub fn run_batched(pattern: &str, events: &[(String, i64, Millis)], n: usize) -> Seen {
     let mut h = Harness::<Finder>::with(Finder::of(pattern)).batch(n);
     for (name, value, time) in events {
-        h.send(*time, event(name, *value));
+        h.send(*time, event(name, *value, 0));
         // An event passes as soon as the next one is there: the watermark runs one behind, unless times are not in order.
         if events.windows(2).all(|pair| pair[0].2 <= pair[1].2) {
             h.advance(*time - 1);
