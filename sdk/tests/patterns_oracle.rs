@@ -223,7 +223,12 @@ impl Oracle<'_> {
                 taken.push((i, e));
                 // What must not follow a loop must not come within it either.
                 let stops = self.steps.get(i + 1).filter(|next| next.link == Link::NotFollowedBy).map(|next| next.letter);
-                self.repeat(i, &taken, &Guard { nots: stops.into_iter().collect(), greedy: None }, count + 1);
+                // Nor may what must not come next come after any repetition that could be the last.
+                let not_next = self.steps.get(i + 1).filter(|next| next.link == Link::NotNext && count + 1 >= step.min);
+                let ends = not_next.is_some_and(|not| self.events.get(e + 1).is_some_and(|event| event.letter == not.letter));
+                if !ends {
+                    self.repeat(i, &taken, &Guard { nots: stops.into_iter().collect(), greedy: None }, count + 1);
+                }
                 if count + 1 >= step.min {
                     let greedy = (step.greedy && step.max != Some(step.min)).then_some(i);
                     self.go(i + 1, &taken, &Guard { nots: Vec::new(), greedy });

@@ -338,9 +338,11 @@ impl<E> Compiler<E> {
                 let waiting = self.state_of(step);
                 self.edge(waiting, Action::Take, sink, one.take.clone());
                 self.edge(waiting, Action::Ignore, waiting, ignore.clone());
-                // Flink does this for further repetitions too, where what must not come before the first no longer counts.
+                // Here Flink mixes the two up: what must not come before a repeated step, and what must not follow it.
                 if one.first {
                     self.add_stops(scope, i, waiting);
+                } else {
+                    self.add_stop_of_following(scope, i, waiting);
                 }
                 self.edge(state, Action::Ignore, waiting, ignore.clone());
             } else {
@@ -475,9 +477,13 @@ impl<E> Compiler<E> {
                 continue;
             }
             let target = match edge.action {
-                Action::Proceed if self.kind(edge.target) != Kind::Stop => self.copy_without(edge.target, stops, done),
-                _ if edge.target == state => copy,
-                _ => edge.target,
+                Action::Take if edge.target == state => copy,
+                Action::Take => edge.target,
+                // Flink forgets the ignore edges, and so lets those count again once an event has been passed over.
+                Action::Proceed | Action::Ignore => match self.kind(edge.target) {
+                    Kind::Stop => edge.target,
+                    _ => self.copy_without(edge.target, stops, done),
+                },
             };
             self.edge(copy, edge.action, target, edge.guard);
         }
