@@ -40,8 +40,8 @@ pub(super) fn compile<E>(pattern: &Pattern<E>) -> Result<Automaton<E>, String> {
     let end = compiler.state(Kind::Final, 0, None);
     let top = Scope { steps: &pattern.steps, group: None, following: None };
     let start = compiler.chain(&top, end);
-    if compiler.states.len() > STATES_MAX {
-        return Err(format!("the pattern has {} states, more than {STATES_MAX}: use smaller quantifiers", compiler.states.len()));
+    if compiler.is_full() {
+        return Err(format!("the pattern has more than {STATES_MAX} states: use smaller quantifiers"));
     }
     Ok(Automaton {
         fingerprint: fingerprint(pattern),
@@ -139,9 +139,13 @@ struct Compiler<E> {
 }
 
 impl<E> Compiler<E> {
+    /// A pattern of too many states is refused when it is done; until then it must not eat time and memory.
+    fn is_full(&self) -> bool {
+        self.states.len() > STATES_MAX
+    }
+
     fn state(&mut self, kind: Kind, step: u16, gap: Option<i64>) -> u32 {
-        // A pattern of too many states is refused when it is done; until then it must not eat the memory.
-        if self.states.len() <= STATES_MAX {
+        if !self.is_full() {
             self.states.push(State { kind, step, gap, edges: Vec::new() });
         }
         (self.states.len() - 1) as u32
@@ -231,6 +235,9 @@ impl<E> Compiler<E> {
     fn chain(&mut self, scope: &Scope<'_, E>, sink: u32) -> u32 {
         let mut sink = sink;
         for (i, step) in scope.steps.iter().enumerate().rev() {
+            if self.is_full() {
+                break;
+            }
             sink = match step.link {
                 Link::NotFollowedBy if i > 0 => self.not_followed_by(scope, step, sink),
                 Link::NotNext if i > 0 => self.not_next(scope, step, sink),
@@ -306,6 +313,9 @@ impl<E> Compiler<E> {
         }
         let mut last = sink;
         for n in (1..to).rev() {
+            if self.is_full() {
+                break;
+            }
             let optional = n >= from;
             let one = Single { sink: last, proceed, take: take.clone(), ignore: inner.clone(), optional, first: false };
             last = self.single(scope, i, step, &one);
