@@ -30,6 +30,7 @@ pub mod change;
 pub mod dedup;
 pub mod join;
 mod large;
+pub mod pattern;
 mod reducing;
 pub mod suppress;
 pub mod top;
@@ -73,7 +74,7 @@ pub mod private {
     pub use crate::config::Table;
     pub use crate::event::EventStruct;
     pub use crate::field::Cells;
-    pub use crate::shape::{locate, located, next, next_or_default, positions, rest, tagged, unknown_kind};
+    pub use crate::shape::{locate, located, next, next_or_default, positions, rest, tag_of, tagged, unknown_kind, unknown_tag};
     pub use sangam_protocol::msgpack::{Reader, write};
     pub use serde;
 }
