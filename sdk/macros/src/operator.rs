@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Error, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
+use syn::{Error, Expr, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
 
 use crate::params::Params;
 use crate::text;
@@ -12,8 +12,28 @@ pub struct Args {
     pub key: Vec<String>,
     pub keyed: bool,
     pub key_span: Span,
-    pub window: Option<LitStr>,
+    pub window: Option<Expr>,
+    pub windowing: Windowing,
+}
+
+/// What says more about a window.
+#[derive(Default)]
+pub struct Windowing {
     pub lateness: Option<LitStr>,
+    pub offset: Option<LitStr>,
+    pub zone: Option<LitStr>,
+    pub emit: Option<Expr>,
+    pub early: Option<LitStr>,
+    pub purging: Option<Span>,
+}
+
+impl Windowing {
+    /// Where the first of it stands.
+    fn first(&self) -> Option<Span> {
+        let texts = [&self.lateness, &self.offset, &self.zone, &self.early];
+        let text = texts.into_iter().flatten().map(LitStr::span).next();
+        text.or(self.emit.as_ref().map(syn::spanned::Spanned::span)).or(self.purging)
+    }
 }
 
 /// Expands `#[operator]`.
@@ -25,7 +45,7 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
             if let Some((_, path, _)) = &block.trait_ {
                 return Err(Error::new_spanned(path, "#[operator] goes on `impl Name { .. }`, not on the impl of a trait"));
             }
-            if let Some(size) = &args.window { crate::window::expand(&args, size, &block) } else { on_impl(&args, &block) }
+            if let Some(window) = &args.window { crate::window::expand(&args, window, &block) } else { on_impl(&args, &block) }
         }
         other => Err(Error::new_spanned(
             other,
@@ -36,7 +56,7 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
 
 impl Args {
     fn read(tokens: TokenStream) -> Result<Self> {
-        let mut args = Args { key: Vec::new(), keyed: false, key_span: Span::call_site(), window: None, lateness: None };
+        let mut args = Args { key: Vec::new(), keyed: false, key_span: Span::call_site(), window: None, windowing: Windowing::default() };
         let parser = syn::meta::parser(|meta| {
             if meta.path.is_ident("keyed") {
                 args.keyed = true;
@@ -50,17 +70,27 @@ impl Args {
             } else if meta.path.is_ident("window") {
                 args.window = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("lateness") {
-                args.lateness = Some(meta.value()?.parse()?);
+                args.windowing.lateness = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("offset") {
+                args.windowing.offset = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("zone") {
+                args.windowing.zone = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("emit") {
+                args.windowing.emit = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("early") {
+                args.windowing.early = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("purging") {
+                args.windowing.purging = Some(syn::spanned::Spanned::span(&meta.path));
             } else {
                 return Err(meta.error(
-                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"` and `lateness = \"5s\"`",
+                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key) and `window = \"1m\"`; with a window `lateness`, `offset`, `zone`, `emit`, `early` and `purging`",
                 ));
             }
             Ok(())
         });
         syn::parse::Parser::parse2(parser, tokens)?;
-        if let (Some(lateness), None) = (&args.lateness, &args.window) {
-            return Err(Error::new_spanned(lateness, "lateness belongs to a window: add `window = \"1m\"`"));
+        if let (Some(span), None) = (args.windowing.first(), &args.window) {
+            return Err(Error::new(span, "this belongs to a window: add `window = \"1m\"`"));
         }
         if let (Some(window), false) = (&args.window, args.keyed) {
             return Err(Error::new_spanned(
