@@ -88,21 +88,35 @@ fn on_shared<A: Aggregate>(
 /// Lets the trigger of a window see an event that came into it; true where an early result is due that was not.
 pub(super) fn touched<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, pane: &mut Pane<A>, window: Window) -> Result<bool> {
     let trigger = call.spec.trigger;
-    let mut fires = trigger.close && call.ctx.watermark() >= window.last();
+    let closed = call.ctx.watermark() >= window.last();
+    let mut fires = trigger.close && closed;
     if trigger.count > 0 {
         pane.count += 1;
         if pane.count >= trigger.count {
             (pane.count, fires) = (0, true);
         }
     }
-    let marks = trigger.early > 0 && pane.mark.is_none();
-    if marks {
-        pane.mark = Some(floor(call.ctx.time(), 0, trigger.early).saturating_add(trigger.early));
-    }
+    let marks = trigger.early > 0 && !closed && mark(pane, call.ctx.time(), call.ctx.watermark(), trigger.early);
     if fires {
         call.fire(pane, window)?;
     }
     Ok(marks)
+}
+
+/// Says when the window emits early, now that an event has come; true where that was not due before.
+///
+/// The first time is the first multiple after the event's time (Flink `ContinuousEventTimeTrigger`), then every multiple before which an
+/// event has come: one that would only tell the same again is left out, also because a window without an end would never stop.
+fn mark<A>(pane: &mut Pane<A>, time: Millis, watermark: Millis, every: Millis) -> bool {
+    let from = match pane.mark {
+        None => Some(time.max(watermark)),
+        Some(mark) if mark <= watermark => Some(watermark),
+        Some(_) => None,
+    };
+    if let Some(from) = from {
+        pane.mark = Some(floor(from, 0, every).saturating_add(every));
+    }
+    std::mem::replace(&mut pane.told, false) || from.is_some()
 }
 
 /// Whether nothing would be lost without it.
@@ -116,9 +130,10 @@ pub(super) fn on_timer<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, now: Millis
     let mut index = 0;
     while let Some(pane) = state.panes.get_mut(index) {
         let window = window(call, pane.start, pane.end);
-        if let Some(mark) = pane.mark.filter(|mark| *mark <= now) {
+        if let Some(mark) = pane.mark.filter(|mark| *mark <= now && !pane.told) {
             // A mark without such a trigger is from an earlier configuration.
             pane.mark = (trigger.early > 0).then(|| mark.saturating_add(trigger.early));
+            pane.told = pane.mark.is_some();
             if trigger.early > 0 && mark < window.last() {
                 call.fire(pane, window)?;
             }
@@ -134,6 +149,11 @@ pub(super) fn on_timer<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, now: Millis
         if closes {
             call.fire(pane, window)?;
         }
+        // A session is kept for what it may join.
+        if is_blank(pane) && !matches!(call.spec.kind, Kind::Session { .. }) {
+            state.panes.remove(index);
+            continue;
+        }
         index += 1;
     }
     Ok(())
@@ -144,7 +164,7 @@ pub(super) fn next_due<A: Aggregate>(call: &Call<'_, '_, '_, A>, now: Millis, st
     let next = |pane: &Pane<A>| {
         let window = window(call, pane.start, pane.end);
         let end = if call.spec.trigger.close && due(window.last()) > now { window.last() } else { call.over(window) };
-        due(pane.mark.filter(|mark| *mark < window.last()).map_or(end, |mark| mark.min(end)))
+        due(pane.mark.filter(|mark| !pane.told && *mark < window.last()).map_or(end, |mark| mark.min(end)))
     };
     state.panes.iter().map(next).min()
 }

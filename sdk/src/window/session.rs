@@ -57,6 +57,7 @@ fn merge<A: Aggregate>(call: &Call<'_, '_, '_, A>, state: &mut Windows<A>, from:
             (Some(_), None) => {}
         }
         first.count += pane.count;
+        first.told &= pane.told;
         first.mark = first.mark.into_iter().chain(pane.mark).min();
     }
     state.panes.insert(from, first);

@@ -39,6 +39,8 @@ pub(super) struct Pane<A> {
     pub(super) count: u64,
     /// When it emits early next; the first event's time in a count window.
     pub(super) mark: Option<Millis>,
+    /// Nothing has come since it emitted early.
+    pub(super) told: bool,
     /// Nothing after it has been purged.
     pub(super) content: Option<A>,
 }
@@ -267,7 +269,7 @@ impl<A: Aggregate> Windows<A> {
 
 impl<A> Pane<A> {
     pub(super) fn new(start: Millis, end: Millis, content: A) -> Pane<A> {
-        Pane { start, end, count: 0, mark: None, content: Some(content) }
+        Pane { start, end, count: 0, mark: None, told: false, content: Some(content) }
     }
 
     /// The window of a pane that knows its end.
@@ -342,7 +344,8 @@ impl<A: Encode> Encode for Windows<A> {
     }
 }
 
-/// `[start, content]`, `[start, end, content]` or `[start, end, count, mark, content]`, the shortest that says it all.
+/// `[start, content]`, `[start, end, content]` or `[start, end, count, mark, content]`, the shortest that says it all; a sixth element
+/// says that it has been told.
 impl<'a, A: Field<'a>> Field<'a> for Pane<A> {
     const KIND: &'static str = "array";
     #[inline]
@@ -351,7 +354,8 @@ impl<'a, A: Field<'a>> Field<'a> for Pane<A> {
         let start = reader.i64()?;
         let end = if len > 2 { reader.i64()? } else { 0 };
         let (count, mark) = if len > 3 { (reader.u64()?, Option::decode(reader)?) } else { (0, None) };
-        Ok(Pane { start, end, count, mark, content: Option::decode(reader)? })
+        let told = len > 5 && reader.bool()?;
+        Ok(Pane { start, end, count, mark, told, content: Option::decode(reader)? })
     }
 }
 
@@ -359,7 +363,7 @@ impl<A: Encode> Encode for Pane<A> {
     #[inline]
     fn encode(&self, out: &mut Vec<u8>) {
         let long = self.count != 0 || self.mark.is_some();
-        write::array(out, if long { 5 } else { 2 + usize::from(self.end != 0) });
+        write::array(out, if long { 5 + usize::from(self.told) } else { 2 + usize::from(self.end != 0) });
         write::i64(out, self.start);
         if long || self.end != 0 {
             write::i64(out, self.end);
@@ -367,6 +371,9 @@ impl<A: Encode> Encode for Pane<A> {
         if long {
             write::u64(out, self.count);
             self.mark.encode(out);
+            if self.told {
+                write::bool(out, true);
+            }
         }
         self.content.encode(out);
     }
