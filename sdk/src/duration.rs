@@ -16,24 +16,24 @@ use serde::Deserialize;
 /// assert_eq!(idle.after.0, hours(1) + minutes(30));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "&str")]
+#[serde(try_from = "String")]
 pub struct Duration(pub Millis);
-
-impl TryFrom<&str> for Duration {
-    type Error = String;
-
-    fn try_from(text: &str) -> Result<Self, String> {
-        duration::parse(text).map(Duration).ok_or_else(|| {
-            format!("`{text}` is no duration: write whole numbers with their units, as in 250ms, 30s, 5m, 1h30m, 1d")
-        })
-    }
-}
 
 impl std::str::FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Duration::try_from(text)
+        duration::parse(text)
+            .map(Duration)
+            .ok_or_else(|| format!("`{text}` is no duration: write whole numbers with their units, as in 250ms, 30s, 5m, 1h30m, 1d"))
+    }
+}
+
+impl TryFrom<String> for Duration {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

@@ -88,6 +88,7 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             type Event<'a> = #open;
             const NAME: &'static str = #name;
             const ANY_KIND: bool = #any_kind;
+            const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE;
             #[inline]
             #[allow(unused_variables)]
             fn spec(config: &Self::Config) -> ::sangam_sdk::Result<&::sangam_sdk::window::WindowSpec> {
@@ -140,7 +141,8 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             const KEYED: bool = #keyed;
             const TIMERS: bool = true;
             #fields
-            const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE || <#closed_output as ::sangam_sdk::Emit>::FALLIBLE;
+            // What `add` refuses, the windows take back themselves.
+            const FALLIBLE: bool = <#closed_output as ::sangam_sdk::Emit>::FALLIBLE;
             #[inline]
             fn on_event(
                 config: &Self::Config,

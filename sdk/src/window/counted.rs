@@ -27,7 +27,12 @@ pub(super) fn on_event<A: Aggregate>(
     };
     let first = state.panes.len() == 1;
     let Some(pane) = state.panes.last_mut() else { return Ok(false) };
-    pane.content.get_or_insert_default().gather(call.config, event, call.ctx, call.out)?;
+    if let Err(error) = call.gather(pane, event) {
+        if pane.count == 0 {
+            state.panes.pop();
+        }
+        return Err(error);
+    }
     pane.count += 1;
     pane.end = pane.end.max(time.saturating_add(1));
     pane.mark = pane.mark.map(|earliest| earliest.min(time));

@@ -73,6 +73,8 @@ pub trait Aggregate: State {
     const NAME: &'static str;
     /// Whether the configuration says which windows, so that any kind may come.
     const ANY_KIND: bool;
+    /// Whether it can refuse an event, of which then nothing may remain.
+    const FALLIBLE: bool;
 
     /// Which windows, and when they emit.
     fn spec(config: &Self::Config) -> Result<&WindowSpec>;
@@ -152,6 +154,17 @@ pub fn on_timer<A: Aggregate>(
 }
 
 impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
+    /// Puts an event into a pane; one that is refused leaves it as it was.
+    #[inline]
+    fn gather(&mut self, pane: &mut Pane<A>, event: A::Event<'_>) -> Result<()> {
+        let before = if A::FALLIBLE { Some(pane.content.clone()) } else { None };
+        let taken = pane.content.get_or_insert_default().gather(self.config, event, self.ctx, self.out);
+        if let (Err(_), Some(before)) = (&taken, before) {
+            pane.content = before;
+        }
+        taken
+    }
+
     /// Closes what is due, the windows of an earlier definition first.
     fn close(&mut self, now: Millis, state: &mut Windows<A>) -> Result<()> {
         if let Some((spec, old)) = state.older(self.spec) {

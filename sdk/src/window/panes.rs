@@ -29,7 +29,12 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
         index
     });
     let Some(pane) = state.panes.get_mut(index) else { return Ok(false) };
-    pane.content.get_or_insert_default().gather(call.config, event, call.ctx, call.out)?;
+    if let Err(error) = call.gather(pane, event) {
+        if place.is_err() {
+            state.panes.remove(index);
+        }
+        return Err(error);
+    }
     let marked = touched(call, pane, window)?;
     if is_blank(pane) {
         state.panes.remove(index);

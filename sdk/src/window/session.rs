@@ -34,6 +34,7 @@ pub(super) fn on_event<A: Aggregate>(
     if call.over(window) <= call.ctx.watermark() {
         return Err(closed());
     }
+    let before = if A::FALLIBLE { Some(state.panes.clone()) } else { None };
     if joined == 0 {
         state.panes.insert(from, Pane { content: None, ..Pane::new(window.start, window.end, A::default()) });
     } else if joined > 1 {
@@ -41,7 +42,13 @@ pub(super) fn on_event<A: Aggregate>(
     }
     let Some(pane) = state.panes.get_mut(from) else { return Ok(false) };
     (pane.start, pane.end) = (window.start, window.end);
-    pane.content.get_or_insert_default().gather(call.config, event, call.ctx, call.out)?;
+    if let Err(error) = call.gather(pane, event) {
+        // Sessions that were joined for it come apart again.
+        if let Some(before) = before {
+            state.panes = before;
+        }
+        return Err(error);
+    }
     // A session that only grew is due later than its timer, which then finds nothing and is set anew: that is cheaper than moving it.
     Ok(touched(call, pane, pane.window())? || joined == 0)
 }

@@ -25,7 +25,12 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
     }
     let (index, new) = state.slice(slice)?;
     let Some(pane) = state.panes.get_mut(index) else { return Ok(false) };
-    pane.content.get_or_insert_default().gather(call.config, event, call.ctx, call.out)?;
+    if let Err(error) = call.gather(pane, event) {
+        if new {
+            state.panes.remove(index);
+        }
+        return Err(error);
+    }
     let trigger = call.spec.trigger;
     if behind || !trigger.close {
         for end in spec.ends_at(local) {

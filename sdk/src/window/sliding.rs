@@ -22,7 +22,12 @@ pub(super) fn on_event<A: Aggregate>(
     }
     let (index, new) = state.slice(time)?;
     let Some(pane) = state.panes.get_mut(index) else { return Ok(false) };
-    pane.content.get_or_insert_default().gather(call.config, event, call.ctx, call.out)?;
+    if let Err(error) = call.gather(pane, event) {
+        if new {
+            state.panes.remove(index);
+        }
+        return Err(error);
+    }
     if !trigger.close || time <= watermark {
         for last in changed(state, time, size, new)? {
             let window = ending(last, size);
