@@ -165,7 +165,13 @@ impl Vector {
         let mut expected: Vec<String> = Vec::new();
         let rows = self.0["expect"].as_array().unwrap();
         for row in rows {
-            expected.push(format!("{} {} {} {}", row["key"].as_str().unwrap(), row["value"], self.instant(&row["ts"], kafka), row["window"]));
+            expected.push(format!(
+                "{} {} {} {}",
+                row["key"].as_str().unwrap(),
+                row["value"],
+                self.instant(&row["ts"], kafka),
+                row["window"]
+            ));
         }
         let (windows, times) = (rows.iter().any(|row| !row["window"].is_null()), rows.iter().any(|row| !row["ts"].is_null()) && !kafka);
         for (key, time, result) in &ran.results {
@@ -179,7 +185,8 @@ impl Vector {
         assert_eq!(found, expected, "{}: {}", self.id(), self.text("why"));
         if let Some(late) = self.0["expect_late"].as_array() {
             let late: Vec<i64> = late.iter().map(|event| event[2].as_i64().unwrap()).collect();
-            let times: Vec<i64> = self.steps().iter().filter_map(|step| if let Step::Event { time, .. } = step { Some(*time) } else { None }).collect();
+            let times: Vec<i64> =
+                self.steps().iter().filter_map(|step| if let Step::Event { time, .. } = step { Some(*time) } else { None }).collect();
             assert_eq!(ran.late.iter().map(|event| times[*event]).collect::<Vec<_>>(), late, "{}: late events", self.id());
         }
     }
@@ -305,11 +312,16 @@ fn sessions_that_touch_are_one() {
         let ran = run(&vector.spec(), &steps, 1, false, |_| true);
         let Kind::Session { gap } = vector.spec().kind() else { panic!() };
         let found: Vec<[i64; 2]> = ran.results.iter().map(|(_, _, found)| [found.start, found.end]).collect();
-        let expected: Vec<[i64; 2]> = vector.0["expect"].as_array().unwrap().iter().map(|window| match window.get("open") {
-            // Bytewax says when the last event was, in seconds.
-            Some(open) => [open.as_i64().unwrap() * 1_000, window["close"].as_i64().unwrap() * 1_000 + gap],
-            None => [window[0].as_i64().unwrap(), window[1].as_i64().unwrap()],
-        }).collect();
+        let expected: Vec<[i64; 2]> = vector.0["expect"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|window| match window.get("open") {
+                // Bytewax says when the last event was, in seconds.
+                Some(open) => [open.as_i64().unwrap() * 1_000, window["close"].as_i64().unwrap() * 1_000 + gap],
+                None => [window[0].as_i64().unwrap(), window[1].as_i64().unwrap()],
+            })
+            .collect();
         assert_eq!(found, expected, "{}: {}", vector.id(), vector.text("why"));
     }
 }
@@ -363,9 +375,10 @@ fn windows_that_are_open_when_their_definition_changes() {
                 let before = h.take::<Found>("out").len();
                 h.end();
                 let found: Vec<(i64, i64)> = h.take::<Found>("out").iter().map(|found| (found.end, found.sum)).collect();
-                let mut expected: Vec<(i64, i64)> = (0..4).flat_map(|time| from.windows_at(time)).map(|window| {
-                    (window.end, (0..4).filter(|time| (window.start..window.end).contains(time)).sum())
-                }).collect();
+                let mut expected: Vec<(i64, i64)> = (0..4)
+                    .flat_map(|time| from.windows_at(time))
+                    .map(|window| (window.end, (0..4).filter(|time| (window.start..window.end).contains(time)).sum()))
+                    .collect();
                 expected.sort_unstable();
                 expected.dedup();
                 assert_eq!(found, expected[before..], "{step}");

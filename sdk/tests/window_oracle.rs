@@ -115,11 +115,14 @@ impl Model {
                     return false;
                 }
                 let mut all = Open { start, end, events: Vec::new(), count: 0, early: None, told: false };
+                let marks =
+                    |told: bool| self.windows.iter().filter(|open| touches(open) && open.told == told).filter_map(|open| open.early).min();
+                all.told = marks(false).is_none() && marks(true).is_some();
+                all.early = marks(false).or(marks(true));
                 self.windows.retain(|open| {
                     if touches(open) {
                         all.events.extend(&open.events);
                         all.count += open.count;
-                        all.early = all.early.into_iter().chain(open.early).min();
                     }
                     !touches(open)
                 });
@@ -128,7 +131,14 @@ impl Model {
             }
             Kind::Global => {
                 if self.windows.is_empty() {
-                    self.windows.push(Open { start: Millis::MIN, end: Millis::MAX, events: Vec::new(), count: 0, early: None, told: false });
+                    self.windows.push(Open {
+                        start: Millis::MIN,
+                        end: Millis::MAX,
+                        events: Vec::new(),
+                        count: 0,
+                        early: None,
+                        told: false,
+                    });
                 }
                 self.touch(rules, Millis::MIN, Millis::MAX, time, number, watermark);
             }
@@ -136,7 +146,8 @@ impl Model {
                 self.taken.push((time, number));
                 if self.taken.len() as u64 % slide == 0 {
                     let last: Vec<_> = self.taken.iter().rev().take(size as usize).collect();
-                    let (start, end) = (last.iter().map(|event| event.0).min().unwrap(), last.iter().map(|event| event.0).max().unwrap() + 1);
+                    let (start, end) =
+                        (last.iter().map(|event| event.0).min().unwrap(), last.iter().map(|event| event.0).max().unwrap() + 1);
                     self.results.push((start, end, end - 1, sorted(last.iter().map(|event| event.1))));
                 }
             }
@@ -288,13 +299,13 @@ fn rules() -> impl Strategy<Value = Rules> {
         1 => (1u64..4).prop_map(|count| Trigger { count, ..Trigger::on_close().early(7).purging() }),
     ];
     let rules = (kind, -20i64..20, prop_oneof![Just(0i64), 0i64..30], trigger);
-    rules.prop_map(|(kind, offset, lateness, trigger)| Rules { kind, offset, lateness, trigger }).prop_filter("no such windows", |rules| {
-        rules.spec().check().is_ok()
-    })
+    rules
+        .prop_map(|(kind, offset, lateness, trigger)| Rules { kind, offset, lateness, trigger })
+        .prop_filter("no such windows", |rules| rules.spec().check().is_ok())
 }
 
-/// `(results, late events)` of the library; results in the order of the model's comparison, per stretch between two watermarks.
-fn library(rules: Rules, steps: &[Step], cut: impl Fn(usize) -> bool) -> (Vec<Result>, Vec<usize>) {
+/// `(results, late events, state and timers before time ends)` of the library.
+fn library(rules: Rules, steps: &[Step], cut: impl Fn(usize) -> bool) -> (Vec<Result>, Vec<usize>, String) {
     let mut h = harness(&rules.spec(), usize::MAX);
     let mut number = 0;
     for (i, step) in steps.iter().enumerate() {
@@ -311,13 +322,14 @@ fn library(rules: Rules, steps: &[Step], cut: impl Fn(usize) -> bool) -> (Vec<Re
             h.reload(Settings(rules.spec()));
         }
     }
+    let kept = format!("{:?} {:?}", h.state("k"), h.timers("k"));
     h.end();
     assert!(h.is_idle(), "something is left");
     let results = h.outputs().iter().map(|sent| {
         let found: Found = sent.decode();
         (found.start, found.end, sent.time, found.numbers)
     });
-    (results.collect(), h.late().iter().map(|late| late.event).collect())
+    (results.collect(), h.late().iter().map(|late| late.event).collect(), kept)
 }
 
 fn check(rules: Rules, mut steps: Vec<Step>, cuts: &[bool]) -> std::result::Result<(), TestCaseError> {
@@ -328,7 +340,7 @@ fn check(rules: Rules, mut steps: Vec<Step>, cuts: &[bool]) -> std::result::Resu
     let one_by_one = library(rules, &steps, |_| true);
     prop_assert_eq!(&library(rules, &steps, |_| false), &one_by_one, "all in one batch");
     prop_assert_eq!(&library(rules, &steps, |i| cuts[i % cuts.len()]), &one_by_one, "in random batches");
-    let (mut results, late) = one_by_one;
+    let (mut results, late, _) = one_by_one;
     prop_assert_eq!(late, model.late, "late events");
     results.sort();
     model.results.sort();

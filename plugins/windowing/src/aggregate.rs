@@ -93,7 +93,11 @@ impl TryFrom<Vec<Written>> for Aggregates {
                 ("distinct", field) => (Function::Distinct, field),
                 ("top", field) => match k {
                     Some(k @ 1..=TOP_MAX) => (Function::Top(k), field),
-                    _ => return Err(format!("top says how many values it has, from 1 to {TOP_MAX}: {{ fn = \"top\", field = \"amount\", k = 3 }}")),
+                    _ => {
+                        return Err(format!(
+                            "top says how many values it has, from 1 to {TOP_MAX}: {{ fn = \"top\", field = \"amount\", k = 3 }}"
+                        ));
+                    }
                 },
                 ("quantile", field) => match q {
                     Some(q) if (0.0..=1.0).contains(&q) => (Function::Quantile(q), field),

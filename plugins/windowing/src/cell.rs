@@ -116,8 +116,20 @@ impl Cell {
 fn combine(function: Function, known: Option<Number>, value: Number) -> Number {
     let Some(known) = known else { return value };
     match function {
-        Function::Min => if value.order(known).is_lt() { value } else { known },
-        Function::Max => if value.order(known).is_gt() { value } else { known },
+        Function::Min => {
+            if value.order(known).is_lt() {
+                value
+            } else {
+                known
+            }
+        }
+        Function::Max => {
+            if value.order(known).is_gt() {
+                value
+            } else {
+                known
+            }
+        }
         _ => known.plus(value),
     }
 }
@@ -264,8 +276,16 @@ mod tests {
     #[test]
     fn merging_gives_what_one_window_would_have_gathered() {
         let functions = [
-            Function::Count, Function::Sum, Function::Min, Function::Max, Function::Avg, Function::First, Function::Last, Function::Distinct,
-            Function::Top(7), Function::Quantile(0.9),
+            Function::Count,
+            Function::Sum,
+            Function::Min,
+            Function::Max,
+            Function::Avg,
+            Function::First,
+            Function::Last,
+            Function::Distinct,
+            Function::Top(7),
+            Function::Quantile(0.9),
         ];
         let value = |i: i64| Value::from(&Int(i * 7_919 % 10_007));
         for function in functions {

@@ -79,7 +79,11 @@ fn hash(value: &[u8]) -> u64 {
     let bytes = match Number::decode(&mut Reader::new(value)) {
         Ok(number) => {
             let whole = number.float();
-            let int = if let Number::Int(int) = number { Some(int) } else { (whole == whole.trunc() && whole.abs() < 9e15).then_some(whole as i64) };
+            let int = if let Number::Int(int) = number {
+                Some(int)
+            } else {
+                (whole == whole.trunc() && whole.abs() < 9e15).then_some(whole as i64)
+            };
             int.map_or(number, Number::Int).encode(&mut plain);
             plain.as_slice()
         }

@@ -183,7 +183,9 @@ mod tests {
 
     #[test]
     fn values_of_any_spread_take_no_more_room() {
-        let spread = of((-300..300).flat_map(|exponent| (1..5).map(move |i| f64::from(i) * 10f64.powi(exponent) * if i % 2 == 0 { 1.0 } else { -1.0 })));
+        let spread =
+            of((-300..300)
+                .flat_map(|exponent| (1..5).map(move |i| f64::from(i) * 10f64.powi(exponent) * if i % 2 == 0 { 1.0 } else { -1.0 })));
         let Quantile::Counts(coarse, counts) = &spread else { panic!() };
         assert!(counts.len() <= INTERVALS && *coarse > 0);
         assert_eq!(counts.values().sum::<u64>(), 2_400);

@@ -230,7 +230,8 @@ fn a_configuration_that_cannot_be_met_is_refused_in_a_sentence() {
     );
     window(json!("1h"), "invalid type: string \"1h\", expected a table such as { type = \"tumbling\", size = \"1h\" }");
     aggregate(json!([]), "it is empty: name at least one, for example { fn = \"count\" }");
-    aggregate(json!([{ "fn": "median", "field": "d" }]), 
+    aggregate(
+        json!([{ "fn": "median", "field": "d" }]),
         "the function `median` is not supported; there are count, sum, min, max, avg, first, last, distinct, top and quantile",
     );
     aggregate(
@@ -270,7 +271,9 @@ fn told(window: Value, more: Value, events: &[(Millis, &str)]) -> Vec<String> {
         h.end();
         let times: Vec<Millis> = h.outputs().iter().map(|sent| sent.time).collect();
         let rows = values(&mut h).into_iter().zip(times);
-        let rows = rows.map(|(row, time)| format!("{} [{}, {}) {}", row["key"].as_str().unwrap(), row["window_start"], row["window_end"], row["n"]) + &format!(" @{time}"));
+        let rows = rows.map(|(row, time)| {
+            format!("{} [{}, {}) {}", row["key"].as_str().unwrap(), row["window_start"], row["window_end"], row["n"]) + &format!(" @{time}")
+        });
         let found: Vec<String> = rows.collect();
         assert!(h.is_idle(), "something is left");
         assert!(results.is_empty() || results == found, "batches of {batch}");
@@ -287,7 +290,13 @@ fn every_kind_of_window_comes_from_the_configuration() {
     check(
         json!({ "type": "hopping", "size": "6s", "slide": "3s" }),
         json!({}),
-        &["a [-3000, 3000) 1 @2999", "a [0, 6000) 2 @5999", "a [3000, 9000) 1 @8999", "a [6000, 12000) 1 @11999", "a [9000, 15000) 1 @14999"],
+        &[
+            "a [-3000, 3000) 1 @2999",
+            "a [0, 6000) 2 @5999",
+            "a [3000, 9000) 1 @8999",
+            "a [6000, 12000) 1 @11999",
+            "a [9000, 15000) 1 @14999",
+        ],
     );
     check(
         json!({ "type": "sliding", "size": "3s" }),
@@ -301,11 +310,11 @@ fn every_kind_of_window_comes_from_the_configuration() {
         &["a [0, 3000) 1 @2999", "a [0, 6000) 2 @5999", "a [6000, 12000) 1 @11999"],
     );
     check(json!({ "type": "count", "size": 2 }), json!({}), &["a [1000, 4001) 2 @4000"]);
-    check(json!({ "type": "count", "size": 2, "slide": 1 }), json!({}), &[
-        "a [1000, 1001) 1 @1000",
-        "a [1000, 4001) 2 @4000",
-        "a [4000, 9001) 2 @9000",
-    ]);
+    check(
+        json!({ "type": "count", "size": 2, "slide": 1 }),
+        json!({}),
+        &["a [1000, 1001) 1 @1000", "a [1000, 4001) 2 @4000", "a [4000, 9001) 2 @9000"],
+    );
     let forever = format!("a [{}, {}) 3 @{}", i64::MIN, i64::MAX, i64::MAX);
     check(json!({ "type": "global" }), json!({}), &[&forever]);
 }
@@ -347,7 +356,9 @@ fn a_day_in_a_time_zone_has_23_or_25_hours_when_the_clock_changes() {
     for (noon, hours) in [(1_711_882_800_000, 23), (1_730_026_800_000, 25), (1_730_113_200_000, 24)] {
         let found = told(json!({ "type": "tumbling", "size": "1d", "zone": "Europe/Berlin" }), json!({}), &[(noon, "a")]);
         let start = noon - noon.rem_euclid(24 * hour);
-        let day = (start - 2 * hour..=start).step_by(hour as usize).find(|start| found == [format!("a [{start}, {}) 1 @{}", start + hours * hour, start + hours * hour - 1)]);
+        let day = (start - 2 * hour..=start)
+            .step_by(hour as usize)
+            .find(|start| found == [format!("a [{start}, {}) 1 @{}", start + hours * hour, start + hours * hour - 1)]);
         assert!(day.is_some(), "{found:?} has not {hours} hours");
     }
 }

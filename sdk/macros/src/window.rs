@@ -56,7 +56,9 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             }
         },
         (None, true) => return Err(missing("fn fields(config: &Settings) -> Vec<FieldPath>` for its `Row")),
-        (Some(fields), false) => return Err(Error::new_spanned(&fields.sig, "`fields` names the fields of a `Row`: take `row: Row<'_>` in add")),
+        (Some(fields), false) => {
+            return Err(Error::new_spanned(&fields.sig, "`fields` names the fields of a `Row`: take `row: Row<'_>` in add"));
+        }
         (None, false) => TokenStream::new(),
     };
     let fixed = text::with_lifetime(event, "static");
@@ -74,7 +76,9 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
     let manifest = args.manifest(&fixed, &quote!(<#closed_output as ::sangam_sdk::Emit>::PORTS), &config, Some(&schema));
     let keyed = args.keyed;
     let name = text::last_name(this).unwrap_or_default();
-    let check = declared.check.map(|spec| quote!(static WINDOWS: ::sangam_sdk::window::WindowSpec = ::sangam_sdk::window::declared(#spec, #merges);));
+    let check = declared
+        .check
+        .map(|spec| quote!(static WINDOWS: ::sangam_sdk::window::WindowSpec = ::sangam_sdk::window::declared(#spec, #merges);));
     Ok(quote! {
         #block
 
@@ -191,7 +195,10 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
     let numbers = match (name.as_str(), gap.is_some(), numbers.is_empty()) {
         ("session", true, true) => vec![quote!(1)],
         ("session", false, true) => {
-            return Err(Error::new_spanned(window, "how long is the gap? session(\"30m\"), or `fn gap(event: &Click) -> Millis` for one that depends on the event"));
+            return Err(Error::new_spanned(
+                window,
+                "how long is the gap? session(\"30m\"), or `fn gap(event: &Click) -> Millis` for one that depends on the event",
+            ));
         }
         ("session", true, false) => return Err(Error::new_spanned(window, "`fn gap` says how long the gap is: write `window = session`")),
         (_, true, _) => return Err(Error::new_spanned(window, "`fn gap` belongs to a session: write `window = session`")),
@@ -281,7 +288,8 @@ fn trigger(windowing: &Windowing) -> Result<TokenStream> {
 }
 
 fn gap_of(gap: &ImplItemFn, block: &ItemImpl) -> Result<TokenStream> {
-    let wrong = || Error::new_spanned(&gap.sig, "`gap` sees the event, and the configuration if it likes: `fn gap(event: &Click) -> Millis`");
+    let wrong =
+        || Error::new_spanned(&gap.sig, "`gap` sees the event, and the configuration if it likes: `fn gap(event: &Click) -> Millis`");
     let config = match gap.sig.inputs.len() {
         1 => quote!(),
         2 => quote!(, config),

@@ -52,12 +52,7 @@ fn start_of<A>(panes: &[Pane<A>], local: Millis, offset: Millis, size: Millis) -
 }
 
 /// Gathers the event once, then gives it to every window that it belongs to and that still takes events.
-fn on_shared<A: Aggregate>(
-    call: &mut Call<'_, '_, '_, A>,
-    event: A::Event<'_>,
-    state: &mut Windows<A>,
-    local: Millis,
-) -> Result<bool> {
+fn on_shared<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::Event<'_>, state: &mut Windows<A>, local: Millis) -> Result<bool> {
     let (spec, watermark) = (call.spec, call.ctx.watermark());
     let last = spec.last_end(spec.slice_of(local));
     if call.over(window(call, spec.start_of(last), last)) <= watermark {

@@ -27,7 +27,9 @@ pub(super) fn on_event<A: Aggregate>(
     // The sessions that it joins lie side by side: they are in order and do not touch each other.
     let from = state.panes.partition_point(|pane| pane.end < window.start);
     let joined = state.panes.iter().skip(from).take_while(|pane| pane.start <= window.end).count();
+    let mut reopens = false;
     for pane in state.panes.iter().skip(from).take(joined) {
+        reopens |= pane.window().last() <= call.ctx.watermark();
         // An event never makes a session shorter, whatever its own gap.
         window = Window { start: window.start.min(pane.start), end: window.end.max(pane.end) };
     }
@@ -49,8 +51,8 @@ pub(super) fn on_event<A: Aggregate>(
         }
         return Err(error);
     }
-    // A session that only grew is due later than its timer, which then finds nothing and is set anew: that is cheaper than moving it.
-    Ok(touched(call, pane, pane.window())? || joined == 0)
+    // An open session that only grew is due later than its timer, which then finds nothing and is set anew: cheaper than moving it.
+    Ok(touched(call, pane, pane.window())? || joined == 0 || reopens)
 }
 
 /// Merges neighbours into the first of them, in order of time: what they gathered and what their triggers remember.
@@ -64,8 +66,11 @@ fn merge<A: Aggregate>(call: &Call<'_, '_, '_, A>, state: &mut Windows<A>, from:
             (Some(_), None) => {}
         }
         first.count += pane.count;
-        first.told &= pane.told;
-        first.mark = first.mark.into_iter().chain(pane.mark).min();
+        // An early result that is due for one of them is due for all; else the schedule goes on.
+        let due =
+            [(first.mark, first.told), (pane.mark, pane.told)].into_iter().filter(|(_, told)| !told).filter_map(|(mark, _)| mark).min();
+        first.mark = due.or(first.mark.into_iter().chain(pane.mark).min());
+        first.told = due.is_none() && first.mark.is_some();
     }
     state.panes.insert(from, first);
 }

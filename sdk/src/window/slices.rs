@@ -36,7 +36,8 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
         for end in spec.ends_at(local) {
             let window = spec.window(spec.start_of(end), end);
             let emits = !trigger.close || window.last() <= watermark;
-            if emits && call.over(window) > watermark
+            if emits
+                && call.over(window) > watermark
                 && let Some(all) = state.gathered(call.config, spec.start_of(end), end)?
             {
                 call.finish(all, window)?;

@@ -32,7 +32,8 @@ pub(super) fn on_event<A: Aggregate>(
         for last in changed(state, time, size, new)? {
             let window = ending(last, size);
             let emits = !trigger.close || last <= watermark;
-            if emits && call.over(window) > watermark
+            if emits
+                && call.over(window) > watermark
                 && let Some(all) = state.gathered(call.config, window.start, window.end)?
             {
                 call.finish(all, window)?;
@@ -71,12 +72,7 @@ fn changed<A: Aggregate>(state: &Windows<A>, time: Millis, size: Millis, new: bo
 }
 
 /// Emits the windows that close now, forgets the slices that no window needs any more.
-pub(super) fn on_timer<A: Aggregate>(
-    call: &mut Call<'_, '_, '_, A>,
-    now: Millis,
-    state: &mut Windows<A>,
-    size: Millis,
-) -> Result<()> {
+pub(super) fn on_timer<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, now: Millis, state: &mut Windows<A>, size: Millis) -> Result<()> {
     if call.spec.trigger.close {
         let behind = now.saturating_sub(size).saturating_sub(1);
         let closes = state.find(|start| (start == now || start == behind).then_some(()))?;
@@ -92,12 +88,7 @@ pub(super) fn on_timer<A: Aggregate>(
 }
 
 /// When the next thing happens to any window after `now`.
-pub(super) fn next_due<A: Aggregate>(
-    call: &Call<'_, '_, '_, A>,
-    now: Millis,
-    state: &Windows<A>,
-    size: Millis,
-) -> Result<Option<Millis>> {
+pub(super) fn next_due<A: Aggregate>(call: &Call<'_, '_, '_, A>, now: Millis, state: &Windows<A>, size: Millis) -> Result<Option<Millis>> {
     let mut next: Option<Millis> = None;
     state.find(|start| {
         let behind = start.saturating_add(size).saturating_add(1);

@@ -166,9 +166,9 @@ impl<A: Aggregate> Windows<A> {
     pub(super) fn unfold(&mut self) -> Result<()> {
         if !self.folded.is_empty() {
             let mut panes = Vec::new();
-            let mut reader = Reader::new(&self.folded);
-            while !reader.rest().is_empty() {
-                panes.push(Pane::decode(&mut reader)?);
+            let mut folded = Folded::of(&self.folded);
+            while let Some(start) = folded.start()? {
+                panes.push(Pane { content: Some(A::decode(&mut folded.reader)?), ..Pane::blank(start) });
             }
             panes.append(&mut self.panes);
             self.panes = panes;
@@ -184,16 +184,12 @@ impl<A: Aggregate> Windows<A> {
             None => all = Some(content),
             Some(all) => all.merge(config, content),
         };
-        let mut reader = Reader::new(&self.folded);
-        while !reader.rest().is_empty() {
-            let start = start(&mut reader)?;
-            if start >= to {
-                break;
-            }
+        let mut folded = Folded::of(&self.folded);
+        while let Some(start) = folded.start()?.filter(|start| *start < to) {
             if start < from {
-                reader.skip().map_err(Wrong::from)?;
-            } else if let Some(content) = Option::decode(&mut reader)? {
-                add(content);
+                folded.skip()?;
+            } else {
+                add(A::decode(&mut folded.reader)?);
             }
         }
         let panes = self.panes.iter().skip_while(|pane| pane.start < from).take_while(|pane| pane.start < to);
@@ -203,27 +199,29 @@ impl<A: Aggregate> Windows<A> {
 
     /// The first start, in order, for which `found` finds something.
     pub(super) fn find<T>(&self, mut found: impl FnMut(Millis) -> Option<T>) -> Result<Option<T>> {
-        let mut reader = Reader::new(&self.folded);
-        while !reader.rest().is_empty() {
-            if let Some(found) = found(start(&mut reader)?) {
+        let mut folded = Folded::of(&self.folded);
+        while let Some(start) = folded.start()? {
+            if let Some(found) = found(start) {
                 return Ok(Some(found));
             }
-            reader.skip().map_err(Wrong::from)?;
+            folded.skip()?;
         }
         Ok(self.panes.iter().find_map(|pane| found(pane.start)))
     }
 
     /// Removes panes from the oldest on, as long as `over` says so of their start.
     pub(super) fn forget(&mut self, mut over: impl FnMut(Millis) -> bool) -> Result<()> {
-        let mut gone = 0;
-        let mut reader = Reader::new(&self.folded);
-        while !reader.rest().is_empty() {
-            if !over(start(&mut reader)?) {
-                self.folded.drain(..gone);
-                return Ok(());
+        let mut folded = Folded::of(&self.folded);
+        while let Some(start) = folded.start()? {
+            if over(start) {
+                folded.skip()?;
+                continue;
             }
-            reader.skip().map_err(Wrong::from)?;
-            gone = reader.position();
+            let mut kept = Vec::with_capacity(folded.reader.rest().len() + 9);
+            write::i64(&mut kept, start);
+            kept.extend_from_slice(folded.reader.rest());
+            self.folded = kept;
+            return Ok(());
         }
         self.folded.clear();
         let gone = self.panes.iter().take_while(|pane| over(pane.start)).count();
@@ -258,18 +256,20 @@ impl<A: Aggregate> Windows<A> {
 
     /// Start of the oldest pane.
     pub(super) fn oldest(&self) -> Option<Millis> {
-        if self.folded.is_empty() {
-            return self.panes.first().map(|pane| pane.start);
+        match Folded::of(&self.folded).start() {
+            Ok(Some(start)) => Some(start),
+            _ => self.panes.first().map(|pane| pane.start),
         }
-        let mut reader = Reader::new(&self.folded);
-        reader.array().ok()?;
-        reader.i64().ok()
     }
 }
 
 impl<A> Pane<A> {
     pub(super) fn new(start: Millis, end: Millis, content: A) -> Pane<A> {
-        Pane { start, end, count: 0, mark: None, told: false, content: Some(content) }
+        Pane { end, content: Some(content), ..Pane::blank(start) }
+    }
+
+    pub(super) fn blank(start: Millis) -> Pane<A> {
+        Pane { start, end: 0, count: 0, mark: None, told: false, content: None }
     }
 
     /// The window of a pane that knows its end.
@@ -278,10 +278,40 @@ impl<A> Pane<A> {
     }
 }
 
-/// Reads the head of a folded pane; its content comes next.
-fn start(reader: &mut Reader<'_>) -> Result<Millis> {
-    reader.array().map_err(Wrong::from)?;
-    Ok(reader.i64().map_err(Wrong::from)?)
+/// Reads folded panes one after the other: the start of the first, then for each its content and how much later the next one starts.
+struct Folded<'a> {
+    reader: Reader<'a>,
+    start: Option<Millis>,
+}
+
+impl<'a> Folded<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Folded { reader: Reader::new(bytes), start: None }
+    }
+
+    /// Start of the next pane, whose content comes next.
+    #[inline]
+    fn start(&mut self) -> Result<Option<Millis>, Wrong> {
+        if self.reader.is_empty() {
+            return Ok(None);
+        }
+        let next = self.reader.i64()?;
+        self.start = Some(self.start.map_or(next, |start| start.saturating_add(next)));
+        Ok(self.start)
+    }
+
+    /// Steps over the content.
+    fn skip(&mut self) -> Result<(), Wrong> {
+        Ok(self.reader.skip()?)
+    }
+
+    /// Start of the last pane.
+    fn last(mut self) -> Option<Millis> {
+        while let Ok(Some(_)) = self.start() {
+            self.skip().ok()?;
+        }
+        self.start
+    }
 }
 
 // === as a state ===
@@ -328,13 +358,19 @@ impl<A: Encode> Encode for Windows<A> {
         };
         write::array(out, 3 + plain.len());
         self.def.encode(out);
-        if self.folded.is_empty() && folding.is_empty() {
-            write::nil(out);
-        } else {
-            let mut folded = Vec::with_capacity(self.folded.len() + 32 * folding.len());
-            folded.extend_from_slice(&self.folded);
-            folding.iter().for_each(|pane| pane.encode(&mut folded));
-            write::bin(out, &folded);
+        match folding {
+            [] if self.folded.is_empty() => write::nil(out),
+            // Always with the longest head, so that equal content is equal bytes.
+            _ => write::bin_with(out, |out| {
+                out.extend_from_slice(&self.folded);
+                let mut before = if folding.is_empty() { None } else { Folded::of(&self.folded).last() };
+                for pane in folding {
+                    write::i64(out, pane.start.saturating_sub(before.unwrap_or(0)));
+                    before = Some(pane.start);
+                    // Slices are never purged.
+                    pane.content.encode(out);
+                }
+            }),
         }
         match &self.old {
             None => write::nil(out),
@@ -352,6 +388,9 @@ impl<'a, A: Field<'a>> Field<'a> for Pane<A> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
         let len = reader.array()?;
         let start = reader.i64()?;
+        if len == 2 {
+            return Ok(Pane { content: Option::decode(reader)?, ..Pane::blank(start) });
+        }
         let end = if len > 2 { reader.i64()? } else { 0 };
         let (count, mark) = if len > 3 { (reader.u64()?, Option::decode(reader)?) } else { (0, None) };
         let told = len > 5 && reader.bool()?;
