@@ -37,8 +37,11 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
     let merged_config = merge.as_ref().and_then(|merge| merge.config.clone());
     let config: Type = added.config.clone().or(closed.config.clone()).or(merged_config).unwrap_or(parse_quote!(()));
     let declared = declare(args, window, block)?;
-    if declared.configured && merge.is_none() {
-        return Err(missing("fn merge(&mut self, later: Self)"));
+    if declared.merges && merge.is_none() {
+        return Err(Error::new_spanned(
+            this,
+            "windows of this kind overlap or join: add `fn merge(&mut self, later: Self)`, which takes in what a later part has gathered",
+        ));
     }
     let (spec, any_kind) = (&declared.spec, declared.configured);
     let merges = merge.is_some();
@@ -180,6 +183,7 @@ struct Declared {
     check: Option<TokenStream>,
     gap: Option<TokenStream>,
     configured: bool,
+    merges: bool,
 }
 
 fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
@@ -190,7 +194,7 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
             return Err(Error::new_spanned(window, "a configured window is told by `fn window(config: &Settings) -> &WindowSpec`"));
         };
         let this = &block.self_ty;
-        return Ok(Declared { spec: quote!(::core::result::Result::Ok(<#this>::window(config))), check: None, gap, configured: true });
+        return Ok(Declared { spec: quote!(::core::result::Result::Ok(<#this>::window(config))), check: None, gap, configured: true, merges: true });
     }
     let numbers = match (name.as_str(), gap.is_some(), numbers.is_empty()) {
         ("session", true, true) => vec![quote!(1)],
@@ -222,7 +226,8 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
             spec.as_ref().map_err(|why| ::sangam_sdk::Error::Fault(::core::clone::Clone::clone(why)))
         },
     };
-    Ok(Declared { spec, check, gap, configured: false })
+    let merges = !matches!(name.as_str(), "tumbling" | "global");
+    Ok(Declared { spec, check, gap, configured: false, merges })
 }
 
 /// The name of a kind and the numbers that it takes.
