@@ -200,7 +200,10 @@ fn main() {
         ("count 60/10", run::<count::Total>),
     ];
     let only = std::env::args().skip(1).find(|word| kinds.iter().any(|(name, _)| name.starts_with(word.as_str())));
-    let kinds: Vec<_> = kinds.into_iter().filter(|(name, _)| only.as_ref().is_none_or(|only| name.starts_with(only.as_str()) || name.starts_with("tumbling"))).collect();
+    let kinds: Vec<_> = kinds
+        .into_iter()
+        .filter(|(name, _)| only.as_ref().is_none_or(|only| name.starts_with(only.as_str()) || name.starts_with("tumbling")))
+        .collect();
     for load in [Load::new("100 keys, 500 events/s", 100, 500, events), Load::new("1,000 keys, 500 events/s", 1_000, 500, events)] {
         println!("\n{} events, {}, batches of 1,024", load.events.len(), load.name);
         println!("{:16} {:>9} {:>8} {:>12} {:>11}", "window", "ns/event", "ratio", "results", "state bytes");

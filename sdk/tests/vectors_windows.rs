@@ -285,6 +285,21 @@ fn wall_clocks() {
 }
 
 #[test]
+fn times_that_a_clock_skips_or_shows_twice() {
+    let check =
+        |zone: &str, local: Millis, expected: Millis| assert_eq!(Zone::named(zone).unwrap().instant(local), expected, "{local} in {zone}");
+    // Los Angeles went forward on 2021-03-14 at 2:00: half past two is the instant of the change, 10:00 UTC.
+    check("America/Los_Angeles", 1_615_689_000_000, 1_615_716_000_000);
+    check("America/Los_Angeles", 1_615_687_200_000, 1_615_716_000_000);
+    // It went back on 2021-11-07 at 2:00 to 1:00: one o'clock is the second one, 09:00 UTC.
+    check("America/Los_Angeles", 1_636_246_800_000, 1_636_275_600_000);
+    check("America/Los_Angeles", 1_636_243_200_000, 1_636_268_400_000);
+    check("America/Los_Angeles", 1_636_250_400_000, 1_636_279_200_000);
+    check("UTC", 5, 5);
+    check("Asia/Kolkata", 0, -19_800_000);
+}
+
+#[test]
 fn results_and_late_events() {
     for vector in Vector::of(&[
         "tumbling",

@@ -163,7 +163,10 @@ fn a_refused_event_joins_no_sessions() {
     }
     h.end();
     let visits = h.take::<Visit>("out");
-    assert_eq!(visits.iter().map(|visit| (visit.start, visit.end, visit.clicks)).collect::<Vec<_>>(), [(0, 10_000, 1), (20_000, 30_000, 1)]);
+    assert_eq!(
+        visits.iter().map(|visit| (visit.start, visit.end, visit.clicks)).collect::<Vec<_>>(),
+        [(0, 10_000, 1), (20_000, 30_000, 1)]
+    );
     assert_eq!(h.rejects().len(), 2);
     assert!(h.is_idle());
 }

@@ -361,3 +361,98 @@ proptest! {
         check(rules, steps, &cuts)?;
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_definition_that_changes_leaves_nothing_behind_and_loses_no_event(
+        before in rules(),
+        after in rules(),
+        steps in flow(),
+        at in 0usize..60,
+    ) {
+        // Each event in a result, or late: not with purging or counts, which keep events to themselves.
+        let plain = |rules: Rules| Rules { trigger: Trigger::on_close(), ..rules };
+        let (before, after) = (plain(before), plain(after));
+        prop_assume!(!matches!(before.kind, Kind::Count { .. }) && !matches!(after.kind, Kind::Count { .. }));
+        let mut seen = Vec::new();
+        for cut in [true, false] {
+            let mut h = harness(&before.spec(), usize::MAX);
+            let mut number = 0;
+            for (i, step) in steps.iter().enumerate() {
+                match step {
+                    Step::Event(time) => {
+                        h.send(*time, Item { key: "k".into(), number, text: String::new() });
+                        number += 1;
+                    }
+                    Step::Watermark(watermark) => {
+                        h.advance(*watermark);
+                    }
+                }
+                if i == at {
+                    h.reload(Settings(after.spec()));
+                } else if cut {
+                    h.flush();
+                }
+            }
+            h.end();
+            prop_assert!(h.is_idle(), "something is left");
+            let mut found: Vec<i64> = h.take::<Found>("out").into_iter().flat_map(|found| found.numbers).collect();
+            found.extend(h.late().iter().map(|late| late.event as i64));
+            found.sort_unstable();
+            found.dedup();
+            // A sliding window whose end has passed is not emitted for an event behind the watermark, nor ever, if nothing else comes.
+            let sliding = [before.kind, after.kind].iter().any(|kind| matches!(kind, Kind::Sliding { .. }));
+            prop_assert!(sliding || found == (0..number).collect::<Vec<_>>(), "{found:?} of {number}");
+            seen.push(found);
+        }
+        prop_assert_eq!(&seen[0], &seen[1]);
+    }
+}
+
+/// Windows by the clock on the wall: what the library emits is each window of `windows_at`, with the events that have it.
+#[test]
+fn windows_go_by_the_wall_clock_while_it_is_changed() {
+    let minute = 60_000;
+    let specs = [
+        WindowSpec::tumbling(60 * minute),
+        WindowSpec::tumbling(24 * 60 * minute),
+        WindowSpec::hopping(120 * minute, 30 * minute),
+        WindowSpec::hopping(90 * minute, 60 * minute),
+        WindowSpec::cumulate(24 * 60 * minute, 60 * minute),
+    ];
+    // New York: forward at 2024-03-10 07:00 UTC, back at 2024-11-03 06:00 UTC. Lord Howe Island: by half an hour, 2024-04-06 15:00 UTC.
+    for (zone, change) in
+        [("America/New_York", 1_710_054_000_000), ("America/New_York", 1_730_613_600_000), ("Australia/Lord_Howe", 1_712_415_600_000)]
+    {
+        for spec in &specs {
+            let spec = spec.clone().zone(zone).unwrap();
+            let times: Vec<Millis> = (-30..30).map(|i| change + i * 10 * minute).collect();
+            let mut expected: Vec<(Millis, Millis, Vec<i64>)> = Vec::new();
+            for (number, time) in times.iter().enumerate() {
+                for window in spec.windows_at(*time) {
+                    assert!((window.start..window.end).contains(time), "{window:?} has not {time}");
+                    match expected.iter_mut().find(|(start, end, _)| (*start, *end) == (window.start, window.end)) {
+                        Some((_, _, events)) => events.push(number as i64),
+                        None => expected.push((window.start, window.end, vec![number as i64])),
+                    }
+                }
+            }
+            expected.sort();
+            for batch in [1, 7, 1_000] {
+                let mut h = harness(&spec, batch);
+                for (number, time) in times.iter().enumerate() {
+                    h.send(*time, Item { key: "k".into(), number: number as i64, text: String::new() }).advance(time - 5 * minute);
+                }
+                h.end();
+                let times: Vec<Millis> = h.outputs().iter().map(|sent| sent.time).collect();
+                assert!(times.is_sorted(), "results come in order of time");
+                let mut found: Vec<_> = h.take::<Found>("out").into_iter().map(|found| (found.start, found.end, found.numbers)).collect();
+                found.sort();
+                assert_eq!(found, expected, "{zone} at {change} in batches of {batch}: {:?}", spec.kind());
+                assert!(h.is_idle() && h.late().is_empty());
+            }
+        }
+    }
+}

@@ -194,7 +194,13 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
             return Err(Error::new_spanned(window, "a configured window is told by `fn window(config: &Settings) -> &WindowSpec`"));
         };
         let this = &block.self_ty;
-        return Ok(Declared { spec: quote!(::core::result::Result::Ok(<#this>::window(config))), check: None, gap, configured: true, merges: true });
+        return Ok(Declared {
+            spec: quote!(::core::result::Result::Ok(<#this>::window(config))),
+            check: None,
+            gap,
+            configured: true,
+            merges: true,
+        });
     }
     let numbers = match (name.as_str(), gap.is_some(), numbers.is_empty()) {
         ("session", true, true) => vec![quote!(1)],

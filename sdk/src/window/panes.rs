@@ -61,9 +61,7 @@ fn on_shared<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::Event<'_>, 
     let mut one = A::default();
     one.gather(call.config, event, call.ctx, call.out)?;
     let mut news = false;
-    for end in spec.ends_at(local) {
-        let start = spec.start_of(end);
-        let window = window(call, start, end);
+    for (start, end, window) in spec.spans_at(local) {
         if call.over(window) <= watermark {
             continue;
         }

@@ -263,7 +263,7 @@ impl WindowSpec {
             Kind::Global => vec![self.window(Millis::MIN, FOREVER)],
             Kind::Session { gap } => vec![Window { start: time, end: time.saturating_add(gap) }],
             Kind::Sliding { .. } | Kind::Count { .. } => Vec::new(),
-            _ => self.ends_at(self.local(time)).map(|end| self.window(self.start_of(end), end)).collect(),
+            _ => self.spans_at(self.local(time)).map(|(_, _, window)| window).collect(),
         }
     }
 
@@ -355,15 +355,23 @@ impl WindowSpec {
         }
     }
 
-    /// Ends of all windows that have this time, in order.
-    pub(super) fn ends_at(&self, local: Millis) -> impl Iterator<Item = Millis> + use<> {
+    /// Start and end on the wall of all windows that have this time, in order, and the windows. Where the clock skips an end, two of them are
+    /// the same window, which comes once.
+    pub(super) fn spans_at(&self, local: Millis) -> impl Iterator<Item = (Millis, Millis, Window)> + '_ {
         let slice = self.slice_of(local);
         let (pitch, last) = (self.pitch(), self.last_end(slice));
         let mut next = Some(self.first_end(slice));
+        let mut before = None;
         std::iter::from_fn(move || {
-            let end = next.filter(|end| *end <= last)?;
-            next = end.checked_add(pitch);
-            Some(end)
+            loop {
+                let end = next.filter(|end| *end <= last)?;
+                next = end.checked_add(pitch);
+                let start = self.start_of(end);
+                let window = self.window(start, end);
+                if before.replace(window) != Some(window) {
+                    return Some((start, end, window));
+                }
+            }
         })
     }
 }
