@@ -2,6 +2,8 @@
 //!
 //! A batch boundary is a snapshot and a restore, since state goes to its bytes and back; so every size of batch is one of the ways.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may stop at the first surprise")]
+
 #[path = "support/any_window.rs"]
 mod any_window;
 

@@ -2,6 +2,8 @@
 //!
 //! The model shares nothing with the library but the definition: no slices, no timers, no state.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may stop at the first surprise")]
+
 #[path = "support/any_window.rs"]
 mod any_window;
 
@@ -144,7 +146,7 @@ impl Model {
             }
             Kind::Count { size, slide } => {
                 self.taken.push((time, number));
-                if self.taken.len() as u64 % slide == 0 {
+                if (self.taken.len() as u64).is_multiple_of(slide) {
                     let last: Vec<_> = self.taken.iter().rev().take(size as usize).collect();
                     let (start, end) =
                         (last.iter().map(|event| event.0).min().unwrap(), last.iter().map(|event| event.0).max().unwrap() + 1);

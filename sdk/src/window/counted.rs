@@ -37,7 +37,7 @@ pub(super) fn on_event<A: Aggregate>(
     pane.end = pane.end.max(time.saturating_add(1));
     pane.mark = pane.mark.map(|earliest| earliest.min(time));
     let opens = first && pane.count == 1;
-    let full = pane.count == part && ((number as u64) + 1) % (slide / part) == 0;
+    let full = pane.count == part && (number as u64 + 1).is_multiple_of(slide / part);
     if full {
         let earliest = state.panes.iter().filter_map(|pane| pane.mark).min();
         let end = state.panes.iter().map(|pane| pane.end).max();

@@ -106,6 +106,7 @@ struct Call<'c, 'x, 'w, A: Aggregate> {
 
 /// Puts an event into its windows. One that has closed already but still takes events is emitted again, with all it has.
 #[doc(hidden)]
+#[inline]
 pub fn on_event<A: Aggregate>(
     config: &A::Config,
     event: A::Event<'_>,

@@ -10,12 +10,20 @@ use super::{Aggregate, Call, FOREVER, Window, closed, due};
 use crate::Result;
 
 /// Takes an event in; true where something is due that was not.
-#[inline]
+#[inline(always)]
 pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::Event<'_>, state: &mut Windows<A>) -> Result<bool> {
     let spec = call.spec;
     let local = spec.local(call.ctx.time());
+    // Nearly every event is for the newest window, which is open and has nothing to tell.
+    if let (Kind::Tumbling { size }, Some(pane)) = (spec.kind, state.panes.last_mut())
+        && spec.is_simple()
+        && local.checked_sub(pane.start).is_some_and(|into| (0..size).contains(&into))
+        && call.ctx.watermark() < pane.start.saturating_add(size).saturating_sub(1)
+    {
+        return call.gather(pane, event).map(|()| false);
+    }
     let start = match spec.kind {
-        Kind::Tumbling { size } => start_of(&state.panes, local, spec.offset, size),
+        Kind::Tumbling { size } => floor(local, spec.offset, size),
         Kind::Global => Millis::MIN,
         _ => return on_shared(call, event, state, local),
     };
@@ -40,15 +48,6 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
         state.panes.remove(index);
     }
     Ok(marked || place.is_err())
-}
-
-/// Start of the window around a time. It is nearly always the newest one, and a guest has no quick way to divide by a constant.
-#[inline]
-fn start_of<A>(panes: &[Pane<A>], local: Millis, offset: Millis, size: Millis) -> Millis {
-    match panes.last() {
-        Some(pane) if local.checked_sub(pane.start).is_some_and(|into| (0..size).contains(&into)) => pane.start,
-        _ => floor(local, offset, size),
-    }
 }
 
 /// Gathers the event once, then gives it to every window that it belongs to and that still takes events.

@@ -279,6 +279,12 @@ impl WindowSpec {
         }
     }
 
+    /// Whether a window that is open has nothing to do but to gather.
+    #[inline]
+    pub(super) const fn is_simple(&self) -> bool {
+        self.zone.is_none() && self.trigger.close && self.trigger.is_plain()
+    }
+
     /// The time on the wall.
     #[inline]
     pub(super) fn local(&self, time: Millis) -> Millis {

@@ -57,7 +57,7 @@ pub(super) struct Def {
 }
 
 impl Def {
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(spec: &WindowSpec) -> Def {
         let shared = spec.shares();
         let (code, a, b) = match spec.kind {
@@ -120,7 +120,7 @@ impl<A> Windows<A> {
 
 impl<A: Aggregate> Windows<A> {
     /// Makes `spec` the current definition; what another one left open stands back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn adopt(&mut self, spec: &WindowSpec) -> Result<()> {
         let def = Def::of(spec);
         if self.def == def {
