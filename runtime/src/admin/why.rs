@@ -79,7 +79,7 @@ fn why(topology: &Topology, operator: usize, standings: &Standings) -> Why {
             (Standing::Active, _) => "active",
             (Standing::Idle, _) => "idle",
             (Standing::Behind, _) => "behind",
-            (Standing::Finished, _) => "finished",
+            (Standing::Finished | Standing::Gone, _) => "finished",
         };
         let found = Channel { watermark_ms: known(watermark), since_ms: channel.since, state: state.to_owned(), ..found };
         // Every slice of the keys hears of the same partitions: the one that is furthest behind counts.
@@ -158,7 +158,7 @@ fn answer(topology: &Topology, why: &Why) -> String {
     let reason = match (&holder.from, holder.lag) {
         (Some(from), _) => format!("what `{from}` sends there has come no further; `sangam why {from}` says why"),
         (None, Some(lag)) if lag > 0 => format!("{lag} records wait to be read there"),
-        _ if holder.watermark_ms.is_none() => "it is waited for".to_owned(),
+        _ if holder.watermark_ms.is_none() => "nothing fires before one comes".to_owned(),
         _ => "no event with a later time has come".to_owned(),
     };
     let of = |stream: &&crate::task::StreamNode| holder.name.rsplit_once('/').is_some_and(|(name, _)| name == stream.name);

@@ -120,6 +120,9 @@ impl Loaded {
             // The broadcast state is in every batch.
             frame.key(BROADCAST, None);
         }
+        if self.plugin.manifest().processing_time {
+            frame.clock(0, 0);
+        }
         let frame = frame.finish(WATERMARK_MIN, WATERMARK_MIN);
         let effects = instance.process(frame, WATERMARK_MIN, &mut NoState).map_err(|why| failed(&why))?;
         let answering = Answering { events: 0, slots, timers: 0, ports: self.plugin.manifest().outputs.len() };

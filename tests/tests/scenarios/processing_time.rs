@@ -1,6 +1,8 @@
 //! Timers by the clock: they fire when the host's clock gets there, whatever the watermark does, and survive every restart.
 
-use sangam_tests::guests::wasm;
+use sangam_protocol::effects::EffectsWriter;
+use sangam_tests::guest::Guest;
+use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::world::{NOW, World, eventually};
 use serde_json::{Value, json};
 
@@ -100,6 +102,35 @@ fn a_timer_that_kills_the_guest_is_put_aside_and_the_others_ring() {
     assert_eq!(letters.len(), 1);
     assert!(letters[0].header("sangam.error").contains("poison"), "{:?}", letters[0].headers);
     assert!(world.dump("clock/").is_empty());
+}
+
+#[test]
+fn a_guest_that_sets_such_a_timer_without_asking_for_processing_time_is_stopped_at_the_event() {
+    let mut effects = EffectsWriter::default();
+    effects.start();
+    effects.clock_timer(0, "alarm", Some(NOW));
+    let guest = Guest::answering(effects.finish()).build().unwrap();
+    let world =
+        World::new("[streams.words]\n[streams.out]\n[operators.guest]\ninput = \"words\"\noutput = \"out\"").plugin("guest", &guest);
+    world.send("words", 0, &[(0, json!({"text": "a"}))]);
+    assert_eq!(world.drain().unwrap()["guest"].dead, 1);
+    let why = world.read("dead-letters")[0].header("sangam.error");
+    assert!(why.contains("its manifest does not say `\"processing_time\": true`"), "{why}");
+    assert!(world.dump("clock/").is_empty());
+}
+
+#[test]
+fn a_new_build_takes_the_pending_timers_over() {
+    let world = world(ALARM);
+    let running = world.start();
+    world.send("orders", 0, &[order("a", "after", "tea", 1_000)]);
+    eventually("the order is taken", || (!world.dump("clock/").is_empty()).then_some(()));
+    let old = running.sha256("alarm-clock");
+    running.offer("alarm-clock", rebuilt(&wasm("alarm-clock"), 1));
+    eventually("the new build runs", || (running.sha256("alarm-clock") != old).then_some(()));
+    world.clock.advance(1_000);
+    eventually("it rings", || (names(&world) == ["tea"]).then_some(()));
+    running.stop().unwrap();
 }
 
 #[test]

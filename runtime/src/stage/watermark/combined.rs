@@ -16,6 +16,8 @@ pub enum Standing {
     Behind,
     /// Nothing more will come from it.
     Finished,
+    /// It is somebody else's now: as if it had never been there.
+    Gone,
 }
 
 /// The least watermark over several inputs.
@@ -29,6 +31,20 @@ impl Combined {
     /// `inputs` inputs of which nothing is known yet.
     pub fn new(inputs: usize) -> Combined {
         Combined { inputs: vec![(WATERMARK_MIN, Standing::Active); inputs], watermark: WATERMARK_MIN }
+    }
+
+    /// Adds an input of which nothing is known yet, and returns its number. The common watermark does not go back for it.
+    pub fn add(&mut self) -> usize {
+        self.inputs.push((WATERMARK_MIN, Standing::Active));
+        self.inputs.len() - 1
+    }
+
+    /// Takes an input out; returns the common watermark. That is not its end: the others decide, and without others nothing moves.
+    pub fn remove(&mut self, input: usize) -> Millis {
+        if let Some((_, standing)) = self.inputs.get_mut(input) {
+            *standing = Standing::Gone;
+        }
+        self.settle()
     }
 
     /// Starts at a watermark that was reached before.
@@ -46,7 +62,7 @@ impl Combined {
             return self.watermark;
         }
         let Some((watermark, standing)) = self.inputs.get_mut(input) else { return self.watermark };
-        if to <= *watermark || matches!(*standing, Standing::Idle | Standing::Finished) {
+        if to <= *watermark || matches!(*standing, Standing::Idle | Standing::Finished | Standing::Gone) {
             return self.watermark;
         }
         *watermark = to;
@@ -59,7 +75,7 @@ impl Combined {
     /// An input has gone idle; returns the common watermark.
     pub fn idle(&mut self, input: usize) -> Millis {
         match self.inputs.get_mut(input) {
-            Some((_, Standing::Finished)) | None => {}
+            Some((_, Standing::Finished | Standing::Gone)) | None => {}
             Some((_, standing)) => *standing = Standing::Idle,
         }
         self.settle()
@@ -76,8 +92,9 @@ impl Combined {
 
     /// Nothing more will come from an input; returns the common watermark, which is the end of time once all have finished.
     pub fn finish(&mut self, input: usize) -> Millis {
-        if let Some((_, standing)) = self.inputs.get_mut(input) {
-            *standing = Standing::Finished;
+        match self.inputs.get_mut(input) {
+            Some((_, Standing::Gone)) | None => {}
+            Some((_, standing)) => *standing = Standing::Finished,
         }
         self.settle()
     }
@@ -90,13 +107,14 @@ impl Combined {
 
     /// True when nobody is to be waited for, but somebody may come back. No inputs at all are not idle.
     pub fn all_idle(&self) -> bool {
-        let quiet = |standing: &Standing| matches!(standing, Standing::Idle | Standing::Finished);
+        let quiet = |standing: &Standing| !matches!(standing, Standing::Active | Standing::Behind);
         self.inputs.iter().all(|(_, standing)| quiet(standing)) && self.inputs.iter().any(|(_, standing)| *standing == Standing::Idle)
     }
 
     /// True when every other input has finished.
     pub fn is_last(&self, input: usize) -> bool {
-        self.inputs.iter().enumerate().all(|(other, (_, standing))| other == input || *standing == Standing::Finished)
+        let out = |standing: &Standing| matches!(standing, Standing::Finished | Standing::Gone);
+        self.inputs.iter().enumerate().all(|(other, (_, standing))| other == input || out(standing))
     }
 
     /// Where each input stands, and how it counts.
@@ -120,7 +138,8 @@ impl Combined {
             // as far as can be. Whoever is behind is still waited for.
             let idle = self.inputs.iter().filter(|(_, standing)| *standing == Standing::Idle).map(|(watermark, _)| *watermark);
             let waiting = self.inputs.iter().any(|(_, standing)| *standing == Standing::Behind);
-            if waiting { None } else { idle.max().or((!self.inputs.is_empty()).then_some(WATERMARK_MAX)) }
+            let finished = self.inputs.iter().any(|(_, standing)| *standing == Standing::Finished);
+            if waiting { None } else { idle.max().or(finished.then_some(WATERMARK_MAX)) }
         });
         self.watermark = self.watermark.max(common.unwrap_or(WATERMARK_MIN));
         self.watermark

@@ -73,6 +73,8 @@ fn combine(case: &Value, speaks_when_idle: bool) -> Value {
             "idle" => drop(valve.inputs.idle(input)),
             "active" => valve.inputs.active(input),
             "finish" => drop(valve.inputs.finish(input)),
+            "add" | "register" => drop(valve.inputs.add()),
+            "remove" | "unregister" => drop(valve.inputs.remove(input)),
             "periodic_emit" => {}
             other => panic!("a step that nobody knows: {other}"),
         }
@@ -299,6 +301,20 @@ fn the_end_of_time_comes_when_all_have_finished_and_not_before() {
 }
 
 #[test]
+fn an_input_that_is_new_pulls_nothing_back_and_one_that_is_gone_holds_nothing_up() {
+    let mut inputs = Combined::new(2);
+    inputs.advance(0, 50);
+    assert_eq!(inputs.advance(1, 20), 20);
+    let new = inputs.add();
+    assert_eq!(inputs.advance(0, 60), 20, "nothing is known of the new one");
+    assert_eq!(inputs.remove(1), 20);
+    assert_eq!(inputs.advance(new, 55), 55);
+    inputs.remove(0);
+    assert_eq!(inputs.remove(new), 55, "without anybody, it stays");
+    assert!(!inputs.all_idle());
+}
+
+#[test]
 fn time_in_which_nobody_asked_is_not_silence() {
     let mut idleness = Idleness::new(Some(1_000));
     let mut ask = |times: &[Millis]| times.iter().filter(|now| idleness.silent(**now)).copied().collect::<Vec<_>>();
@@ -336,10 +352,11 @@ enum Happens {
     Advance(Millis),
     Idle,
     Finish,
+    Remove,
 }
 
 fn happens() -> impl proptest::strategy::Strategy<Value = (usize, Happens)> {
-    let what = prop_oneof![6 => (0i64..200).prop_map(Happens::Advance), 2 => Just(Happens::Idle), 1 => Just(Happens::Finish)];
+    let what = prop_oneof![6 => (0i64..200).prop_map(Happens::Advance), 2 => Just(Happens::Idle), 1 => Just(Happens::Finish), 1 => Just(Happens::Remove)];
     (0usize..4, what)
 }
 
@@ -356,6 +373,7 @@ proptest! {
                 }
                 Happens::Idle => drop(combined.idle(input)),
                 Happens::Finish => drop(combined.finish(input)),
+                Happens::Remove => drop(combined.remove(input)),
             }
             let now = combined.watermark();
             prop_assert!(now >= last);
@@ -364,7 +382,10 @@ proptest! {
                 // An input counts only from the common watermark on, so that the least of those that count is it.
                 Some(least) => prop_assert_eq!(now, least.max(last)),
                 None if of(Standing::Behind).next().is_some() => prop_assert_eq!(now, last),
-                None => prop_assert_eq!(now, of(Standing::Idle).max().unwrap_or(WATERMARK_MAX).max(last)),
+                None => {
+                    let end = of(Standing::Finished).next().map_or(last, |_| WATERMARK_MAX);
+                    prop_assert_eq!(now, of(Standing::Idle).max().unwrap_or(end).max(last));
+                }
             }
             last = now;
         }
