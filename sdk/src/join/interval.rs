@@ -6,6 +6,7 @@ use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
 use super::{Joined, Kind, Row, stored};
+use crate::deadline::after;
 use crate::{Context, Result, Timer, late};
 
 /// What matches, and how long to wait: a left row and a right row are a pair where
@@ -113,23 +114,23 @@ impl Side {
 
     /// When something happens next to a row of this side: it is emitted as unmatched, or it goes.
     fn next<T>(&self, rows: &Timeline<T>) -> Option<Millis> {
-        let goes = rows.first()?.saturating_add(self.kept);
+        let goes = after(rows.first()?, self.kept);
         if !self.outer || self.decided >= self.kept {
             return Some(goes);
         }
-        Some(rows.first_unmarked().map_or(goes, |waits| goes.min(waits.saturating_add(self.decided))))
+        Some(rows.first_unmarked().map_or(goes, |waits| goes.min(after(waits, self.decided))))
     }
 
     /// Hands out the rows of this side that are unmatched for good, and lets go of those that nothing can match any more.
     fn expire<T: Row>(&self, rows: &mut Timeline<T>, now: Millis, mut unmatched: impl FnMut(Millis, T)) {
         if self.outer {
-            for i in 0..rows.count(|time| time.saturating_add(self.decided) <= now) {
+            for i in 0..rows.count(|time| after(time, self.decided) <= now) {
                 if rows.mark(i) {
                     unmatched(rows.time(i).unwrap_or(now), rows.row(i));
                 }
             }
         }
-        rows.forget(rows.count(|time| time.saturating_add(self.kept) <= now));
+        rows.forget(rows.count(|time| after(time, self.kept) <= now));
     }
 }
 
@@ -279,13 +280,13 @@ fn meet<M: Row, T: Row>(
         found.push((theirs.time(i).unwrap_or(time).max(time), Some(theirs.row(i))));
     }
     let mut done = !found.is_empty();
-    if !done && time.saturating_add(side.decided) <= watermark {
+    if !done && after(time, side.decided) <= watermark {
         done = true;
         if side.outer {
             found.push((time, None));
         }
     }
-    if time.saturating_add(side.kept) > watermark {
+    if after(time, side.kept) > watermark {
         mine.insert(time, row, done);
     }
     Ok(found)
