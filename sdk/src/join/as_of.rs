@@ -6,7 +6,7 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, Row, stored};
+use super::{Joined, Kept, Kind, stored};
 use crate::deadline::after;
 use crate::{Context, Timer};
 
@@ -120,7 +120,7 @@ pub struct AsOfJoin<L, R> {
 
 stored!(AsOfJoin<L, R> { waiting, versions });
 
-impl<L: Row, R: Row> AsOfJoin<L, R> {
+impl<L: Kept, R: Kept> AsOfJoin<L, R> {
     /// Takes a row of the stream; returns its result if its time has passed already.
     pub fn left(&mut self, as_of: &AsOf, row: L, ctx: &mut Context<'_>) -> Option<Joined<L, R>> {
         let time = ctx.time();

@@ -5,7 +5,7 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, Row, stored};
+use super::{Joined, Kept, Kind, stored};
 use crate::deadline::after;
 use crate::{Context, Result, Timer, late};
 
@@ -122,7 +122,7 @@ impl Side {
     }
 
     /// Hands out the rows of this side that are unmatched for good, and lets go of those that nothing can match any more.
-    fn expire<T: Row>(&self, rows: &mut Timeline<T>, now: Millis, mut unmatched: impl FnMut(Millis, T)) {
+    fn expire<T: Kept>(&self, rows: &mut Timeline<T>, now: Millis, mut unmatched: impl FnMut(Millis, T)) {
         if self.outer {
             for i in 0..rows.count(|time| after(time, self.decided) <= now) {
                 if rows.mark(i) {
@@ -188,7 +188,7 @@ pub struct IntervalJoin<L, R> {
 
 stored!(IntervalJoin<L, R> { left, right });
 
-impl<L: Row, R: Row> IntervalJoin<L, R> {
+impl<L: Kept, R: Kept> IntervalJoin<L, R> {
     /// Takes a left row; returns its pairs, in order of the right rows' times.
     ///
     /// # Errors
@@ -259,7 +259,7 @@ impl<L, R> IntervalJoin<L, R> {
 }
 
 /// Takes a row of one side: what it matches on the other, `None` where it is sure to match nothing and that counts.
-fn meet<M: Row, T: Row>(
+fn meet<M: Kept, T: Kept>(
     interval: &Interval,
     (side, other): (Side, Side),
     mine: &mut Timeline<M>,

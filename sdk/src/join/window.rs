@@ -5,7 +5,7 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, Row, stored};
+use super::{Joined, Kept, Kind, stored};
 use crate::deadline::after;
 use crate::{Context, Result, Timer, Window, late};
 
@@ -144,7 +144,7 @@ pub struct WindowJoin<L, R> {
 
 stored!(WindowJoin<L, R> { left, right });
 
-impl<L: Row, R: Row> WindowJoin<L, R> {
+impl<L: Kept, R: Kept> WindowJoin<L, R> {
     /// Takes a left row.
     ///
     /// # Errors
