@@ -146,7 +146,7 @@ impl Side {
 ///
 /// #[event] struct Order { id: String, total: f64 }
 /// #[event] struct Payment { id: String, amount: f64 }
-/// #[event(tag = "kind")] enum In { Order(Order), Payment(Payment) }
+/// #[inputs] enum In { Orders(Order), Payments(Payment) }
 /// #[event] struct Paid { total: f64, amount: Option<f64> }
 ///
 /// #[state] struct Open { join: IntervalJoin<f64, f64> }
@@ -157,8 +157,8 @@ impl Side {
 /// impl Match {
 ///     fn on_event(&self, event: In, open: &mut Open, ctx: &mut Context) -> Result<Vec<Output<Paid>>> {
 ///         let joined = match event {
-///             In::Order(order) => open.join.left(&TEN_MINUTES, order.total, ctx)?,
-///             In::Payment(payment) => open.join.right(&TEN_MINUTES, payment.amount, ctx)?,
+///             In::Orders(order) => open.join.left(&TEN_MINUTES, order.total, ctx)?,
+///             In::Payments(payment) => open.join.right(&TEN_MINUTES, payment.amount, ctx)?,
 ///         };
 ///         Ok(joined.into_iter().map(|joined| joined.output(paid)).collect())
 ///     }
@@ -172,9 +172,9 @@ impl Side {
 /// }
 ///
 /// let mut h = Harness::<Match>::new();
-/// let order = |id: &str| In::Order(Order { id: id.into(), total: 9.0 });
-/// h.send(0, order("a")).send(0, order("b"));
-/// h.send(minutes(10), In::Payment(Payment { id: "a".into(), amount: 9.0 }));
+/// let order = |id: &str| Order { id: id.into(), total: 9.0 };
+/// h.send_to("orders", 0, order("a")).send_to("orders", 0, order("b"));
+/// h.send_to("payments", minutes(10), Payment { id: "a".into(), amount: 9.0 });
 /// h.end();
 /// assert_eq!(h.take::<Paid>("out"), [Paid { total: 9.0, amount: Some(9.0) }, Paid { total: 9.0, amount: None }]);
 /// assert_eq!(h.keys(), Vec::<String>::new());
