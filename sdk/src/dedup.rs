@@ -6,6 +6,7 @@ use sangam_protocol::Millis;
 use sangam_protocol::msgpack::{Reader, write};
 
 use crate::change::Change;
+use crate::deadline::after;
 use crate::field::{Cells, Encode, Field};
 use crate::wrong::Wrong;
 use crate::{Context, Result, Timer, late, shape};
@@ -113,7 +114,7 @@ impl<T: Clone> Dedup<T> {
     pub fn update(&mut self, keep: &Keep, row: T, ctx: &mut Context<'_>) -> Result<Vec<Change<T>>> {
         let time = ctx.time();
         if let Ttl::Event(ttl) = keep.ttl
-            && time.saturating_add(ttl) <= ctx.watermark()
+            && after(time, ttl) <= ctx.watermark()
         {
             return Err(late("its key may have been forgotten"));
         }
@@ -128,7 +129,7 @@ impl<T: Clone> Dedup<T> {
         self.kept = Some((time, row));
         match keep.ttl {
             Ttl::None => {}
-            Ttl::Event(ttl) => ctx.wake(keep.timer, time.saturating_add(ttl)),
+            Ttl::Event(ttl) => ctx.wake(keep.timer, after(time, ttl)),
             Ttl::Processing(ttl) => ctx.wake_after(keep.timer, ttl),
         }
         Ok(changes)

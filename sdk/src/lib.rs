@@ -28,6 +28,7 @@ mod ttl;
 // Libraries over state and timers.
 mod broadcast;
 pub mod change;
+mod deadline;
 pub mod dedup;
 pub mod join;
 mod large;

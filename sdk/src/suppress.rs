@@ -6,6 +6,7 @@
 use sangam_protocol::Millis;
 use sangam_protocol::msgpack::{Reader, write};
 
+use crate::deadline::after;
 use crate::emit::Output;
 use crate::field::{Cells, Encode, Field};
 use crate::wrong::Wrong;
@@ -152,7 +153,7 @@ impl<K: Ord + Encode, V: Encode> Suppress<K, V> {
     /// # Errors
     /// A fault where the buffer is full and is to stop then.
     pub fn update(&mut self, hold: &Hold, key: K, value: Option<V>, ctx: &mut Context<'_>) -> Result<Vec<Released<K, V>>> {
-        self.put(hold, ctx.time().saturating_add(hold.wait), key, value, ctx)
+        self.put(hold, after(ctx.time(), hold.wait), key, value, ctx)
     }
 
     /// Takes an update of a window's result; `None` takes the window back, as when sessions merge. It is held until the window has closed
@@ -168,7 +169,7 @@ impl<K: Ord + Encode, V: Encode> Suppress<K, V> {
         value: Option<V>,
         ctx: &mut Context<'_>,
     ) -> Result<Vec<Released<K, V>>> {
-        self.put(hold, window.last().saturating_add(hold.wait), key, value, ctx)
+        self.put(hold, after(window.last(), hold.wait), key, value, ctx)
     }
 
     fn put(&mut self, hold: &Hold, due: Millis, key: K, value: Option<V>, ctx: &mut Context<'_>) -> Result<Vec<Released<K, V>>> {

@@ -6,7 +6,8 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, Row, stored};
+use super::{Joined, Kept, Kind, stored};
+use crate::deadline::after;
 use crate::{Context, Timer};
 
 /// Whether a row without a version is emitted, how long to wait for versions, and how long to remember them.
@@ -119,11 +120,11 @@ pub struct AsOfJoin<L, R> {
 
 stored!(AsOfJoin<L, R> { waiting, versions });
 
-impl<L: Row, R: Row> AsOfJoin<L, R> {
+impl<L: Kept, R: Kept> AsOfJoin<L, R> {
     /// Takes a row of the stream; returns its result if its time has passed already.
     pub fn left(&mut self, as_of: &AsOf, row: L, ctx: &mut Context<'_>) -> Option<Joined<L, R>> {
         let time = ctx.time();
-        if time.saturating_add(as_of.grace) <= ctx.watermark() {
+        if after(time, as_of.grace) <= ctx.watermark() {
             return self.join(as_of, time, row);
         }
         let pending = self.next(as_of);
@@ -137,7 +138,7 @@ impl<L: Row, R: Row> AsOfJoin<L, R> {
     pub fn right(&mut self, as_of: &AsOf, version: Option<R>, ctx: &mut Context<'_>) {
         let pending = self.next(as_of);
         self.versions.put(ctx.time(), &version);
-        self.forget(ctx.watermark().saturating_sub(as_of.kept()));
+        self.forget(as_of, ctx.watermark());
         self.arm(as_of, pending, ctx);
     }
 
@@ -148,13 +149,13 @@ impl<L: Row, R: Row> AsOfJoin<L, R> {
             return out;
         }
         let now = timer.at();
-        let ready = self.waiting.count(|time| time.saturating_add(as_of.grace) <= now);
+        let ready = self.waiting.count(|time| after(time, as_of.grace) <= now);
         for i in 0..ready {
             let time = self.waiting.time(i).unwrap_or(now);
             out.extend(self.join(as_of, time, self.waiting.row(i)));
         }
         self.waiting.forget(ready);
-        self.forget(now.saturating_sub(as_of.kept()));
+        self.forget(as_of, now);
         // The timer has fired: nothing is pending.
         self.arm(as_of, None, ctx);
         out
@@ -182,11 +183,11 @@ impl<L, R> AsOfJoin<L, R> {
         self.len() == (0, 0)
     }
 
-    /// Forgets versions that are replaced at `passed` or before. A deletion that has nothing before it needs no memory.
-    fn forget(&mut self, passed: Millis) {
-        let replaced = self.versions.count(|time| time <= passed).saturating_sub(1);
-        self.versions.forget(replaced);
-        if self.deleted().is_some_and(|first| first <= passed) {
+    /// Forgets versions that no row can ask for any more. A deletion that has nothing before it needs no memory.
+    fn forget(&mut self, as_of: &AsOf, now: Millis) {
+        let over = |time: Millis| after(time, as_of.kept()) <= now;
+        self.versions.forget(self.versions.count(over).saturating_sub(1));
+        if self.deleted().is_some_and(over) {
             self.versions.forget(1);
         }
     }
@@ -198,8 +199,8 @@ impl<L, R> AsOfJoin<L, R> {
 
     /// When a row joins or a version may go.
     fn next(&self, as_of: &AsOf) -> Option<Millis> {
-        let joins = self.waiting.first().map(|first| first.saturating_add(as_of.grace));
-        let forgets = self.versions.time(1).into_iter().chain(self.deleted()).min().map(|end| end.saturating_add(as_of.kept()));
+        let joins = self.waiting.first().map(|first| after(first, as_of.grace));
+        let forgets = self.versions.time(1).into_iter().chain(self.deleted()).min().map(|end| after(end, as_of.kept()));
         joins.into_iter().chain(forgets).min()
     }
 

@@ -5,7 +5,8 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, Row, stored};
+use super::{Joined, Kept, Kind, stored};
+use crate::deadline::after;
 use crate::{Context, Result, Timer, late};
 
 /// What matches, and how long to wait: a left row and a right row are a pair where
@@ -113,23 +114,23 @@ impl Side {
 
     /// When something happens next to a row of this side: it is emitted as unmatched, or it goes.
     fn next<T>(&self, rows: &Timeline<T>) -> Option<Millis> {
-        let goes = rows.first()?.saturating_add(self.kept);
+        let goes = after(rows.first()?, self.kept);
         if !self.outer || self.decided >= self.kept {
             return Some(goes);
         }
-        Some(rows.first_unmarked().map_or(goes, |waits| goes.min(waits.saturating_add(self.decided))))
+        Some(rows.first_unmarked().map_or(goes, |waits| goes.min(after(waits, self.decided))))
     }
 
     /// Hands out the rows of this side that are unmatched for good, and lets go of those that nothing can match any more.
-    fn expire<T: Row>(&self, rows: &mut Timeline<T>, now: Millis, mut unmatched: impl FnMut(Millis, T)) {
+    fn expire<T: Kept>(&self, rows: &mut Timeline<T>, now: Millis, mut unmatched: impl FnMut(Millis, T)) {
         if self.outer {
-            for i in 0..rows.count(|time| time.saturating_add(self.decided) <= now) {
+            for i in 0..rows.count(|time| after(time, self.decided) <= now) {
                 if rows.mark(i) {
                     unmatched(rows.time(i).unwrap_or(now), rows.row(i));
                 }
             }
         }
-        rows.forget(rows.count(|time| time.saturating_add(self.kept) <= now));
+        rows.forget(rows.count(|time| after(time, self.kept) <= now));
     }
 }
 
@@ -145,7 +146,7 @@ impl Side {
 ///
 /// #[event] struct Order { id: String, total: f64 }
 /// #[event] struct Payment { id: String, amount: f64 }
-/// #[event(tag = "kind")] enum In { Order(Order), Payment(Payment) }
+/// #[inputs] enum In { Orders(Order), Payments(Payment) }
 /// #[event] struct Paid { total: f64, amount: Option<f64> }
 ///
 /// #[state] struct Open { join: IntervalJoin<f64, f64> }
@@ -156,8 +157,8 @@ impl Side {
 /// impl Match {
 ///     fn on_event(&self, event: In, open: &mut Open, ctx: &mut Context) -> Result<Vec<Output<Paid>>> {
 ///         let joined = match event {
-///             In::Order(order) => open.join.left(&TEN_MINUTES, order.total, ctx)?,
-///             In::Payment(payment) => open.join.right(&TEN_MINUTES, payment.amount, ctx)?,
+///             In::Orders(order) => open.join.left(&TEN_MINUTES, order.total, ctx)?,
+///             In::Payments(payment) => open.join.right(&TEN_MINUTES, payment.amount, ctx)?,
 ///         };
 ///         Ok(joined.into_iter().map(|joined| joined.output(paid)).collect())
 ///     }
@@ -171,9 +172,9 @@ impl Side {
 /// }
 ///
 /// let mut h = Harness::<Match>::new();
-/// let order = |id: &str| In::Order(Order { id: id.into(), total: 9.0 });
-/// h.send(0, order("a")).send(0, order("b"));
-/// h.send(minutes(10), In::Payment(Payment { id: "a".into(), amount: 9.0 }));
+/// let order = |id: &str| Order { id: id.into(), total: 9.0 };
+/// h.send_to("orders", 0, order("a")).send_to("orders", 0, order("b"));
+/// h.send_to("payments", minutes(10), Payment { id: "a".into(), amount: 9.0 });
 /// h.end();
 /// assert_eq!(h.take::<Paid>("out"), [Paid { total: 9.0, amount: Some(9.0) }, Paid { total: 9.0, amount: None }]);
 /// assert_eq!(h.keys(), Vec::<String>::new());
@@ -187,7 +188,7 @@ pub struct IntervalJoin<L, R> {
 
 stored!(IntervalJoin<L, R> { left, right });
 
-impl<L: Row, R: Row> IntervalJoin<L, R> {
+impl<L: Kept, R: Kept> IntervalJoin<L, R> {
     /// Takes a left row; returns its pairs, in order of the right rows' times.
     ///
     /// # Errors
@@ -258,7 +259,7 @@ impl<L, R> IntervalJoin<L, R> {
 }
 
 /// Takes a row of one side: what it matches on the other, `None` where it is sure to match nothing and that counts.
-fn meet<M: Row, T: Row>(
+fn meet<M: Kept, T: Kept>(
     interval: &Interval,
     (side, other): (Side, Side),
     mine: &mut Timeline<M>,
@@ -279,13 +280,13 @@ fn meet<M: Row, T: Row>(
         found.push((theirs.time(i).unwrap_or(time).max(time), Some(theirs.row(i))));
     }
     let mut done = !found.is_empty();
-    if !done && time.saturating_add(side.decided) <= watermark {
+    if !done && after(time, side.decided) <= watermark {
         done = true;
         if side.outer {
             found.push((time, None));
         }
     }
-    if time.saturating_add(side.kept) > watermark {
+    if after(time, side.kept) > watermark {
         mine.insert(time, row, done);
     }
     Ok(found)

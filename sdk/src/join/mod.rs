@@ -73,9 +73,9 @@ impl Kind {
 }
 
 /// What a join can keep: a number, a text, a `#[state]` or `#[event]` struct that owns what it has. Implemented for all of them.
-pub trait Row: Clone + Encode + for<'a> Field<'a> {}
+pub trait Kept: Clone + Encode + for<'a> Field<'a> {}
 
-impl<T: Clone + Encode + for<'a> Field<'a>> Row for T {}
+impl<T: Clone + Encode + for<'a> Field<'a>> Kept for T {}
 
 /// What a join emits: a pair, or a row for which there is no match.
 #[derive(Clone, Debug, PartialEq)]

@@ -54,21 +54,21 @@ impl<R> Table<R> {
 
 /// A row and its time.
 #[derive(Clone, Debug, PartialEq)]
-struct Row<T> {
+struct Stamped<T> {
     time: Millis,
     row: T,
 }
 
-impl<'a, T: Field<'a>> Field<'a> for Row<T> {
+impl<'a, T: Field<'a>> Field<'a> for Stamped<T> {
     const KIND: &'static str = "array";
     const CELLS: Cells = T::CELLS.inside();
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
         crate::shape::pair(reader)?;
-        Ok(Row { time: reader.i64()?, row: T::decode(reader)? })
+        Ok(Stamped { time: reader.i64()?, row: T::decode(reader)? })
     }
 }
 
-impl<T: Encode> Encode for Row<T> {
+impl<T: Encode> Encode for Stamped<T> {
     fn encode(&self, out: &mut Vec<u8>) {
         write::array(out, 2);
         write::i64(out, self.time);
@@ -111,8 +111,8 @@ impl<L, R> TableChange<L, R> {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableJoin<L, R> {
-    left: Option<Row<L>>,
-    right: Option<Row<R>>,
+    left: Option<Stamped<L>>,
+    right: Option<Stamped<R>>,
 }
 
 stored!(TableJoin<L, R> { left, right });
@@ -121,7 +121,7 @@ impl<L: Clone, R: Clone> TableJoin<L, R> {
     /// Sets the left row; `None`, a tombstone, deletes it.
     pub fn left(&mut self, kind: Kind, row: Option<L>, ctx: &Context<'_>) -> Option<TableChange<L, R>> {
         let was = self.stands(kind);
-        self.left = row.map(|row| Row { time: ctx.time(), row });
+        self.left = row.map(|row| Stamped { time: ctx.time(), row });
         let time = self.right.as_ref().map_or(ctx.time(), |right| right.time.max(ctx.time()));
         self.change(kind, was, time)
     }
@@ -129,7 +129,7 @@ impl<L: Clone, R: Clone> TableJoin<L, R> {
     /// Sets the right row; `None`, a tombstone, deletes it.
     pub fn right(&mut self, kind: Kind, row: Option<R>, ctx: &Context<'_>) -> Option<TableChange<L, R>> {
         let was = self.stands(kind);
-        self.right = row.map(|row| Row { time: ctx.time(), row });
+        self.right = row.map(|row| Stamped { time: ctx.time(), row });
         let time = self.left.as_ref().map_or(ctx.time(), |left| left.time.max(ctx.time()));
         self.change(kind, was, time)
     }

@@ -5,7 +5,8 @@
 use sangam_protocol::Millis;
 
 use super::timeline::Timeline;
-use super::{Joined, Kind, Row, stored};
+use super::{Joined, Kept, Kind, stored};
+use crate::deadline::after;
 use crate::{Context, Result, Timer, Window, late};
 
 /// Which windows there are, which rows are emitted without a match, and how long a window waits.
@@ -73,7 +74,7 @@ impl Grid {
 
     /// When the watermark closes a window.
     fn close(&self, window: Window) -> Millis {
-        window.last().saturating_add(self.grace)
+        after(window.last(), self.grace)
     }
 
     /// When the first window with `time` in it closes that is still open at `now`.
@@ -85,7 +86,7 @@ impl Grid {
             return first;
         }
         let over = now.saturating_sub(first) / self.slide + 1;
-        first.saturating_add(over.saturating_mul(self.slide))
+        after(first, over.saturating_mul(self.slide))
     }
 
     /// The window that closes at `now`, if there is one.
@@ -143,7 +144,7 @@ pub struct WindowJoin<L, R> {
 
 stored!(WindowJoin<L, R> { left, right });
 
-impl<L: Row, R: Row> WindowJoin<L, R> {
+impl<L: Kept, R: Kept> WindowJoin<L, R> {
     /// Takes a left row.
     ///
     /// # Errors

@@ -2,8 +2,6 @@
 //!
 //! Native code through the harness, which plays the host too: to compare the lines with each other, not with the engine.
 
-#![expect(missing_docs, reason = "a benchmark has no users")]
-
 use std::time::Instant;
 
 use joins::{In, Joins, Row};

@@ -305,6 +305,42 @@ fn a_full_buffer_is_a_fault_where_it_may_not_emit_early() {
     run(Joins { limit: Some(1_000), max_records: Some(1), stop: true, ..config("suppress") }, "L:a=1@0 L:b=1@0");
 }
 
+// === the ends of time ===
+
+#[test]
+fn rows_from_the_ends_of_time_leave_nothing_behind_either() {
+    let kinds = ["interval", "window", "as_of", "dedup", "suppress"];
+    for (what, grace, lower, upper) in kinds.iter().flat_map(|what| [(what, 0, 0, 0), (what, 9, -5, 5), (what, 9, 3, 5), (what, 9, -5, -3)])
+    {
+        let rules = Joins {
+            kind: "full".into(),
+            grace,
+            lower,
+            upper,
+            late_pairs: true,
+            history: 7,
+            ttl: Some(7),
+            limit: Some(7),
+            size: 7,
+            slide: 3,
+            ..config(what)
+        };
+        let mut h = Harness::<Joins>::with(rules);
+        h.processing_time(0);
+        for time in [Millis::MIN, Millis::MIN + 1, -1, 0, Millis::MAX - 8, Millis::MAX - 1, Millis::MAX] {
+            for left in [true, false] {
+                let row = |value: Option<&str>| Row { key: "k".into(), value: value.map(str::to_owned), ..Row::default() };
+                h.send(time, if left { In::Left(row(Some("a"))) } else { In::Right(row(Some("b"))) });
+                if *what == "as_of" {
+                    h.send(time, In::Right(row(None)));
+                }
+            }
+        }
+        h.end();
+        assert_eq!((h.keys(), h.timers("k")), (vec![], vec![]), "{what} {grace} {lower} {upper}");
+    }
+}
+
 // === two in one operator ===
 
 #[event]
