@@ -288,7 +288,10 @@ fn a_mistake_in_a_pattern_says_what_to_write_instead() {
     let check = |pattern: P, expected: &str| assert_eq!(pattern.check(), Err(expected.to_owned()));
     let a = || P::begin("a");
     check(a().next("a"), "every step has a name of its own; `a` is there twice or empty");
-    check(a().optional().not_next("b"), "`b` says what must not follow an optional step: write two patterns, one with that step and one without");
+    check(
+        a().optional().not_next("b"),
+        "`b` says what must not follow an optional step: write two patterns, one with that step and one without",
+    );
     check(a().not_followed_by("b"), "the last step is not_followed_by: say for how long, with `within`");
     check(a().until(|_, _| true), "step `a`: `until` ends a step without upper bound: say one_or_more() or times_or_more(n) first");
     check(a().greedy(), "step `a`: `greedy` is for a repeated step without allow_combinations: say how often first");
@@ -412,7 +415,8 @@ fn a_step_may_have_a_time_since_the_one_before() {
         { "name": "b", "where": { "field": "name", "equals": "b" }, "within_previous": 10 },
         { "name": "c", "where": { "field": "name", "equals": "c" }, "within_previous": 5 }] }"#;
     let mut h = finder(pattern);
-    for (i, (time, name)) in [(0, "a"), (9, "b"), (13, "c"), (20, "a"), (30, "b"), (40, "a"), (41, "b"), (46, "c")].into_iter().enumerate() {
+    for (i, (time, name)) in [(0, "a"), (9, "b"), (13, "c"), (20, "a"), (30, "b"), (40, "a"), (41, "b"), (46, "c")].into_iter().enumerate()
+    {
         h.send(time, event(name, 0, i as u64));
     }
     h.end();

@@ -191,12 +191,7 @@ fn a_step_to_skip_to_may_be_missing() {
 
 #[test]
 fn skipping_to_a_greedy_step_keeps_what_begins_there() {
-    let steps = [
-        ("", "s=ac", no()),
-        (" ", "t=bc", no()),
-        (" ", "c", json!({ "times": "1..", "greedy": true })),
-        (" ", "d", no()),
-    ];
+    let steps = [("", "s=ac", no()), (" ", "t=bc", no()), (" ", "c", json!({ "times": "1..", "greedy": true })), (" ", "d", no())];
     let pattern = with(pattern(&steps), "after_match", json!({ "skip_to_first": "c" }));
     check(&pattern, "a b c1 c2 c3 d", &["a b c1 c2 c3 d", "c1 c2 c3 d"]);
 }
@@ -222,10 +217,12 @@ fn a_match_that_is_complete_waits_for_one_that_began_earlier() {
 
 #[test]
 fn a_group_is_repeated_as_a_whole() {
-    let group = || json!([
-        { "name": "a", "where": { "field": "name", "starts_with": "a" } },
-        { "name": "b", "where": { "field": "name", "starts_with": "b" } },
-    ]);
+    let group = || {
+        json!([
+            { "name": "a", "where": { "field": "name", "starts_with": "a" } },
+            { "name": "b", "where": { "field": "name", "starts_with": "b" } },
+        ])
+    };
     let case = |mut more: Json| {
         more["group"] = group();
         pattern(&[("", "c", no()), (" ", "", more), (" ", "d", no())])

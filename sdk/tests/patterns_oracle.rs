@@ -81,11 +81,13 @@ fn step() -> impl Strategy<Value = Step> {
     let link = prop_oneof![2 => Just(Link::Next), 3 => Just(Link::FollowedBy), 2 => Just(Link::Any)];
     let not = prop_oneof![8 => Just(None), 1 => Just(Some(Link::NotNext)), 1 => Just(Some(Link::NotFollowedBy))];
     let inner = prop_oneof![Just(Link::Next), Just(Link::FollowedBy), Just(Link::Any)];
-    let counts = prop_oneof![4 => Just((1, Some(1))), 2 => Just((1, None)), 1 => Just((2, None)), 1 => Just((2, Some(2))), 1 => Just((1, Some(3)))];
+    let counts =
+        prop_oneof![4 => Just((1, Some(1))), 2 => Just((1, None)), 1 => Just((2, None)), 1 => Just((2, Some(2))), 1 => Just((1, Some(3)))];
     (0..3usize, link, not, inner, counts, any::<[bool; 4]>(), prop::sample::select(vec!['x', 'y'])).prop_map(
         |(letter, link, not, inner, (min, max), [optional, greedy, until, grows], stand)| {
             let letter = ['a', 'b', 'c'][letter];
-            let single = Step { letter, link, min: 1, max: Some(1), inner: Link::FollowedBy, optional: false, greedy: false, until: None, grows };
+            let single =
+                Step { letter, link, min: 1, max: Some(1), inner: Link::FollowedBy, optional: false, greedy: false, until: None, grows };
             match not {
                 Some(link) => Step { letter: stand, link, grows: false, ..single },
                 None => {

@@ -173,7 +173,8 @@ impl<E> Pattern<E> {
 
     fn step(mut self, name: &str, link: Link) -> Self {
         if link.is_not() && self.steps.last().is_some_and(|last| last.optional) {
-            let why = format!("`{name}` says what must not follow an optional step: write two patterns, one with that step and one without");
+            let why =
+                format!("`{name}` says what must not follow an optional step: write two patterns, one with that step and one without");
             return self.mistake(why);
         }
         self.steps.push(Step::new(name, link));

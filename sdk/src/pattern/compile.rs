@@ -29,14 +29,8 @@ pub(super) fn compile<E>(pattern: &Pattern<E>) -> Result<Automaton<E>, String> {
     }
     let gaps = pattern.steps.len().saturating_sub(1);
     check_gaps(&pattern.steps, gaps)?;
-    let mut compiler = Compiler {
-        states: Vec::new(),
-        conditions: Vec::new(),
-        names,
-        stops: BTreeMap::new(),
-        originals: BTreeMap::new(),
-        windowed,
-    };
+    let mut compiler =
+        Compiler { states: Vec::new(), conditions: Vec::new(), names, stops: BTreeMap::new(), originals: BTreeMap::new(), windowed };
     let end = compiler.state(Kind::Final, 0, None);
     let top = Scope { steps: &pattern.steps, group: None, following: None };
     let start = compiler.chain(&top, end);

@@ -52,7 +52,13 @@ pub(super) enum Compare {
 pub(super) enum Operand {
     Given(Data),
     /// A field of the first or last event of a step, and for numbers what it is multiplied with and added.
-    Earlier { step: String, first: bool, place: Place, times: f64, plus: f64 },
+    Earlier {
+        step: String,
+        first: bool,
+        place: Place,
+        times: f64,
+        plus: f64,
+    },
 }
 
 /// The fields that conditions name.
@@ -96,7 +102,9 @@ impl Fits {
             match name {
                 "field" => {}
                 "all" | "any" => {
-                    let Data::List(items) = value else { return Err(format!("{at}: expected a list of conditions, found {}", value.kind())) };
+                    let Data::List(items) = value else {
+                        return Err(format!("{at}: expected a list of conditions, found {}", value.kind()));
+                    };
                     let parts = items.iter().enumerate().map(|(i, item)| Fits::read(item, &format!("{at}[{i}]"), columns));
                     let parts = parts.collect::<Result<Vec<_>, _>>()?;
                     all.push(if name == "all" { Fits::All(parts) } else { Fits::Any(parts) });
@@ -160,9 +168,7 @@ impl Test {
         if matches!(found, Scalar::Nil) {
             return false;
         }
-        let texts = |operand: &Operand, test: fn(&str, &str) -> bool| {
-            matches!((found, operand.scalar(earlier)), (Scalar::Text(text), Scalar::Text(part)) if test(text, part))
-        };
+        let texts = |operand: &Operand, test: fn(&str, &str) -> bool| matches!((found, operand.scalar(earlier)), (Scalar::Text(text), Scalar::Text(part)) if test(text, part));
         match self {
             Test::Exists(_) => false,
             Test::In(operands) => operands.iter().any(|operand| found.compare(operand.scalar(earlier)) == Some(Ordering::Equal)),

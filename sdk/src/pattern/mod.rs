@@ -48,8 +48,8 @@ mod automaton;
 mod buffer;
 mod compile;
 
-pub use detect::{Detect, Detector};
 pub use builder::{PARTIAL_MATCHES_MAX, Pattern, WAITING_MAX};
+pub use detect::{Detect, Detector};
 pub use found::{Found, Match, Matched};
 pub use matches::Matches;
 pub use skip::{AfterMatch, SkipTo};

@@ -12,9 +12,9 @@ use super::builder::{Condition, Pattern};
 use super::data::{Data, Table};
 use super::fields::{Columns, Fits};
 use super::skip::AfterMatch;
-use crate::{FieldPath, Value};
 use crate::field::{Encode, Field};
 use crate::wrong::Wrong;
+use crate::{FieldPath, Value};
 
 /// A pattern as data: a field of a `#[config]` struct, or of an `#[event]` or `#[state]` that carries rules.
 ///
