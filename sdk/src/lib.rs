@@ -26,8 +26,14 @@ mod ttl;
 
 // Libraries over state and timers.
 mod broadcast;
+pub mod change;
+pub mod dedup;
+pub mod join;
 mod large;
+pub mod pattern;
 mod reducing;
+pub mod suppress;
+pub mod top;
 pub mod window;
 
 // One batch.
@@ -68,7 +74,7 @@ pub mod private {
     pub use crate::config::Table;
     pub use crate::event::EventStruct;
     pub use crate::field::Cells;
-    pub use crate::shape::{locate, located, next, next_or_default, positions, rest, tagged, unknown_kind};
+    pub use crate::shape::{locate, located, next, next_or_default, positions, rest, tag_of, tagged, unknown_kind, unknown_tag};
     pub use sangam_protocol::msgpack::{Reader, write};
     pub use serde;
 }

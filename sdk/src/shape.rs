@@ -128,6 +128,24 @@ pub fn unknown_kind() -> Wrong {
     Wrong::frame()
 }
 
+/// The tag of an event of one of several types: a pair of tag and event as a state keeps it, or a map that has the tag in a field. The
+/// reader then stands at the event.
+#[doc(hidden)]
+pub fn tag_of<'a>(reader: &mut Reader<'a>, tag: &str) -> Result<&'a str, Wrong> {
+    if matches!(reader.peek()?, 0x90..=0x9f) {
+        pair(reader)?;
+        return Ok(reader.str()?);
+    }
+    located(find(*reader, tag), tag)
+}
+
+/// The error of a tag that stands for no type of event.
+#[doc(hidden)]
+#[cold]
+pub fn unknown_tag(tag: &str) -> Wrong {
+    Wrong::from(msgpack::Error::Range("a known type of event")).inside(tag)
+}
+
 /// Writes an event of one of several types: its map with the tag in front.
 #[doc(hidden)]
 pub fn tagged(tag: &str, name: &str, event: &impl Encode, out: &mut Vec<u8>) {

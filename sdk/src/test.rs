@@ -186,7 +186,7 @@ impl<O: Operator> Harness<O> {
     /// # Panics
     /// When the operator's manifest says what cannot be.
     #[track_caller]
-    pub fn with(config: O::Config) -> Self {
+    pub fn with(config: impl Into<O::Config>) -> Self {
         let manifest: Manifest = match serde_json::from_str(O::MANIFEST) {
             Ok(manifest) => manifest,
             Err(error) => panic!("the manifest is not what the host reads: {error}\n{}", O::MANIFEST),
@@ -194,7 +194,7 @@ impl<O: Operator> Harness<O> {
         if let Err(why) = manifest.check() {
             panic!("the host would refuse the operator: {why}");
         }
-        let instance = Instance::<O>::new(config);
+        let instance = Instance::<O>::new(config.into());
         let declared = O::DYNAMIC.then(|| {
             let fields = O::fields(instance.config()).into_iter();
             let fields = fields.map(|field| Wanted { path: field.path, kind: String::new(), optional: field.optional }).collect();

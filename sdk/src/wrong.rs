@@ -19,6 +19,7 @@ struct Inner {
 enum Why {
     Missing,
     Value(msgpack::Error),
+    Said(String),
     Frame,
 }
 
@@ -27,6 +28,12 @@ impl Wrong {
     #[doc(hidden)]
     pub fn missing() -> Self {
         Wrong(Box::new(Inner { path: Vec::new(), why: Why::Missing }))
+    }
+
+    /// Wrong for a reason of its own.
+    #[cold]
+    pub(crate) fn said(why: &str) -> Self {
+        Wrong(Box::new(Inner { path: Vec::new(), why: Why::Said(why.to_owned()) }))
     }
 
     /// Not the value is wrong but the frame around it.
@@ -63,6 +70,10 @@ impl Wrong {
             Why::Value(error) => {
                 text.push_str(if text.is_empty() { "" } else { ": " });
                 text.push_str(&error.to_string());
+            }
+            Why::Said(why) => {
+                text.push_str(if text.is_empty() { "" } else { ": " });
+                text.push_str(why);
             }
             Why::Frame => text.push_str("the event has another number of fields than the manifest asks for"),
         }

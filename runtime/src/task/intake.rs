@@ -107,7 +107,7 @@ impl Intake {
     pub fn take(&mut self, node: &StreamNode, max: usize, events: &mut Events) -> Result<Found, BrokerError> {
         let mut found = Found::default();
         if self.ended {
-            return Ok(Found { empty: true, ended: true, caught_up: true, ..found });
+            return Ok(Found { empty: true, ended: true, caught_up: true });
         }
         self.held = self.aligned.as_ref().is_some_and(|aligned| self.generator.is_ahead_of(aligned.allowed()));
         if self.held {
@@ -142,7 +142,7 @@ impl Intake {
             Polled::End => {
                 self.ended = true;
                 self.rest();
-                return Ok(Found { empty: true, ended: true, caught_up: true, ..found });
+                return Ok(Found { empty: true, ended: true, caught_up: true });
             }
         }
         self.idleness.heard();

@@ -88,6 +88,10 @@ fn single(item: &mut DeriveInput) -> Result<TokenStream> {
             fn encode(&self, out: &mut ::std::vec::Vec<u8>) {
                 #tree
             }
+            fn pack(&self, out: &mut ::std::vec::Vec<u8>) {
+                ::sangam_sdk::private::write::array(out, #count);
+                #(::sangam_sdk::Encode::encode(&self.#idents, out);)*
+            }
         }
 
         impl ::sangam_sdk::Payload for #any {
@@ -257,10 +261,29 @@ fn several(tag: &LitStr, item: &mut DeriveInput) -> Result<TokenStream> {
             }
         }
 
+        impl<'a> ::sangam_sdk::Field<'a> for #this {
+            const KIND: &'static str = "object";
+            fn decode(reader: &mut ::sangam_sdk::private::Reader<'a>) -> ::core::result::Result<Self, ::sangam_sdk::Wrong> {
+                match ::sangam_sdk::private::tag_of(reader, #tag)? {
+                    #(#tags => <#events as ::sangam_sdk::Field<'a>>::decode(reader).map(#name::#idents),)*
+                    _ => Err(::sangam_sdk::private::unknown_tag(#tag)),
+                }
+            }
+        }
+
         impl ::sangam_sdk::Encode for #any {
             fn encode(&self, out: &mut ::std::vec::Vec<u8>) {
                 match self {
                     #(#name::#idents(event) => ::sangam_sdk::private::tagged(#tag, #tags, event, out),)*
+                }
+            }
+            fn pack(&self, out: &mut ::std::vec::Vec<u8>) {
+                match self {
+                    #(#name::#idents(event) => {
+                        ::sangam_sdk::private::write::array(out, 2);
+                        ::sangam_sdk::private::write::str(out, #tags);
+                        ::sangam_sdk::Encode::pack(event, out);
+                    })*
                 }
             }
         }

@@ -13,6 +13,7 @@ mod model;
 mod operator;
 mod outputs;
 mod params;
+mod pattern;
 mod state;
 mod text;
 mod window;

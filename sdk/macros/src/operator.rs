@@ -1,8 +1,9 @@
 //! `#[operator]`: a function or an `impl` becomes an `Operator`; what was written stays callable.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
+use syn::spanned::Spanned;
 use syn::{Error, Ident, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
 
 use crate::control::Control;
@@ -19,6 +20,8 @@ pub struct Args {
     pub window: Option<LitStr>,
     pub lateness: Option<LitStr>,
     pub processing_time: bool,
+    /// Where it says `pattern`.
+    pub pattern: Option<Span>,
 }
 
 /// Expands `#[operator]`.
@@ -30,7 +33,11 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
             if let Some((_, path, _)) = &block.trait_ {
                 return Err(Error::new_spanned(path, "#[operator] goes on `impl Name { .. }`, not on the impl of a trait"));
             }
-            if let Some(size) = &args.window { crate::window::expand(&args, size, &block) } else { on_impl(&args, &block) }
+            match &args.window {
+                Some(size) => crate::window::expand(&args, size, &block),
+                None if args.pattern.is_some() => crate::pattern::expand(&args, &block),
+                None => on_impl(&args, &block),
+            }
         }
         other => Err(Error::new_spanned(
             other,
@@ -41,7 +48,8 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
 
 impl Args {
     fn read(tokens: TokenStream) -> Result<Self> {
-        let mut args = Args { key: Vec::new(), keys: Vec::new(), keyed: false, window: None, lateness: None, processing_time: false };
+        let mut args =
+            Args { key: Vec::new(), keys: Vec::new(), keyed: false, window: None, lateness: None, processing_time: false, pattern: None };
         let parser = syn::meta::parser(|meta| {
             if meta.path.is_ident("keyed") {
                 args.keyed = true;
@@ -64,9 +72,11 @@ impl Args {
                 args.window = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("lateness") {
                 args.lateness = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("pattern") {
+                args.pattern = Some(meta.path.span());
             } else {
                 return Err(meta.error(
-                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"`, `lateness = \"5s\"` and `processing_time` (for `ctx.now()` and timers by the clock)",
+                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"`, `lateness = \"5s\"`, `pattern` and `processing_time` (for `ctx.now()` and timers by the clock)",
                 ));
             }
             Ok(())
@@ -80,6 +90,16 @@ impl Args {
                 window,
                 "a window is kept per key: add `key = \"field\"`, or `keyed` where the pipeline names it",
             ));
+        }
+        match (args.pattern, &args.window) {
+            (Some(_), Some(window)) => return Err(Error::new_spanned(window, "an operator is a window or a pattern, not both")),
+            (Some(span), None) if !args.keyed => {
+                return Err(Error::new(
+                    span,
+                    "a pattern is looked for among the events of a key: add `key = \"field\"`, or `keyed` where the pipeline names it",
+                ));
+            }
+            _ => {}
         }
         Ok(args)
     }
@@ -176,6 +196,12 @@ fn on_fn(args: &Args, function: &ItemFn) -> Result<TokenStream> {
             "a window goes on an impl of its state: `impl Total { fn add(&mut self, event: Sale) {..} fn close(self, w: Window) -> Minute {..} }`",
         ));
     }
+    if let Some(span) = args.pattern {
+        return Err(Error::new(
+            span,
+            "a pattern goes on an impl of its configuration: `impl Fraud { fn pattern(&self) -> Pattern<Payment> {..} fn on_match(&self, m: Match<Payment>) -> Alert {..} }`",
+        ));
+    }
     let params = Params::read(&function.sig, "event")?;
     let Some(event) = &params.event else {
         return Err(Error::new_spanned(
@@ -251,6 +277,8 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     let Some(on_event) = method(block, "on_event") else {
         let hint = if method(block, "add").is_some() && method(block, "close").is_some() {
             "`add` and `close` make a window: say how long, #[operator(key = \"field\", window = \"1m\")]"
+        } else if method(block, "pattern").is_some() && method(block, "on_match").is_some() {
+            "`pattern` and `on_match` make a pattern: say so, #[operator(key = \"field\", pattern)]"
         } else {
             "an operator needs `fn on_event(&self, event: Order, ..)`"
         };
@@ -425,4 +453,9 @@ pub fn needs_self(method: &ImplItemFn) -> Result<()> {
         )),
         None => Err(Error::new_spanned(&method.sig, "take `&self`, the operator's configuration")),
     }
+}
+
+/// Refuses a `&T` parameter where the configuration comes another way.
+pub fn refuse_config(params: &Params, hint: &str) -> Result<()> {
+    params.config.as_ref().map_or(Ok(()), |config| Err(Error::new_spanned(config, hint)))
 }

@@ -70,6 +70,7 @@ impl Combined {
     pub fn active(&mut self, input: usize) {
         if let Some((watermark, standing @ Standing::Idle)) = self.inputs.get_mut(input) {
             *standing = if *watermark >= self.watermark { Standing::Active } else { Standing::Behind };
+            self.settle();
         }
     }
 

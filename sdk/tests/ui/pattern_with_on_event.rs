@@ -1,0 +1,22 @@
+use sangam_sdk::pattern::{Match, Pattern};
+use sangam_sdk::*;
+
+#[event]
+struct Payment {
+    amount: f64,
+}
+#[config]
+struct Fraud;
+
+#[operator(key = "card", pattern)]
+impl Fraud {
+    fn pattern(&self) -> Pattern<Payment> {
+        Pattern::begin("a")
+    }
+    fn on_event(&self, _payment: Payment) {}
+    fn on_match(&self, m: Match<Payment>) -> Option<Payment> {
+        m.first("a").cloned()
+    }
+}
+
+fn main() {}
