@@ -2,6 +2,9 @@
 //!
 //! Batching is invisible: nothing here depends on where a batch starts or ends, except what goes back to the host.
 
+mod control;
+mod life;
+
 use sangam_protocol::Millis;
 use sangam_protocol::effects::{EffectsWriter, RejectKind};
 use sangam_protocol::frame::Frame;
@@ -17,7 +20,7 @@ use crate::shared::Shared;
 use crate::state::State;
 use crate::stored::{self, Head};
 use crate::timers::{Fired, Timers};
-use crate::ttl::{self, After, Life, Ttl, TtlClock};
+use crate::ttl::{self, Life, Ttl, TtlClock};
 use crate::{Context, Error, Result, Timer, cells};
 
 /// The effects' buffer is given back after a batch beyond this, so that one giant batch does not hold memory for ever.
@@ -240,78 +243,6 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         Ok(())
     }
 
-    /// Forgets the state of a slot if its time is over at `now`, whether or not the event that found out is refused.
-    #[inline]
-    fn expire(&mut self, number: u32, now: Millis) -> Result<()> {
-        let Some(ttl) = O::State::TTL else { return Ok(()) };
-        let place = number as usize;
-        let (Some(slot), Some(life)) = (self.slots.get_mut(place), self.lives.get_mut(place)) else { return Ok(()) };
-        if slot.state.is_none() {
-            self.scratch.clear();
-            slot.state(number)?.encode(self.scratch);
-            *life = Life::stored(slot.bytes.and_then(stored::used), self.scratch);
-        }
-        if life.is_over(ttl, now) {
-            let mut state = O::State::default();
-            if O::State::HANDLES {
-                // A handle that is new here clears the cells of the old one.
-                state.settle_all(number)?;
-                cells::keep();
-            }
-            slot.state = Some(state);
-            let armed = life.end(self.blank);
-            if armed {
-                self.ttl_timers().change(number, ttl::TIMER, None);
-            }
-        }
-        Ok(())
-    }
-
-    /// The timer of a state's life has fired: the state is over, or lives on because it was used since.
-    fn end_of_life(&mut self, fired: &Fired) -> Result<()> {
-        let Some(ttl) = O::State::TTL else { return Ok(()) };
-        self.expire(fired.slot, fired.at)?;
-        if let Some(at) = self.lives.get(fired.slot as usize).and_then(|life| life.again(ttl)) {
-            self.ttl_timers().change(fired.slot, ttl::TIMER, Some(at));
-        }
-        Ok(())
-    }
-
-    /// A call at `now` has used the state of a slot; `changed` where it wrote cells, or says that it wrote.
-    #[inline]
-    fn live(&mut self, number: u32, now: Millis, changed: bool) {
-        let Some(ttl) = O::State::TTL else { return };
-        let place = number as usize;
-        let (Some(state), Some(life)) = (self.slots.get(place).and_then(|slot| slot.state.as_ref()), self.lives.get_mut(place)) else {
-            return;
-        };
-        self.scratch.clear();
-        state.encode(self.scratch);
-        let after = life.after(ttl, now, self.scratch, self.blank, changed);
-        match after {
-            After::Nothing => {}
-            After::Wake(at) => self.ttl_timers().change(number, ttl::TIMER, Some(at)),
-            After::Cancel => self.ttl_timers().change(number, ttl::TIMER, None),
-        }
-    }
-
-    /// What the clock of the state's life shows, where event time is `at`.
-    #[inline]
-    fn ttl_now(&self, at: Millis) -> Millis {
-        match O::State::TTL {
-            Some(Ttl { clock: TtlClock::Processing, .. }) => self.clock,
-            _ => at,
-        }
-    }
-
-    /// The timers of the kind of time that the state's life counts.
-    fn ttl_timers(&mut self) -> &mut Timers {
-        match O::State::TTL {
-            Some(Ttl { clock: TtlClock::Processing, .. }) => self.clock_timers,
-            _ => self.timers,
-        }
-    }
-
     /// Calls `on_batch_end` for every key that had an event, in the order of the slots, with the time of its newest event.
     fn end(&mut self, frame: &Frame<'_>) -> Result<(), Stop> {
         if !O::BATCH_END {
@@ -391,36 +322,6 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
         if O::State::HANDLES {
             cells::undo();
         }
-        self.refuse(index, error)
-    }
-
-    /// Handles an event of a broadcast input; `kind` counts through the types of those.
-    fn control(&mut self, frame: &Frame<'f>, i: usize, kind: u8, watermark: Millis, events: &mut Reader<'f>) -> Result<(), Stop> {
-        let index = i as u32;
-        let start = *events;
-        let event = match O::Control::read(kind, events) {
-            Ok(event) => event,
-            Err(wrong) if wrong.is_frame() => return Err(misfit(index, &wrong.reason())),
-            Err(wrong) => return self.misread(index, start, events, &wrong.reason()),
-        };
-        self.ctx.enter(frame.time(i), watermark, &[]);
-        let mark = self.writer.mark();
-        let mut out = Emitter::event(self.writer, index, None, frame.time(i));
-        let state = self.shared.change();
-        let before = if O::BROADCAST_FALLIBLE { Some(state.clone()) } else { None };
-        let Err(error) = O::on_broadcast(self.config, event, state, &mut self.ctx, &mut out) else {
-            if self.ctx.has_changes() {
-                return Err(misfit(index, "on_broadcast sets a timer: timers belong to keys, and a broadcast event has none"));
-            }
-            self.ctx.take_touched();
-            self.ctx.keep();
-            return Ok(());
-        };
-        if let Some(before) = before {
-            *state = before;
-        }
-        self.writer.rewind(mark);
-        self.ctx.forget();
         self.refuse(index, error)
     }
 

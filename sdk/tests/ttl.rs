@@ -311,3 +311,66 @@ fn play<O: Operator>(
     let seen = h.take::<Answer>("out").into_iter().map(|answer| answer.value).collect();
     (seen, (before, (h.keys(), after)))
 }
+
+/// A life by the host's clock.
+mod by_clock {
+    use super::*;
+
+    #[state(ttl = "10ms", ttl_time = "processing")]
+    pub(crate) struct First {
+        pub(crate) value: Option<i64>,
+    }
+    #[event]
+    pub(crate) struct Line {
+        pub(crate) key: String,
+        pub(crate) value: i64,
+    }
+    /// The first row of each key.
+    #[operator(key = "key", processing_time)]
+    pub(crate) fn first(row: Line, first: &mut First) -> Option<Line> {
+        first.value.is_none().then(|| {
+            first.value = Some(row.value);
+            row
+        })
+    }
+}
+
+#[test]
+fn a_life_by_the_clock_takes_no_notice_of_event_time() {
+    // D01
+    let mut h = Harness::<by_clock::first>::new();
+    let row = |key: &str, value| by_clock::Line { key: key.to_owned(), value };
+    let mut seen: Vec<(String, i64, i64)> = Vec::new();
+    let mut take = |h: &mut Harness<by_clock::first>| {
+        let sent: Vec<_> = h.outputs().iter().map(|sent| (sent.decode::<by_clock::Line>(), sent.time)).collect();
+        h.take::<by_clock::Line>("out");
+        seen.extend(sent.into_iter().map(|(row, time)| (row.key, row.value, time)));
+    };
+    h.send(99, row("key1", 13)).send(99, row("key1", 13)).send(100, row("key1", 12)).send(101, row("key2", 11)).advance(102);
+    take(&mut h);
+    let snapshot = h.snapshot();
+    h.restore(&snapshot);
+    h.send(300, row("key1", 12)).send(301, row("key2", 11)).send(299, row("key3", 5)).advance(302);
+    take(&mut h);
+    assert_eq!((h.keys().len(), h.timers("key1"), h.processing_timers("key1")), (3, vec![], vec![("$ttl".to_owned(), 10)]));
+    h.processing_time(11);
+    assert_eq!((h.keys(), h.processing_timers("key1")), (vec![], vec![]));
+    h.send(400, row("key1", 12)).send(401, row("key2", 11)).advance(402);
+    take(&mut h);
+    let expected = [("key1", 13, 99), ("key2", 11, 101), ("key3", 5, 299), ("key1", 12, 400), ("key2", 11, 401)];
+    assert_eq!(seen, expected.map(|(key, value, time)| (key.to_owned(), value, time)));
+    h.end();
+    assert_eq!(h.keys().len(), 2, "the end of event time is not the end of a life by the clock");
+    h.processing_time(21);
+    assert_eq!((h.keys(), h.processing_timers("key2")), (vec![], vec![]));
+}
+
+#[test]
+fn a_life_by_the_clock_ends_exactly_then() {
+    let mut h = Harness::<by_clock::first>::new();
+    let row = || by_clock::Line { key: "k".into(), value: 1 };
+    h.processing_time(5).send(0, row()).processing_time(14).send(0, row()).flush();
+    assert_eq!(h.take::<by_clock::Line>("out").len(), 1);
+    h.processing_time(15).send(0, row());
+    assert_eq!(h.take::<by_clock::Line>("out").len(), 1);
+}

@@ -51,21 +51,26 @@ impl Control {
         quote!(type Control<'a> = #event; type Broadcast = #state;)
     }
 
+    /// What the types must be, and the macro cannot see.
+    pub fn checks(&self) -> TokenStream {
+        let Control { state, output, .. } = self;
+        quote! {
+            const _: () = ::core::assert!(
+                ::sangam_sdk::manifest::emits_nothing(<#output as ::sangam_sdk::Emit>::PORTS),
+                "on_broadcast happens in every task, so it emits nothing: return () or Result<()>"
+            );
+            const _: () = ::core::assert!(
+                !<#state as ::sangam_sdk::State>::HANDLES && <#state as ::sangam_sdk::State>::TTL.is_none(),
+                "a broadcast state is kept whole and for ever: without Map, List and ttl"
+            );
+        }
+    }
+
     /// The operator's `on_broadcast`.
     pub fn method(&self) -> TokenStream {
-        let Control { state, output, call, .. } = self;
+        let Control { output, call, .. } = self;
         quote! {
-            const BROADCAST: bool = {
-                ::core::assert!(
-                    ::sangam_sdk::manifest::emits_nothing(<#output as ::sangam_sdk::Emit>::PORTS),
-                    "on_broadcast happens in every task, so it emits nothing: return () or Result<()>"
-                );
-                ::core::assert!(
-                    !<#state as ::sangam_sdk::State>::HANDLES && <#state as ::sangam_sdk::State>::TTL.is_none(),
-                    "a broadcast state is kept whole and for ever: without Map, List and ttl"
-                );
-                true
-            };
+            const BROADCAST: bool = true;
             const BROADCAST_FALLIBLE: bool = <#output as ::sangam_sdk::Emit>::FALLIBLE;
             #[allow(unused_variables)]
             fn on_broadcast(

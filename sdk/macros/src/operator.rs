@@ -441,12 +441,14 @@ fn on_impl(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
         ),
     };
     let check_keys = args.check_keys(&fixed);
+    let check_control = control.as_ref().map(Control::checks);
     let (keyed, processing_time) = (args.keyed, args.processing_time);
     Ok(quote! {
         #block
 
         #agree
         #check_keys
+        #check_control
 
         impl ::sangam_sdk::Operator for #this {
             type Config = #this;

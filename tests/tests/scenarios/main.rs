@@ -12,6 +12,7 @@ mod examples;
 mod exchange;
 mod hostile_guest;
 mod hot_reload;
+mod inputs;
 mod kafka_broker;
 mod kafka_pipeline;
 mod migration;
