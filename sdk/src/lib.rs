@@ -18,6 +18,7 @@ mod wrong;
 
 // What the attributes implement.
 mod config;
+mod duration;
 mod operator;
 mod shape;
 mod state;
@@ -54,6 +55,7 @@ pub mod test;
 pub use broadcast::Broadcast;
 pub use config::Config;
 pub use context::{Context, Timer};
+pub use duration::Duration;
 pub use emit::{Emit, Emitter, Forward, Leave, Output, Payload};
 pub use error::{Error, Result, discard, late, reject};
 pub use event::{Event, FieldPath, Raw, Row};

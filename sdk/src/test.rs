@@ -238,6 +238,15 @@ impl<O: Operator> Harness<O> {
         self
     }
 
+    /// Puts another build or configuration of the operator in the place of this one, between two batches: states and timers stay, as their
+    /// bytes, and nothing else does.
+    #[track_caller]
+    pub fn reload(&mut self, config: O::Config) -> &mut Self {
+        self.flush();
+        self.instance = Instance::new(config);
+        self
+    }
+
     /// Sends an event to an operator with one input, not counting broadcast ones.
     ///
     /// # Panics
@@ -409,6 +418,13 @@ impl<O: Operator> Harness<O> {
         self.outputs = left;
         let taken: Vec<Sent> = taken;
         taken.iter().map(Sent::decode).collect()
+    }
+
+    /// Whether nothing is remembered and no timer is set, for any key: as it must be once everything has closed.
+    #[track_caller]
+    pub fn is_idle(&mut self) -> bool {
+        self.flush();
+        self.keys.is_empty() && self.timers.is_empty()
     }
 
     /// What is remembered for a key: its text, or the parts of a composite key joined by `/`.

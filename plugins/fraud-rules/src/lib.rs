@@ -2,7 +2,6 @@
 //!
 //! It never asks anybody: what it knows of a payer is in the payer's state, everything else in its configuration.
 
-mod duration;
 mod money;
 mod payer;
 mod place;
@@ -12,7 +11,6 @@ mod verdict;
 
 use sangam_sdk::*;
 
-pub use duration::Duration;
 use money::{Cents, cents};
 pub use payer::Payer;
 pub use place::Places;

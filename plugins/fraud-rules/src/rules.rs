@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sangam_sdk::{Millis, hours};
+use sangam_sdk::{Duration, Millis, hours};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::duration::Duration;
 use crate::money::{Cents, amount, cents};
 use crate::payer::{Device, Trip};
 use crate::velocity::Total;

@@ -219,7 +219,7 @@ fn a_rule_that_makes_no_sense_is_refused_in_a_sentence_that_names_it() {
     );
     check(
         json!([{ "name": "fast", "type": "velocity_sum", "within": "1 hour" }]),
-        "rule `fast`: within: `1 hour` is no duration: write a whole number and a unit, as in 250ms, 30s, 5m, 1h, 1d",
+        "rule `fast`: within: `1 hour` is no duration: write whole numbers with their units, as in 250ms, 30s, 5m, 1h30m, 1d",
     );
     check(json!([{ "name": "fast", "type": "velocity_sum", "within": "0s" }]), "rule `fast`: within must be longer than nothing");
     check(json!([{ "type": "round_amount", "multiple_of": 0 }]), "rule 1 (`round_amount`): multiple_of must be more than nothing");

@@ -2,14 +2,12 @@
 //!
 //! The top is over all groups, so all orders have one key, `$all`, and one slice of state: it is not for more orders than one core takes.
 
-mod duration;
 mod group;
 mod money;
 
 use sangam_sdk::*;
 use serde::Deserialize;
 
-pub use duration::Duration;
 pub use group::{Group, GroupKey};
 use money::{amount, cents};
 

@@ -135,7 +135,7 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     check(json!({ "window": "0s" }), "config field `window`: a window has some length: write \"1m\"");
     check(
         json!({ "update": "often" }),
-        "config field `update`: `often` is no duration: write a whole number and a unit, as in 250ms, 30s, 5m, 1h, 1d",
+        "config field `update`: `often` is no duration: write whole numbers with their units, as in 250ms, 30s, 5m, 1h30m, 1d",
     );
     check(json!({ "tops": 3 }), "unknown config field `tops`: did you mean `top`? valid: `window`, `top`, `update`");
 }

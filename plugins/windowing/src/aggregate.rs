@@ -1,12 +1,11 @@
-//! What the configuration asks to be gathered, and what is gathered so far.
+//! What the configuration asks to be gathered.
+//!
+//! What is gathered is in `cell`.
 
-use sangam_sdk::*;
 use serde::Deserialize;
 
-use crate::number::Number;
-
-/// A way to make one number of many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A way to make one value of many.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Function {
     /// How many events.
     Count,
@@ -18,10 +17,20 @@ pub enum Function {
     Max,
     /// The mean of a field, over the events that have it.
     Avg,
+    /// The value of the earliest event.
+    First,
+    /// The value of the latest event.
+    Last,
+    /// How many different values.
+    Distinct,
+    /// The so many greatest values, the greatest first.
+    Top(usize),
+    /// The value that this part of all values does not exceed.
+    Quantile(f64),
 }
 
-/// One number that a window emits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One value that a window emits.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     /// How it is made.
     pub function: Function,
@@ -32,7 +41,7 @@ pub struct Aggregate {
 }
 
 /// Everything that a window emits, and the fields that takes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Vec<Written>")]
 pub struct Aggregates {
     /// In the order of the output.
@@ -48,7 +57,12 @@ struct Written {
     r#fn: String,
     field: Option<String>,
     r#as: Option<String>,
+    k: Option<usize>,
+    q: Option<f64>,
 }
+
+/// How many values a `top` may have: they are kept for every open window.
+const TOP_MAX: usize = 1_000;
 
 /// Names that every output has.
 pub const RESERVED: [&str; 3] = ["key", "window_start", "window_end"];
@@ -61,7 +75,12 @@ impl TryFrom<Vec<Written>> for Aggregates {
             return Err("it is empty: name at least one, for example { fn = \"count\" }".into());
         }
         let mut aggregates = Aggregates { list: Vec::new(), fields: Vec::new() };
-        for Written { r#fn: function, field, r#as: name } in written {
+        for Written { r#fn: function, field, r#as: name, k, q } in written {
+            for (given, name, owner) in [(k.is_some(), "k", "top"), (q.is_some(), "q", "quantile")] {
+                if given && function != owner {
+                    return Err(format!("{name} belongs to {owner}: remove it from {function}"));
+                }
+            }
             let (function, field) = match (function.as_str(), field) {
                 ("count", Some(field)) => return Err(format!("count counts events and takes no field; remove `field = \"{field}\"`")),
                 ("count", None) => (Function::Count, None),
@@ -69,7 +88,26 @@ impl TryFrom<Vec<Written>> for Aggregates {
                 ("min", field) => (Function::Min, field),
                 ("max", field) => (Function::Max, field),
                 ("avg", field) => (Function::Avg, field),
-                (other, _) => return Err(format!("the function `{other}` is not supported; there are count, sum, min, max and avg")),
+                ("first", field) => (Function::First, field),
+                ("last", field) => (Function::Last, field),
+                ("distinct", field) => (Function::Distinct, field),
+                ("top", field) => match k {
+                    Some(k @ 1..=TOP_MAX) => (Function::Top(k), field),
+                    _ => {
+                        return Err(format!(
+                            "top says how many values it has, from 1 to {TOP_MAX}: {{ fn = \"top\", field = \"amount\", k = 3 }}"
+                        ));
+                    }
+                },
+                ("quantile", field) => match q {
+                    Some(q) if (0.0..=1.0).contains(&q) => (Function::Quantile(q), field),
+                    _ => return Err("quantile says which, from 0 to 1: { fn = \"quantile\", field = \"amount\", q = 0.95 }".into()),
+                },
+                (other, _) => {
+                    return Err(format!(
+                        "the function `{other}` is not supported; there are count, sum, min, max, avg, first, last, distinct, top and quantile"
+                    ));
+                }
             };
             aggregates.add(function, field, name)?;
         }
@@ -113,66 +151,11 @@ impl Function {
             Function::Min => "min",
             Function::Max => "max",
             Function::Avg => "avg",
+            Function::First => "first",
+            Function::Last => "last",
+            Function::Distinct => "distinct",
+            Function::Top(_) => "top",
+            Function::Quantile(_) => "quantile",
         }
-    }
-}
-
-/// What one aggregate has gathered in one window.
-#[state]
-pub struct Gathered {
-    /// Events counted, or values taken in.
-    pub taken: u64,
-    /// The sum so far, or the least or greatest value; none before the first value.
-    pub number: Option<Number>,
-}
-
-impl Gathered {
-    /// Takes one value in.
-    pub fn take(&mut self, function: Function, value: Number) {
-        self.taken += 1;
-        let Some(known) = self.number else {
-            self.number = Some(value);
-            return;
-        };
-        self.number = Some(match function {
-            Function::Count | Function::Sum | Function::Avg => known.plus(value),
-            Function::Min if value.order(known).is_lt() => value,
-            Function::Max if value.order(known).is_gt() => value,
-            Function::Min | Function::Max => known,
-        });
-    }
-
-    /// What the window emits; none where no event had the field.
-    pub fn result(&self, function: Function) -> Option<Number> {
-        match function {
-            Function::Count => Some(Number::Int(i64::try_from(self.taken).unwrap_or(i64::MAX))),
-            Function::Avg => self.number.map(|sum| Number::Float(sum.float() / self.taken as f64)),
-            Function::Sum | Function::Min | Function::Max => self.number,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Number::{Float, Int};
-    use super::*;
-
-    #[test]
-    fn each_function_makes_one_number_of_many() {
-        let check = |function: Function, values: &[Number], expected: Option<Number>| {
-            let mut gathered = Gathered::default();
-            values.iter().for_each(|value| gathered.take(function, *value));
-            assert_eq!(gathered.result(function), expected, "{function:?} of {values:?}");
-        };
-        check(Function::Sum, &[Int(1), Int(2)], Some(Int(3)));
-        check(Function::Sum, &[Int(1), Float(2.5)], Some(Float(3.5)));
-        check(Function::Sum, &[], None);
-        check(Function::Avg, &[Int(1), Int(2)], Some(Float(1.5)));
-        check(Function::Avg, &[], None);
-        check(Function::Min, &[Int(3), Int(-2), Float(7.0)], Some(Int(-2)));
-        check(Function::Max, &[Int(3), Int(-2), Float(7.0)], Some(Float(7.0)));
-        check(Function::Max, &[Int(7), Float(7.0)], Some(Int(7)));
-        check(Function::Min, &[], None);
-        check(Function::Count, &[], Some(Int(0)));
     }
 }

@@ -3,8 +3,8 @@
 use sangam_protocol::msgpack::write;
 use sangam_sdk::*;
 
-use crate::Open;
 use crate::aggregate::Aggregates;
+use crate::cell::Cell;
 
 /// The result of one window of one key, already written: `{key, window_start, window_end, …}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Summary(Vec<u8>);
 
 impl Summary {
     /// Writes a window's result. A key of several fields is an array of its parts.
-    pub fn new(ctx: &Context, window: Window, aggregates: &Aggregates, open: &Open) -> Summary {
+    pub fn new(ctx: &Context, window: Window, aggregates: &Aggregates, cells: &[Cell]) -> Summary {
         let mut out = Vec::with_capacity(128);
         write::map(&mut out, 3 + aggregates.list.len());
         write::str(&mut out, "key");
@@ -23,7 +23,10 @@ impl Summary {
         write::i64(&mut out, window.end);
         for (i, aggregate) in aggregates.list.iter().enumerate() {
             write::str(&mut out, &aggregate.name);
-            open.gathered.get(i).and_then(|gathered| gathered.result(aggregate.function)).encode(&mut out);
+            match cells.get(i) {
+                Some(cell) => cell.write(aggregate.function, &mut out),
+                None => Cell::new(aggregate.function).write(aggregate.function, &mut out),
+            }
         }
         Summary(out)
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sangam_sdk::Config;
 use sangam_sdk::test::Harness;
 use serde_json::{Value, json};
-use windowing::Windowing;
+use windowing::{Settings, Windowing};
 
 fn example(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/departures").join(file)
@@ -24,7 +24,7 @@ fn run(batch: usize) -> Harness<Windowing> {
     let (stream, operator) = (&pipeline["streams"]["departures"], &pipeline["operators"]["windowing"]);
     assert_eq!(stream["out_of_orderness"].as_str(), Some("2h"));
     let timestamp = stream["timestamp"].as_str().unwrap();
-    let windowing = Windowing::read(&rmp_serde::to_vec_named(&operator["config"]).unwrap()).unwrap();
+    let windowing = Settings::read(&rmp_serde::to_vec_named(&operator["config"]).unwrap()).unwrap();
     let mut h = Harness::with(windowing).key(operator["key"].as_str().unwrap()).batch(batch);
     let mut newest = i64::MIN;
     for event in fixtures::lines(&example("departures.jsonl")) {

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{Error, Ident, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
+use syn::{Error, Expr, Ident, ImplItem, ImplItemFn, Item, ItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
 
 use crate::control::Control;
 use crate::inputs;
@@ -17,11 +17,31 @@ pub struct Args {
     /// Key per input, where they differ.
     pub keys: Vec<(Ident, Vec<String>)>,
     pub keyed: bool,
-    pub window: Option<LitStr>,
-    pub lateness: Option<LitStr>,
+    pub window: Option<Expr>,
+    pub windowing: Windowing,
     pub processing_time: bool,
     /// Where it says `pattern`.
     pub pattern: Option<Span>,
+}
+
+/// What says more about a window.
+#[derive(Default)]
+pub struct Windowing {
+    pub lateness: Option<LitStr>,
+    pub offset: Option<LitStr>,
+    pub zone: Option<LitStr>,
+    pub emit: Option<Expr>,
+    pub early: Option<LitStr>,
+    pub purging: Option<Span>,
+}
+
+impl Windowing {
+    /// Where the first of it stands.
+    fn first(&self) -> Option<Span> {
+        let texts = [&self.lateness, &self.offset, &self.zone, &self.early];
+        let text = texts.into_iter().flatten().map(LitStr::span).next();
+        text.or(self.emit.as_ref().map(Spanned::span)).or(self.purging)
+    }
 }
 
 /// Expands `#[operator]`.
@@ -34,7 +54,7 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
                 return Err(Error::new_spanned(path, "#[operator] goes on `impl Name { .. }`, not on the impl of a trait"));
             }
             match &args.window {
-                Some(size) => crate::window::expand(&args, size, &block),
+                Some(window) => crate::window::expand(&args, window, &block),
                 None if args.pattern.is_some() => crate::pattern::expand(&args, &block),
                 None => on_impl(&args, &block),
             }
@@ -48,8 +68,15 @@ pub fn expand(args: TokenStream, item: Item) -> Result<TokenStream> {
 
 impl Args {
     fn read(tokens: TokenStream) -> Result<Self> {
-        let mut args =
-            Args { key: Vec::new(), keys: Vec::new(), keyed: false, window: None, lateness: None, processing_time: false, pattern: None };
+        let mut args = Args {
+            key: Vec::new(),
+            keys: Vec::new(),
+            keyed: false,
+            window: None,
+            windowing: Windowing::default(),
+            processing_time: false,
+            pattern: None,
+        };
         let parser = syn::meta::parser(|meta| {
             if meta.path.is_ident("keyed") {
                 args.keyed = true;
@@ -71,19 +98,29 @@ impl Args {
             } else if meta.path.is_ident("window") {
                 args.window = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("lateness") {
-                args.lateness = Some(meta.value()?.parse()?);
+                args.windowing.lateness = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("offset") {
+                args.windowing.offset = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("zone") {
+                args.windowing.zone = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("emit") {
+                args.windowing.emit = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("early") {
+                args.windowing.early = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("purging") {
+                args.windowing.purging = Some(Spanned::span(&meta.path));
             } else if meta.path.is_ident("pattern") {
                 args.pattern = Some(meta.path.span());
             } else {
                 return Err(meta.error(
-                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `window = \"1m\"`, `lateness = \"5s\"`, `pattern` and `processing_time` (for `ctx.now()` and timers by the clock)",
+                    "#[operator] takes `key = \"field\"`, `keyed` (the pipeline names the key), `pattern`, `processing_time` (for `ctx.now()` and timers by the clock) and `window = \"1m\"`; with a window `lateness`, `offset`, `zone`, `emit`, `early` and `purging`",
                 ));
             }
             Ok(())
         });
         syn::parse::Parser::parse2(parser, tokens)?;
-        if let (Some(lateness), None) = (&args.lateness, &args.window) {
-            return Err(Error::new_spanned(lateness, "lateness belongs to a window: add `window = \"1m\"`"));
+        if let (Some(span), None) = (args.windowing.first(), &args.window) {
+            return Err(Error::new(span, "this belongs to a window: add `window = \"1m\"`"));
         }
         if let (Some(window), false) = (&args.window, args.keyed) {
             return Err(Error::new_spanned(

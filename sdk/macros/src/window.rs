@@ -2,20 +2,24 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Error, ImplItemFn, ItemImpl, LitStr, Result, Type, parse_quote};
+use syn::{Error, Expr, ExprLit, FnArg, ImplItemFn, ItemImpl, Lit, LitStr, Result, Type, parse_quote};
 
-use crate::operator::{Args, method};
+use crate::operator::{Args, Windowing, method};
 use crate::params::Params;
 use crate::text;
 
+/// What `window = ..` may be.
+const KINDS: &str = "write window = \"1m\", hopping(\"1h\", \"5m\"), sliding(\"10s\"), session(\"30m\"), cumulate(\"1d\", \"1h\"), count(100, 10), \
+                     global, or configured";
+
 /// Expands the window form.
-pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStream> {
+pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStream> {
     let this = &block.self_ty;
     let missing = |what: &str| Error::new_spanned(this, format!("a window needs `{what}`"));
     let add = method(block, "add").ok_or_else(|| missing("fn add(&mut self, event: Sale)"))?;
     let close = method(block, "close").ok_or_else(|| missing("fn close(self, w: Window) -> Minute"))?;
     let (added, closed) = (Params::read(&add.sig, "event")?, Params::read(&close.sig, "Window")?);
-    changes_self(add)?;
+    changes_self(add, "add")?;
     let Some(receiver) = close.sig.receiver() else {
         return Err(Error::new_spanned(&close.sig, "take `self`, what the window has gathered: `fn close(self, w: Window) -> Minute`"));
     };
@@ -29,12 +33,37 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
         .event
         .as_ref()
         .ok_or_else(|| Error::new_spanned(&add.sig, "`add` takes its event by value: `fn add(&mut self, event: Sale)`"))?;
-    let config: Type = added.config.clone().or(closed.config.clone()).unwrap_or(parse_quote!(()));
-    let size_ms = duration(size)?;
-    if size_ms == 0 {
-        return Err(Error::new_spanned(size, "a window has some length: \"10s\", \"5m\", \"1h\""));
+    let merge = method(block, "merge").map(|merge| changes_self(merge, "merge").and(Params::read(&merge.sig, "aggregate"))).transpose()?;
+    let merged_config = merge.as_ref().and_then(|merge| merge.config.clone());
+    let config: Type = added.config.clone().or(closed.config.clone()).or(merged_config).unwrap_or(parse_quote!(()));
+    let declared = declare(args, window, block)?;
+    if declared.merges && merge.is_none() {
+        return Err(Error::new_spanned(
+            this,
+            "windows of this kind overlap or join: add `fn merge(&mut self, later: Self)`, which takes in what a later part has gathered",
+        ));
     }
-    let lateness_ms = args.lateness.as_ref().map_or(Ok(0), duration)?;
+    let (spec, any_kind) = (&declared.spec, declared.configured);
+    let merges = merge.is_some();
+    let merge = merge.map(|merge| {
+        let call = merge.call;
+        quote!(<#this>::merge(self, #(#call),*))
+    });
+    let gap = declared.gap;
+    let is_row = text::last_name(event).as_deref() == Some("Row");
+    let fields = match (method(block, "fields"), is_row) {
+        (Some(_), true) => quote! {
+            const DYNAMIC: bool = true;
+            fn fields(config: &Self::Config) -> ::std::vec::Vec<::sangam_sdk::FieldPath> {
+                <#this>::fields(config)
+            }
+        },
+        (None, true) => return Err(missing("fn fields(config: &Settings) -> Vec<FieldPath>` for its `Row")),
+        (Some(fields), false) => {
+            return Err(Error::new_spanned(&fields.sig, "`fields` names the fields of a `Row`: take `row: Row<'_>` in add"));
+        }
+        (None, false) => TokenStream::new(),
+    };
     let fixed = text::with_lifetime(event, "static");
     let open = text::with_lifetime(event, "a");
     let (added_output, closed_output) = (&added.output, &closed.output);
@@ -45,12 +74,15 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     };
     let schema = quote!(
         "{\"name\":\"", <#this as ::sangam_sdk::window::Aggregate>::NAME,
-        "\",\"version\":1,\"fields\":[{\"name\":\"windows\",\"type\":\"array\"}]}"
+        "\",\"version\":2,\"fields\":[{\"name\":\"windows\",\"type\":\"array\"}]}"
     );
     let manifest = args.manifest(&fixed, None, &quote!(<#closed_output as ::sangam_sdk::Emit>::PORTS), &config, Some(&schema));
     let check_keys = args.check_keys(&fixed);
     let (keyed, processing_time) = (args.keyed, args.processing_time);
     let name = text::last_name(this).unwrap_or_default();
+    let check = declared
+        .check
+        .map(|spec| quote!(static WINDOWS: ::sangam_sdk::window::WindowSpec = ::sangam_sdk::window::declared(#spec, #merges);));
     Ok(quote! {
         #block
 
@@ -65,8 +97,19 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             type Config = #config;
             type Event<'a> = #open;
             const NAME: &'static str = #name;
-            const SIZE: ::sangam_sdk::Millis = #size_ms;
-            const LATENESS: ::sangam_sdk::Millis = #lateness_ms;
+            const ANY_KIND: bool = #any_kind;
+            const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE;
+            #[inline]
+            #[allow(unused_variables)]
+            fn spec(config: &Self::Config) -> ::sangam_sdk::Result<&::sangam_sdk::window::WindowSpec> {
+                #check
+                #spec
+            }
+            #gap
+            #[allow(unused_variables)]
+            fn merge(&mut self, config: &Self::Config, event: Self) {
+                #merge
+            }
             #[inline]
             #[allow(unused_variables)]
             fn gather(
@@ -110,7 +153,9 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
             const KEYED: bool = #keyed;
             const TIMERS: bool = true;
             const PROCESSING_TIME: bool = #processing_time;
-            const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE || <#closed_output as ::sangam_sdk::Emit>::FALLIBLE;
+            #fields
+            // What `add` refuses, the windows take back themselves.
+            const FALLIBLE: bool = <#closed_output as ::sangam_sdk::Emit>::FALLIBLE;
             #[inline]
             fn on_event(
                 config: &Self::Config,
@@ -138,26 +183,175 @@ pub fn expand(args: &Args, size: &LitStr, block: &ItemImpl) -> Result<TokenStrea
     })
 }
 
-fn changes_self(add: &ImplItemFn) -> Result<()> {
-    match add.sig.receiver() {
+/// A definition of windows, as tokens.
+struct Declared {
+    /// The body of `Aggregate::spec`.
+    spec: TokenStream,
+    /// A constant to be checked while the operator is compiled.
+    check: Option<TokenStream>,
+    gap: Option<TokenStream>,
+    configured: bool,
+    merges: bool,
+}
+
+fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
+    let gap = method(block, "gap").map(|gap| gap_of(gap, block)).transpose()?;
+    let (name, numbers) = kind(window)?;
+    if name == "configured" {
+        let Some(_) = method(block, "window") else {
+            return Err(Error::new_spanned(window, "a configured window is told by `fn window(config: &Settings) -> &WindowSpec`"));
+        };
+        let this = &block.self_ty;
+        return Ok(Declared {
+            spec: quote!(::core::result::Result::Ok(<#this>::window(config))),
+            check: None,
+            gap,
+            configured: true,
+            merges: true,
+        });
+    }
+    let numbers = match (name.as_str(), gap.is_some(), numbers.is_empty()) {
+        ("session", true, true) => vec![quote!(1)],
+        ("session", false, true) => {
+            return Err(Error::new_spanned(
+                window,
+                "how long is the gap? session(\"30m\"), or `fn gap(event: &Click) -> Millis` for one that depends on the event",
+            ));
+        }
+        ("session", true, false) => return Err(Error::new_spanned(window, "`fn gap` says how long the gap is: write `window = session`")),
+        (_, true, _) => return Err(Error::new_spanned(window, "`fn gap` belongs to a session: write `window = session`")),
+        _ => numbers,
+    };
+    let constructor = syn::Ident::new(&name, proc_macro2::Span::call_site());
+    let Windowing { lateness, offset, zone, .. } = &args.windowing;
+    let lateness = lateness.as_ref().map_or(Ok(0), duration)?;
+    let offset = offset.as_ref().map_or(Ok(0), signed)?;
+    let trigger = trigger(&args.windowing)?;
+    let spec = quote!(
+        ::sangam_sdk::window::WindowSpec::#constructor(#(#numbers),*).offset(#offset).lateness(#lateness).trigger(#trigger)
+    );
+    let check = Some(spec.clone());
+    let spec = match zone {
+        None => quote!(::core::result::Result::Ok(&WINDOWS)),
+        Some(zone) => quote! {
+            static SPEC: ::std::sync::OnceLock<::core::result::Result<::sangam_sdk::window::WindowSpec, ::std::string::String>> =
+                ::std::sync::OnceLock::new();
+            let spec = SPEC.get_or_init(|| #spec.zone(#zone));
+            spec.as_ref().map_err(|why| ::sangam_sdk::Error::Fault(::core::clone::Clone::clone(why)))
+        },
+    };
+    let merges = !matches!(name.as_str(), "tumbling" | "global");
+    Ok(Declared { spec, check, gap, configured: false, merges })
+}
+
+/// The name of a kind and the numbers that it takes.
+fn kind(window: &Expr) -> Result<(String, Vec<TokenStream>)> {
+    let wrong = || Error::new_spanned(window, KINDS);
+    match window {
+        Expr::Lit(ExprLit { lit: Lit::Str(size), .. }) => {
+            let size = length(size)?;
+            Ok(("tumbling".into(), vec![quote!(#size)]))
+        }
+        Expr::Path(path) => {
+            let name = path.path.get_ident().map(ToString::to_string).ok_or_else(wrong)?;
+            if ["session", "global", "configured"].contains(&name.as_str()) { Ok((name, Vec::new())) } else { Err(wrong()) }
+        }
+        Expr::Call(call) => {
+            let Expr::Path(path) = &*call.func else { return Err(wrong()) };
+            let name = path.path.get_ident().map(ToString::to_string).ok_or_else(wrong)?;
+            let wanted = match name.as_str() {
+                "tumbling" | "sliding" | "session" => 1,
+                "hopping" | "cumulate" | "count" => 2,
+                _ => return Err(wrong()),
+            };
+            if call.args.len() != wanted {
+                return Err(wrong());
+            }
+            let numbers = call.args.iter().map(|number| match number {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if name != "count" => length(text).map(|ms| quote!(#ms)),
+                Expr::Lit(ExprLit { lit: Lit::Int(int), .. }) if name == "count" => int.base10_parse::<u64>().map(|int| quote!(#int)),
+                other => Err(Error::new_spanned(other, KINDS)),
+            });
+            Ok((name.clone(), numbers.collect::<Result<_>>()?))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+fn trigger(windowing: &Windowing) -> Result<TokenStream> {
+    const MODES: &str = "emit = \"on_close\", \"on_update\", or count(4) for every four events";
+    let mut trigger = match &windowing.emit {
+        None => quote!(on_close()),
+        Some(Expr::Lit(ExprLit { lit: Lit::Str(mode), .. })) if mode.value() == "on_close" => quote!(on_close()),
+        Some(Expr::Lit(ExprLit { lit: Lit::Str(mode), .. })) if mode.value() == "on_update" => quote!(on_update()),
+        Some(Expr::Call(call)) => match (&*call.func, call.args.first()) {
+            (Expr::Path(path), Some(Expr::Lit(ExprLit { lit: Lit::Int(events), .. }))) if path.path.is_ident("count") => {
+                let events: u64 = events.base10_parse()?;
+                if events == 0 {
+                    return Err(Error::new_spanned(call, MODES));
+                }
+                quote!(on_count(#events))
+            }
+            _ => return Err(Error::new_spanned(call, MODES)),
+        },
+        Some(other) => return Err(Error::new_spanned(other, MODES)),
+    };
+    if let Some(early) = &windowing.early {
+        let early = length(early)?;
+        trigger = quote!(#trigger.early(#early));
+    }
+    if windowing.purging.is_some() {
+        trigger = quote!(#trigger.purging());
+    }
+    Ok(quote!(::sangam_sdk::window::Trigger::#trigger))
+}
+
+fn gap_of(gap: &ImplItemFn, block: &ItemImpl) -> Result<TokenStream> {
+    let wrong =
+        || Error::new_spanned(&gap.sig, "`gap` sees the event, and the configuration if it likes: `fn gap(event: &Click) -> Millis`");
+    let config = match gap.sig.inputs.len() {
+        1 => quote!(),
+        2 => quote!(, config),
+        _ => return Err(wrong()),
+    };
+    if gap.sig.inputs.iter().any(|input| !matches!(input, FnArg::Typed(param) if matches!(&*param.ty, Type::Reference(_)))) {
+        return Err(wrong());
+    }
+    let this = &block.self_ty;
+    Ok(quote! {
+        #[allow(unused_variables)]
+        fn gap(config: &Self::Config, event: &Self::Event<'_>) -> ::core::option::Option<::sangam_sdk::Millis> {
+            ::core::option::Option::Some(<#this>::gap(event #config))
+        }
+    })
+}
+
+fn changes_self(method: &ImplItemFn, name: &str) -> Result<()> {
+    match method.sig.receiver() {
         Some(receiver) if receiver.reference.is_some() && receiver.mutability.is_some() => Ok(()),
-        _ => Err(Error::new_spanned(&add.sig, "`add` puts the event into the window: take `&mut self`")),
+        _ => Err(Error::new_spanned(&method.sig, format!("`{name}` puts what it is given into the window: take `&mut self`"))),
     }
 }
 
 /// A duration in milliseconds.
 pub fn duration(text: &LitStr) -> Result<i64> {
-    let wrong = || Error::new_spanned(text, "a duration is a number and a unit: \"500ms\", \"10s\", \"5m\", \"1h\", \"1d\"");
-    let value = text.value();
-    let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
-    let number: i64 = number.parse().map_err(|_| wrong())?;
-    let unit = match unit.trim() {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(unit).ok_or_else(wrong)
+    sangam_protocol::duration::parse(&text.value()).ok_or_else(|| {
+        Error::new_spanned(text, "a duration is whole numbers with their units: \"500ms\", \"10s\", \"5m\", \"1h30m\", \"1d\"")
+    })
+}
+
+/// A duration that is more than nothing.
+fn length(text: &LitStr) -> Result<i64> {
+    match duration(text)? {
+        0 => Err(Error::new_spanned(text, "a window has some length: \"10s\", \"5m\", \"1h\"")),
+        length => Ok(length),
+    }
+}
+
+/// A duration with a sign.
+fn signed(text: &LitStr) -> Result<i64> {
+    match text.value().strip_prefix('-') {
+        Some(rest) => duration(&LitStr::new(rest, text.span())).map(|length| -length),
+        None => duration(text),
+    }
 }

@@ -4,6 +4,7 @@
 
 pub mod msgpack;
 
+pub mod duration;
 pub mod effects;
 pub mod frame;
 pub mod key;

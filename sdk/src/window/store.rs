@@ -1,0 +1,449 @@
+//! The open windows of one key, as they are remembered between events: in order of time, with the definition that they were opened by.
+//!
+//! What to do with them is not decided here. They are written so that a batch decodes only what it is likely to touch.
+
+use sangam_protocol::Millis;
+use sangam_protocol::msgpack::{self, Reader, write};
+
+use super::spec::{Kind, WindowSpec};
+use super::zone::Zone;
+use super::{Aggregate, Window};
+use crate::field::{Cells, Encode, Field};
+use crate::state::State;
+use crate::wrong::Wrong;
+use crate::{Error, Result};
+
+/// The open windows of one key.
+///
+/// A window closes by the definition that it was opened with. Where a new build or configuration has another one, the windows of the old
+/// one stand behind those of the new one until they have closed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Windows<A> {
+    pub(super) def: Def,
+    /// In order of their starts, younger than all that is folded.
+    pub(super) panes: Vec<Pane<A>>,
+    /// Older panes as they are written, in order: only of definitions that share slices.
+    pub(super) folded: Vec<u8>,
+    /// Windows of an earlier definition.
+    pub(super) old: Option<Box<Windows<A>>>,
+}
+
+/// A window that is open, or a slice of several, or some events of a count window.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pane<A> {
+    /// Its first millisecond on the wall clock; the number of a part of a count window.
+    pub(super) start: Millis,
+    /// The millisecond after it; 0 where the definition tells it.
+    pub(super) end: Millis,
+    /// Events since it emitted last, where the trigger counts them.
+    pub(super) count: u64,
+    /// When it emits early next; the first event's time in a count window.
+    pub(super) mark: Option<Millis>,
+    /// Nothing has come since it emitted early.
+    pub(super) told: bool,
+    /// Nothing after it has been purged.
+    pub(super) content: Option<A>,
+}
+
+/// What open windows depend on, of a definition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Def {
+    code: u64,
+    a: Millis,
+    b: Millis,
+    offset: Millis,
+    /// Which time zone; 0 is none.
+    zone: u64,
+}
+
+impl Def {
+    #[inline(always)]
+    pub(super) fn of(spec: &WindowSpec) -> Def {
+        let shared = spec.shares();
+        let (code, a, b) = match spec.kind {
+            Kind::Tumbling { size } => (1, size, 0),
+            Kind::Hopping { size, slide } => (if shared { 2 } else { 3 }, size, slide),
+            Kind::Cumulate { size, step } => (if shared { 4 } else { 5 }, size, step),
+            Kind::Sliding { size } => (6, size, 0),
+            // Another gap changes nothing for a session that is open: it has its end.
+            Kind::Session { .. } => (7, 0, 0),
+            Kind::Count { size, slide } => (8, size as Millis, slide as Millis),
+            Kind::Global => (9, 0, 0),
+        };
+        Def { code, a, b, offset: spec.offset, zone: spec.zone.as_ref().map_or(0, Zone::mark) }
+    }
+
+    /// Whether the windows share slices, so that there may be many of them.
+    fn folds(&self) -> bool {
+        matches!(self.code, 2 | 4 | 6)
+    }
+
+    /// The definition by which windows of this one close, which have the rest in common with `spec`.
+    fn spec(&self, spec: &WindowSpec) -> Option<WindowSpec> {
+        if self.zone != 0 && Some(self.zone) != spec.zone.as_ref().map(Zone::mark) {
+            return None;
+        }
+        let kind = match self.code {
+            1 => Kind::Tumbling { size: self.a },
+            2 | 3 => Kind::Hopping { size: self.a, slide: self.b },
+            4 | 5 => Kind::Cumulate { size: self.a, step: self.b },
+            6 => Kind::Sliding { size: self.a },
+            7 => Kind::Session { gap: 1 },
+            8 => Kind::Count { size: self.a as u64, slide: self.b as u64 },
+            9 => Kind::Global,
+            _ => return None,
+        };
+        let mut own = WindowSpec { kind, offset: self.offset, ..spec.clone() };
+        if self.zone == 0 {
+            own.zone = None;
+        }
+        // A trigger that came with the new definition may need windows that are not shared, which these are.
+        if self.folds() && !own.shares() {
+            own.trigger = super::Trigger::on_close();
+        }
+        own.check().is_ok().then_some(own)
+    }
+}
+
+impl<A> Windows<A> {
+    /// Start and content of each open window of the current definition; of hopping and other windows that share slices, of each slice
+    /// that is not folded.
+    pub fn iter(&self) -> impl Iterator<Item = (Millis, &A)> {
+        self.panes.iter().filter_map(|pane| Some((pane.start, pane.content.as_ref()?)))
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.panes.is_empty() && self.folded.is_empty() && self.old.is_none()
+    }
+}
+
+impl<A: Aggregate> Windows<A> {
+    /// Makes `spec` the current definition; what another one left open stands back.
+    #[inline(always)]
+    pub(super) fn adopt(&mut self, spec: &WindowSpec) -> Result<()> {
+        let def = Def::of(spec);
+        if self.def == def {
+            return Ok(());
+        }
+        self.change(def, spec)
+    }
+
+    #[cold]
+    fn change(&mut self, def: Def, spec: &WindowSpec) -> Result<()> {
+        if !self.is_empty() {
+            // A build carries the code of the one kind that it declares; one that is configured has them all.
+            let same = self.def.code == def.code || A::ANY_KIND;
+            if !same || self.def.spec(spec).is_none() {
+                return Err(Error::Fault(
+                    "windows of another kind or time zone are open: let them close first, or give the operator another name".into(),
+                ));
+            }
+            let before = std::mem::take(self);
+            self.old = Some(Box::new(before));
+        }
+        self.def = def;
+        Ok(())
+    }
+
+    /// The windows of an earlier definition, and that definition.
+    pub(super) fn older(&mut self, spec: &WindowSpec) -> Option<(WindowSpec, &mut Windows<A>)> {
+        let old = self.old.as_deref_mut()?;
+        Some((old.def.spec(spec)?, old))
+    }
+
+    /// Forgets the windows of an earlier definition once all have closed.
+    pub(super) fn close_older(&mut self) {
+        if let Some(old) = &mut self.old {
+            old.close_older();
+            if old.is_empty() {
+                self.old = None;
+            }
+        }
+    }
+
+    /// Takes all panes out of the folded bytes.
+    pub(super) fn unfold(&mut self) -> Result<()> {
+        if !self.folded.is_empty() {
+            let mut panes = Vec::new();
+            let mut folded = Folded::of(&self.folded);
+            while let Some(start) = folded.start()? {
+                panes.push(Pane { content: Some(A::decode(&mut folded.reader)?), ..Pane::blank(start) });
+            }
+            panes.append(&mut self.panes);
+            self.panes = panes;
+            self.folded.clear();
+        }
+        Ok(())
+    }
+
+    /// What all panes have gathered that start from `from` up to but not including `to`, in order.
+    pub(super) fn gathered(&self, config: &A::Config, from: Millis, to: Millis) -> Result<Option<A>> {
+        let mut all: Option<A> = None;
+        let mut add = |content: A| match &mut all {
+            None => all = Some(content),
+            Some(all) => all.merge(config, content),
+        };
+        let mut folded = Folded::of(&self.folded);
+        while let Some(start) = folded.start()?.filter(|start| *start < to) {
+            if start < from {
+                folded.skip()?;
+            } else {
+                add(A::decode(&mut folded.reader)?);
+            }
+        }
+        let panes = self.panes.iter().skip_while(|pane| pane.start < from).take_while(|pane| pane.start < to);
+        panes.filter_map(|pane| pane.content.clone()).for_each(add);
+        Ok(all)
+    }
+
+    /// The first start, in order, for which `found` finds something.
+    pub(super) fn find<T>(&self, mut found: impl FnMut(Millis) -> Option<T>) -> Result<Option<T>> {
+        let mut folded = Folded::of(&self.folded);
+        while let Some(start) = folded.start()? {
+            if let Some(found) = found(start) {
+                return Ok(Some(found));
+            }
+            folded.skip()?;
+        }
+        Ok(self.panes.iter().find_map(|pane| found(pane.start)))
+    }
+
+    /// Removes panes from the oldest on, as long as `over` says so of their start.
+    pub(super) fn forget(&mut self, mut over: impl FnMut(Millis) -> bool) -> Result<()> {
+        let mut folded = Folded::of(&self.folded);
+        while let Some(start) = folded.start()? {
+            if over(start) {
+                folded.skip()?;
+                continue;
+            }
+            let mut kept = Vec::with_capacity(folded.reader.rest().len() + 9);
+            write::i64(&mut kept, start);
+            kept.extend_from_slice(folded.reader.rest());
+            self.folded = kept;
+            return Ok(());
+        }
+        self.folded.clear();
+        let gone = self.panes.iter().take_while(|pane| over(pane.start)).count();
+        self.panes.drain(..gone);
+        Ok(())
+    }
+
+    /// The pane of a slice, and whether it is new.
+    #[inline]
+    pub(super) fn slice(&mut self, start: Millis) -> Result<(usize, bool)> {
+        match self.panes.last() {
+            Some(pane) if pane.start == start => return Ok((self.panes.len() - 1, false)),
+            Some(pane) if pane.start < start => {}
+            None if self.folded.is_empty() => {}
+            _ => {
+                if self.panes.first().is_none_or(|first| start < first.start) {
+                    self.unfold()?;
+                }
+                let place = self.panes.binary_search_by_key(&start, |pane| pane.start);
+                return Ok(match place {
+                    Ok(index) => (index, false),
+                    Err(index) => {
+                        self.panes.insert(index, Pane::new(start, 0, A::default()));
+                        (index, true)
+                    }
+                });
+            }
+        }
+        self.panes.push(Pane::new(start, 0, A::default()));
+        Ok((self.panes.len() - 1, true))
+    }
+
+    /// Start of the oldest pane.
+    pub(super) fn oldest(&self) -> Option<Millis> {
+        match Folded::of(&self.folded).start() {
+            Ok(Some(start)) => Some(start),
+            _ => self.panes.first().map(|pane| pane.start),
+        }
+    }
+}
+
+impl<A> Pane<A> {
+    pub(super) fn new(start: Millis, end: Millis, content: A) -> Pane<A> {
+        Pane { end, content: Some(content), ..Pane::blank(start) }
+    }
+
+    pub(super) fn blank(start: Millis) -> Pane<A> {
+        Pane { start, end: 0, count: 0, mark: None, told: false, content: None }
+    }
+
+    /// The window of a pane that knows its end.
+    pub(super) fn window(&self) -> Window {
+        Window { start: self.start, end: self.end }
+    }
+}
+
+/// Reads folded panes one after the other: the start of the first, then for each its content and how much later the next one starts.
+struct Folded<'a> {
+    reader: Reader<'a>,
+    start: Option<Millis>,
+}
+
+impl<'a> Folded<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Folded { reader: Reader::new(bytes), start: None }
+    }
+
+    /// Start of the next pane, whose content comes next.
+    #[inline]
+    fn start(&mut self) -> Result<Option<Millis>, Wrong> {
+        if self.reader.is_empty() {
+            return Ok(None);
+        }
+        let next = self.reader.i64()?;
+        self.start = Some(self.start.map_or(next, |start| start.saturating_add(next)));
+        Ok(self.start)
+    }
+
+    /// Steps over the content.
+    fn skip(&mut self) -> Result<(), Wrong> {
+        Ok(self.reader.skip()?)
+    }
+
+    /// Start of the last pane.
+    fn last(mut self) -> Option<Millis> {
+        while let Ok(Some(_)) = self.start() {
+            self.skip().ok()?;
+        }
+        self.start
+    }
+}
+
+// === as a state ===
+
+impl<A> Default for Windows<A> {
+    fn default() -> Self {
+        Windows { def: Def::default(), panes: Vec::new(), folded: Vec::new(), old: None }
+    }
+}
+
+impl<A: Aggregate> State for Windows<A> {
+    const SCHEMA: &'static str = "null";
+}
+
+/// `[definition, folded or nil, older or nil, pane…]`; `[]` where nothing is open.
+impl<'a, A: Field<'a>> Field<'a> for Windows<A> {
+    const KIND: &'static str = "array";
+    const CELLS: Cells = A::CELLS.inside();
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        let len = reader.array()?;
+        if len == 0 {
+            return Ok(Windows::default());
+        }
+        let Some(count) = len.checked_sub(3) else { return Err(msgpack::Error::Range("open windows").into()) };
+        let def = Def::decode(reader)?;
+        let folded = if reader.nil()? { Vec::new() } else { reader.bin()?.to_vec() };
+        let old = if reader.nil()? { None } else { Some(Box::new(Windows::decode(reader)?)) };
+        let mut panes = Vec::with_capacity(count.min(reader.rest().len()) + 1);
+        for _ in 0..count {
+            panes.push(Pane::decode(reader)?);
+        }
+        Ok(Windows { def, panes, folded, old })
+    }
+}
+
+impl<A: Encode> Encode for Windows<A> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        if self.is_empty() {
+            return write::array(out, 0);
+        }
+        let (folding, plain) = match self.panes.split_last() {
+            Some((_, older)) if self.def.folds() => self.panes.split_at(older.len()),
+            _ => (&[][..], &self.panes[..]),
+        };
+        write::array(out, 3 + plain.len());
+        self.def.encode(out);
+        match folding {
+            [] if self.folded.is_empty() => write::nil(out),
+            // Always with the longest head, so that equal content is equal bytes.
+            _ => write::bin_with(out, |out| {
+                out.extend_from_slice(&self.folded);
+                let mut before = if folding.is_empty() { None } else { Folded::of(&self.folded).last() };
+                for pane in folding {
+                    write::i64(out, pane.start.saturating_sub(before.unwrap_or(0)));
+                    before = Some(pane.start);
+                    // Slices are never purged.
+                    pane.content.encode(out);
+                }
+            }),
+        }
+        match &self.old {
+            None => write::nil(out),
+            Some(old) => old.encode(out),
+        }
+        plain.iter().for_each(|pane| pane.encode(out));
+    }
+}
+
+/// `[start, content]`, `[start, end, content]` or `[start, end, count, mark, content]`, the shortest that says it all; a sixth element
+/// says that it has been told.
+impl<'a, A: Field<'a>> Field<'a> for Pane<A> {
+    const KIND: &'static str = "array";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        let len = reader.array()?;
+        let start = reader.i64()?;
+        if len == 2 {
+            return Ok(Pane { content: Option::decode(reader)?, ..Pane::blank(start) });
+        }
+        let end = if len > 2 { reader.i64()? } else { 0 };
+        let (count, mark) = if len > 3 { (reader.u64()?, Option::decode(reader)?) } else { (0, None) };
+        let told = len > 5 && reader.bool()?;
+        Ok(Pane { start, end, count, mark, told, content: Option::decode(reader)? })
+    }
+}
+
+impl<A: Encode> Encode for Pane<A> {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        let long = self.count != 0 || self.mark.is_some();
+        write::array(out, if long { 5 + usize::from(self.told) } else { 2 + usize::from(self.end != 0) });
+        write::i64(out, self.start);
+        if long || self.end != 0 {
+            write::i64(out, self.end);
+        }
+        if long {
+            write::u64(out, self.count);
+            self.mark.encode(out);
+            if self.told {
+                write::bool(out, true);
+            }
+        }
+        self.content.encode(out);
+    }
+}
+
+/// The size alone for plain tumbling windows, else `[code, a, b, offset, zone]`.
+impl<'a> Field<'a> for Def {
+    const KIND: &'static str = "any";
+    #[inline]
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        if !matches!(reader.peek()?, 0x90..=0x9f) {
+            return Ok(Def { code: 1, a: reader.i64()?, ..Def::default() });
+        }
+        if reader.array()? != 5 {
+            return Err(msgpack::Error::Range("a definition of windows").into());
+        }
+        Ok(Def { code: reader.u64()?, a: reader.i64()?, b: reader.i64()?, offset: reader.i64()?, zone: reader.u64()? })
+    }
+}
+
+impl Encode for Def {
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        if self.code == 1 && self.offset == 0 && self.zone == 0 {
+            return write::i64(out, self.a);
+        }
+        write::array(out, 5);
+        write::u64(out, self.code);
+        write::i64(out, self.a);
+        write::i64(out, self.b);
+        write::i64(out, self.offset);
+        write::u64(out, self.zone);
+    }
+}
