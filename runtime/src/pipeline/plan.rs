@@ -359,11 +359,9 @@ impl Planner<'_> {
                 from.iter_mut().zip(&onward).for_each(|(reached, onward)| *reached |= onward);
             }
         }
-        for at in 0..count {
+        for (at, group) in groups.groups.iter_mut().enumerate() {
             let first = (0..count).find(|other| reaches[at][*other] && reaches[*other][at]);
-            if let Some(group) = groups.groups.get_mut(at) {
-                group.circle = first.unwrap_or(at);
-            }
+            group.circle = first.unwrap_or(at);
         }
     }
 
