@@ -4,7 +4,7 @@
 //! on the same events: what an event costs before any pattern.
 
 #![expect(missing_docs, reason = "a benchmark")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark: the first surprise ends it")]
+#![expect(clippy::panic, reason = "a benchmark: the first surprise ends it")]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Patterns as an author writes them, and what happens around the matching: late events, limits, changed patterns, state.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: the first surprise ends the test")]
 #![expect(missing_docs, reason = "the operators of a test speak for themselves")]
 
 mod support {

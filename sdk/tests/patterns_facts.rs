@@ -1,5 +1,7 @@
 //! Facts about patterns from Flink's own test suites (`flink-cep`, `nfa/*ITCase`): what is found in which events. No code is copied.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: the first surprise ends the test")]
+
 mod support {
     pub mod finder;
 }

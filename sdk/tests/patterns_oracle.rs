@@ -1,6 +1,8 @@
 //! Long random runs of patterns against an oracle that knows no automaton: it tries every way through the events, by the definitions of
 //! the contiguities.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: the first surprise ends the test")]
+
 mod support {
     pub mod finder;
 }
@@ -379,7 +381,7 @@ impl After {
             After::Next => way.taken[0].1 + 1,
             After::PastLast => way.taken.last().unwrap().1 + 1,
             After::First(step) => of(step).next().unwrap_or(0),
-            After::Last(step) => of(step).last().unwrap_or(0),
+            After::Last(step) => of(step).next_back().unwrap_or(0),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The patterns among the facts in `tests/vectors/semantics.json`, each with every size of batch.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: the first surprise ends the test")]
+
 mod support {
     pub mod finder;
 }

@@ -491,8 +491,3 @@ pub fn needs_self(method: &ImplItemFn) -> Result<()> {
         None => Err(Error::new_spanned(&method.sig, "take `&self`, the operator's configuration")),
     }
 }
-
-/// Refuses a `&T` parameter where the configuration comes another way.
-pub fn refuse_config(params: &Params, hint: &str) -> Result<()> {
-    params.config.as_ref().map_or(Ok(()), |config| Err(Error::new_spanned(config, hint)))
-}

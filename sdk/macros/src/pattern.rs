@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, GenericArgument, ImplItemFn, ItemImpl, PathArguments, Result, ReturnType, Type};
 
-use crate::operator::{Args, method, needs_self, refuse_config};
+use crate::operator::{Args, method, needs_self};
 use crate::params::Params;
 use crate::text;
 
@@ -42,10 +42,12 @@ pub fn expand(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     let config: Type = (**this).clone();
     let schema = quote!(<::sangam_sdk::pattern::Matches<#event> as ::sangam_sdk::State>::SCHEMA);
     let manifest = args.manifest(&quote!(#event), None, &ports, &config, Some(&schema));
+    let check_keys = args.check_keys(&quote!(#event));
     let keyed = args.keyed;
     Ok(quote! {
         #block
 
+        #check_keys
         #agree
 
         impl ::sangam_sdk::pattern::Detect for #this {
@@ -116,7 +118,9 @@ pub fn expand(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
 fn found(method: &ImplItemFn) -> Result<Params> {
     needs_self(method)?;
     let params = Params::read(&method.sig, "match")?;
-    refuse_config(&params, "`self` is the configuration here: take no other by `&`")?;
+    if let Some(config) = &params.config {
+        return Err(Error::new_spanned(config, "`self` is the configuration here: take no other by `&`"));
+    }
     if let Some(state) = &params.state {
         return Err(Error::new_spanned(
             state,

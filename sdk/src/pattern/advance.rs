@@ -5,11 +5,11 @@
 
 use sangam_protocol::{Millis, WATERMARK_MAX};
 
-use super::automaton::{Action, Automaton, Kind, Look, Step};
-use super::buffer::NONE;
+use super::automaton::{Action, Automaton, Kind, Known, Look, Step};
+use super::buffer::{NONE, Paths, Sweep};
 use super::builder::Pattern;
 use super::found::{Found, Match, Matched};
-use super::matches::{Matches, Run};
+use super::matches::{Matches, Run, Runs};
 use super::skip::AfterMatch;
 use crate::{Context, Error, Result, Timer, late, reject};
 
@@ -23,13 +23,15 @@ const END: Millis = WATERMARK_MAX - 1;
 /// Memory that is used from event to event.
 #[derive(Default)]
 pub(super) struct Scratch {
+    runs: Runs,
     next: Vec<Run>,
     finals: Vec<Run>,
     steps: Vec<Step>,
     stack: Vec<u32>,
+    sweep: Sweep,
 }
 
-impl<E: Clone> Pattern<E> {
+impl<E: Clone + 'static> Pattern<E> {
     /// Takes an event in. It waits until the watermark has reached its time; [`Pattern::advance`] then lets it pass.
     ///
     /// # Errors
@@ -41,13 +43,11 @@ impl<E: Clone> Pattern<E> {
         if time <= ctx.watermark() {
             return Err(late("the watermark has passed its time"));
         }
-        if matches.waiting.len() >= automaton.waiting_max {
+        if matches.waiting() >= automaton.waiting_max {
             return Err(reject(format!("{} events of this key wait for the watermark already", automaton.waiting_max)));
         }
         automaton.adopt(matches, ctx);
-        let place = matches.waiting.partition_point(|(known, _)| *known <= time);
-        matches.waiting.insert(place, (time, event));
-        if place == 0 {
+        if matches.wait(time, event) {
             automaton.wake(matches, ctx);
         }
         Ok(())
@@ -70,14 +70,16 @@ impl<E: Clone> Pattern<E> {
         timed_out: bool,
     ) -> Result<Vec<Found<E>>> {
         let mut found = Vec::new();
-        if timer.name() != TIMER {
+        if timer.name() != TIMER || timer.is_processing_time() {
             return Ok(found);
         }
         let automaton = self.automaton().map_err(Error::Fault)?;
         automaton.adopt(matches, ctx);
-        let mut pass = Pass { automaton, matches, ctx, found: &mut found, timed_out, lost: false };
         let mut scratch = automaton.scratch.take();
+        matches.lift(&mut scratch.runs);
+        let mut pass = Pass { automaton, matches, ctx, found: &mut found, timed_out, lost: false };
         let passed = pass.run(timer.at(), &mut scratch);
+        matches.settle(&scratch.runs);
         automaton.scratch.set(scratch);
         passed.map_err(Error::Fault)?;
         automaton.wake(matches, ctx);
@@ -85,33 +87,31 @@ impl<E: Clone> Pattern<E> {
     }
 }
 
-impl<E> Automaton<E> {
+impl<E: 'static> Automaton<E> {
     /// Gives up the partial matches of another pattern: they mean nothing in this one.
     fn adopt(&self, matches: &mut Matches<E>, ctx: &mut Context<'_>) {
         if matches.fingerprint == self.fingerprint || matches.is_idle() {
             return;
         }
-        ctx.count("pattern_partial_matches_of_old_pattern", (matches.open.len() + matches.done.len()) as u64);
-        matches.open.clear();
-        matches.done.clear();
-        matches.sweep();
+        ctx.count("pattern_partial_matches_of_old_pattern", matches.runs() as u64);
+        matches.give_up();
     }
 
     /// Sets the timer for the next event to pass, or the next partial match to time out.
     fn wake(&self, matches: &Matches<E>, ctx: &mut Context<'_>) {
-        let waiting = matches.waiting.first().map(|(time, _)| *time);
-        let open = matches.open.iter().map(|run| self.deadline(run, matches)).min();
-        let done = (!matches.done.is_empty()).then_some(END);
-        if let Some(at) = [waiting, open, done].into_iter().flatten().min() {
+        let paths = matches.paths();
+        let open = matches.open().map(|run| self.deadline(run, paths)).min();
+        let done = matches.has_done().then_some(END);
+        if let Some(at) = [matches.next(), open, done].into_iter().flatten().min() {
             ctx.wake(TIMER, at);
         }
     }
 
     /// When a partial match times out; at the end of the stream where it has no time limit.
-    fn deadline(&self, run: &Run, matches: &Matches<E>) -> Millis {
-        let whole = self.within.and_then(|within| Some(matches.buffer.time(run.start)?.saturating_add(within)));
+    fn deadline(&self, run: Run, paths: Paths<'_, E>) -> Millis {
+        let whole = self.within.and_then(|within| Some(paths.time(run.start)?.saturating_add(within)));
         let gap = self.states.get(run.state as usize).and_then(|state| state.gap);
-        let step = gap.and_then(|gap| Some(matches.buffer.last_time(run.node)?.saturating_add(gap)));
+        let step = gap.and_then(|gap| Some(paths.last_time(run.node)?.saturating_add(gap)));
         [whole, step].into_iter().flatten().min().map_or(END, |at| at.min(END))
     }
 
@@ -121,7 +121,7 @@ impl<E> Automaton<E> {
 }
 
 /// One turn of a key.
-struct Pass<'p, 'c, E> {
+struct Pass<'p, 'c, E: 'static> {
     automaton: &'p Automaton<E>,
     matches: &'p mut Matches<E>,
     ctx: &'p mut Context<'c>,
@@ -131,79 +131,88 @@ struct Pass<'p, 'c, E> {
     lost: bool,
 }
 
-impl<E: Clone> Pass<'_, '_, E> {
+impl<E: Clone + 'static> Pass<'_, '_, E> {
     fn run(&mut self, now: Millis, scratch: &mut Scratch) -> Result<(), String> {
-        let due = self.matches.waiting.partition_point(|(time, _)| *time <= now);
-        let later = self.matches.waiting.split_off(due);
-        let events = std::mem::replace(&mut self.matches.waiting, later);
-        for (time, event) in events {
-            self.expire(time, scratch)?;
-            self.event(time, event, scratch)?;
+        let mut place = self.matches.held();
+        let mut passed = Ok(());
+        while passed.is_ok()
+            && let Some((time, ..)) = self.matches.event(place)
+            && time <= now
+        {
+            passed = self.expire(time, scratch).and_then(|()| self.event(place, scratch));
+            place += 1;
         }
-        self.expire(now, scratch)
+        let ended = passed.and_then(|()| self.expire(now, scratch));
+        self.matches.forget(place);
+        ended
     }
 
     /// Ends the partial matches whose time is over.
     fn expire(&mut self, now: Millis, scratch: &mut Scratch) -> Result<(), String> {
         let automaton = self.automaton;
-        let over = |run: &Run, matches: &Matches<E>| automaton.deadline(run, matches) <= now;
-        let ending = now >= END && !self.matches.done.is_empty();
-        if !ending && !self.matches.open.iter().any(|run| over(run, self.matches)) {
+        let paths = self.matches.paths();
+        let Scratch { runs, next, finals, .. } = scratch;
+        let ending = now >= END && !runs.done.is_empty();
+        if !ending && !runs.open.iter().any(|run| automaton.deadline(*run, paths) <= now) {
             return Ok(());
         }
-        scratch.next.clear();
-        scratch.finals.clear();
-        for run in std::mem::take(&mut self.matches.open) {
-            if !over(&run, self.matches) {
-                scratch.next.push(run);
+        next.clear();
+        finals.clear();
+        for run in runs.open.drain(..) {
+            let at = automaton.deadline(run, paths);
+            if at > now {
+                next.push(run);
                 continue;
             }
             self.lost = true;
-            let at = automaton.deadline(&run, self.matches);
             if automaton.waits_for_end(run.state) {
-                scratch.finals.push(run);
+                finals.push(run);
             } else if self.timed_out && at < END {
-                let partial = Match::take(at, &automaton.names, &self.matches.buffer, run.node);
-                self.found.push(Found::TimedOut(partial));
+                self.found.push(Found::TimedOut(Match::take(at, &automaton.names, paths, run.node)));
             }
         }
-        std::mem::swap(&mut self.matches.open, &mut scratch.next);
-        self.resolve(now, &mut scratch.finals)?;
-        self.tidy();
-        Ok(())
+        std::mem::swap(&mut runs.open, next);
+        self.resolve(now, scratch)
     }
 
-    /// Lets one event pass over every partial match, and begin a new one.
-    fn event(&mut self, time: Millis, event: E, scratch: &mut Scratch) -> Result<(), String> {
+    /// Lets the event at `place` pass over every partial match, and begin a new one.
+    fn event(&mut self, place: usize, scratch: &mut Scratch) -> Result<(), String> {
         let automaton = self.automaton;
-        let Scratch { next, finals, steps, stack } = scratch;
+        let Scratch { runs, next, finals, steps, stack, .. } = scratch;
         next.clear();
         finals.clear();
-        let number = self.matches.buffer.next_event();
+        let Some((time, _, number)) = self.matches.event(place) else { return Ok(()) };
+        let mut known = Known::default();
         let mut taken = false;
-        let look = Look::new(automaton, &event);
         let beginning = Run { state: automaton.start, node: NONE, start: number };
-        for i in 0..=self.matches.open.len() {
-            let run = self.matches.open.get(i).copied().unwrap_or(beginning);
+        for i in 0..=runs.open.len() {
+            let run = runs.open.get(i).copied().unwrap_or(beginning);
             let (before, finals_before) = (next.len(), finals.len());
             let mut stopped = false;
-            look.steps(run.state, &Matched::new(&automaton.names, &self.matches.buffer, run.node), stack, steps);
+            if let Some((_, event, _)) = self.matches.event(place) {
+                let look = Look::new(automaton, event, known);
+                look.steps(run.state, &Matched::new(&automaton.names, self.matches.paths(), run.node), stack, steps);
+                known = look.known();
+            }
             for step in &*steps {
                 let kind = automaton.kind(step.target);
                 match step.action {
                     Action::Take if kind == Kind::Stop => stopped = true,
                     Action::Take => {
                         taken = true;
-                        let node = self.matches.buffer.push_node(step.step, number, run.node);
+                        let node = self.matches.push_node(step.step, run.node);
                         let run_on = Run { state: step.target, node, start: run.start };
-                        let earlier = Matched::new(&automaton.names, &self.matches.buffer, run.node);
                         if kind == Kind::Final {
                             finals.push(run_on);
                             continue;
                         }
                         next.push(run_on);
-                        if look.completes(step.target, &earlier, stack) {
-                            finals.push(run_on);
+                        if let Some((_, event, _)) = self.matches.event(place) {
+                            let look = Look::new(automaton, event, known);
+                            let earlier = Matched::new(&automaton.names, self.matches.paths(), run.node);
+                            if look.completes(step.target, &earlier, stack) {
+                                finals.push(run_on);
+                            }
                         }
                     }
                     // What has not begun has nothing to pass over.
@@ -220,68 +229,68 @@ impl<E: Clone> Pass<'_, '_, E> {
             self.lost |= finals.len() > finals_before || (run.node != NONE && next.len() == before);
         }
         if taken {
-            self.matches.buffer.push_event(time, event);
+            self.matches.hold(place);
         }
-        std::mem::swap(&mut self.matches.open, next);
-        self.limit();
-        self.resolve(time, finals)?;
-        self.tidy();
-        Ok(())
+        std::mem::swap(&mut runs.open, next);
+        self.limit(&mut runs.open);
+        self.resolve(time, scratch)
     }
 
     /// Gives up the youngest partial matches beyond the limit.
-    fn limit(&mut self) {
-        let beyond = self.matches.open.len().saturating_sub(self.automaton.partial_max);
+    fn limit(&mut self, open: &mut Vec<Run>) {
+        let beyond = open.len().saturating_sub(self.automaton.partial_max);
         if beyond > 0 {
-            self.matches.open.truncate(self.automaton.partial_max);
+            open.truncate(self.automaton.partial_max);
             self.ctx.count("pattern_partial_matches_dropped", beyond as u64);
             self.lost = true;
         }
     }
 
-    /// Emits complete matches, and gives up those that overlap, as the pattern says.
-    fn resolve(&mut self, now: Millis, finals: &mut Vec<Run>) -> Result<(), String> {
+    /// Emits complete matches, gives up those that overlap, as the pattern says, and forgets what is not held any more.
+    fn resolve(&mut self, now: Millis, scratch: &mut Scratch) -> Result<(), String> {
         let automaton = self.automaton;
+        let Scratch { runs, finals, sweep, .. } = scratch;
         if automaton.after_match == AfterMatch::NoSkip {
             for run in finals.drain(..) {
                 self.emit(now, run);
             }
-            return Ok(());
+        } else if !finals.is_empty() || !runs.done.is_empty() {
+            runs.done.append(finals);
+            runs.done.sort_by_key(|run| run.start);
+            self.skip(now, runs)?;
         }
-        self.matches.done.append(finals);
-        self.matches.done.sort_by_key(|run| run.start);
-        while let Some(first) = self.matches.done.first().copied() {
-            let held = self.matches.open.first().is_some_and(|open| open.start < first.start);
+        if std::mem::take(&mut self.lost) {
+            self.matches.sweep(runs, sweep);
+        }
+        self.matches.fingerprint = if runs.open.is_empty() && runs.done.is_empty() { 0 } else { automaton.fingerprint };
+        Ok(())
+    }
+
+    /// Emits those that wait for no other any more, each of which may take others away.
+    fn skip(&mut self, now: Millis, runs: &mut Runs) -> Result<(), String> {
+        let automaton = self.automaton;
+        while let Some(first) = runs.done.first().copied() {
+            let held = runs.open.first().is_some_and(|open| open.start < first.start);
             // One that has to wait too long is emitted out of order rather than lost.
-            if held && self.matches.done.len() <= automaton.partial_max {
+            if held && runs.done.len() <= automaton.partial_max {
                 break;
             }
-            self.matches.done.remove(0);
-            let buffer = &self.matches.buffer;
-            let name = |step: u16| automaton.names.get(usize::from(step)).map_or("", String::as_str);
-            let mut path: Vec<_> = buffer.back(first.node).map(|(step, event, ..)| (name(step), event)).collect();
+            runs.done.remove(0);
+            let name = |step: u32| automaton.names.get(step as usize).map_or("", String::as_str);
+            let mut path: Vec<_> = self.matches.paths().back(first.node).map(|(step, event, ..)| (name(step), event)).collect();
             path.reverse();
             let cut = automaton.after_match.cut(&path)?;
             self.emit(now, first);
             self.lost = true;
             if let Some(cut) = cut {
-                self.matches.open.retain(|run| run.start >= cut);
-                self.matches.done.retain(|run| run.start >= cut);
+                runs.open.retain(|run| run.start >= cut);
+                runs.done.retain(|run| run.start >= cut);
             }
         }
         Ok(())
     }
 
     fn emit(&mut self, now: Millis, run: Run) {
-        self.found.push(Found::Match(Match::take(now, &self.automaton.names, &self.matches.buffer, run.node)));
-    }
-
-    fn tidy(&mut self) {
-        if std::mem::take(&mut self.lost) {
-            self.matches.sweep();
-        }
-        if !self.matches.is_idle() {
-            self.matches.fingerprint = self.automaton.fingerprint;
-        }
+        self.found.push(Found::Match(Match::take(now, &self.automaton.names, self.matches.paths(), run.node)));
     }
 }

@@ -3,6 +3,7 @@
 //! The states are those of Flink's CEP (take, ignore and proceed edges). It holds no events and remembers nothing.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use sangam_protocol::Millis;
 
@@ -18,7 +19,7 @@ pub(super) struct Automaton<E> {
     pub(super) start: u32,
     pub(super) conditions: Vec<Condition<E>>,
     /// Names of the steps, in the order in which they were said.
-    pub(super) names: Vec<String>,
+    pub(super) names: Rc<[String]>,
     pub(super) within: Option<Millis>,
     pub(super) after_match: AfterMatch,
     pub(super) partial_max: usize,
@@ -115,13 +116,21 @@ pub(super) struct Step {
 pub(super) struct Look<'e, E> {
     automaton: &'e Automaton<E>,
     event: &'e E,
-    /// What is known of each condition, for the first 64: asked, and the answer.
-    known: Cell<(u64, u64)>,
+    known: Cell<Known>,
 }
 
+/// What is known of each condition for one event, for the first 64: asked, and the answer.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Known(u64, u64);
+
 impl<'e, E> Look<'e, E> {
-    pub(super) fn new(automaton: &'e Automaton<E>, event: &'e E) -> Self {
-        Look { automaton, event, known: Cell::new((0, 0)) }
+    /// A look at an event of which something is known already.
+    pub(super) fn new(automaton: &'e Automaton<E>, event: &'e E, known: Known) -> Self {
+        Look { automaton, event, known: Cell::new(known) }
+    }
+
+    pub(super) fn known(&self) -> Known {
+        self.known.get()
     }
 
     /// The edges that the event takes from a state, those reached by proceeding too.
@@ -180,7 +189,7 @@ impl<'e, E> Look<'e, E> {
 
     fn is(&self, number: u32, earlier: &Matched<'_, E>) -> bool {
         let bit = 1u64.checked_shl(number).unwrap_or(0);
-        let (asked, answers) = self.known.get();
+        let Known(asked, answers) = self.known.get();
         if asked & bit != 0 {
             return answers & bit != 0;
         }
@@ -188,7 +197,7 @@ impl<'e, E> Look<'e, E> {
         earlier.asked.set(false);
         let answer = condition(self.event, earlier);
         if !earlier.asked.get() {
-            self.known.set((asked | bit, if answer { answers | bit } else { answers }));
+            self.known.set(Known(asked | bit, if answer { answers | bit } else { answers }));
         }
         answer
     }

@@ -42,7 +42,7 @@ pub(super) fn compile<E>(pattern: &Pattern<E>) -> Result<Automaton<E>, String> {
         states: compiler.states,
         start,
         conditions: compiler.conditions,
-        names: compiler.names,
+        names: compiler.names.into(),
         within: pattern.within,
         after_match: pattern.after_match.clone(),
         partial_max: pattern.partial_max,

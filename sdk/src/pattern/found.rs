@@ -4,30 +4,31 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 
 use sangam_protocol::Millis;
 
-use super::buffer::Buffer;
+use super::buffer::Paths;
 
 /// What a partial match has taken so far: what a condition may look at.
 pub struct Matched<'m, E> {
     names: &'m [String],
-    buffer: &'m Buffer<E>,
+    paths: Paths<'m, E>,
     node: u32,
     /// A condition has looked: its answer holds for this partial match only.
     pub(super) asked: Cell<bool>,
 }
 
 impl<'m, E> Matched<'m, E> {
-    pub(super) fn new(names: &'m [String], buffer: &'m Buffer<E>, node: u32) -> Self {
-        Matched { names, buffer, node, asked: Cell::new(false) }
+    pub(super) fn new(names: &'m [String], paths: Paths<'m, E>, node: u32) -> Self {
+        Matched { names, paths, node, asked: Cell::new(false) }
     }
 
     /// The events of a step, the last one first.
     fn back(&self, step: &str) -> impl Iterator<Item = &'m E> + use<'m, E> {
         self.asked.set(true);
         let step = self.names.iter().position(|name| name == step);
-        self.buffer.back(self.node).filter(move |(number, ..)| Some(usize::from(*number)) == step).map(|(.., event)| event)
+        self.paths.back(self.node).filter(move |(number, ..)| Some(*number as usize) == step).map(|(.., event)| event)
     }
 
     /// The events of a step in order; none when it has not come yet, or there is no such step.
@@ -63,16 +64,27 @@ impl<E> fmt::Debug for Matched<'_, E> {
 /// assert_eq!((found.first("b"), found.last("b"), found.events("c").count()), (Some(&"y"), Some(&"z"), 0));
 /// assert_eq!((found.started(), found.time()), (1, 5));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Match<E> {
     time: Millis,
-    events: Vec<(String, Millis, E)>,
+    names: Rc<[String]>,
+    /// Number of the step's name, time, event.
+    events: Vec<(u32, Millis, E)>,
 }
 
 impl<E> Match<E> {
     /// A match, for the test of a plain function: when it was found, and its events as step, time and event.
     pub fn new<'n>(time: Millis, events: impl IntoIterator<Item = (&'n str, Millis, E)>) -> Self {
-        Match { time, events: events.into_iter().map(|(step, time, event)| (step.to_owned(), time, event)).collect() }
+        let mut names: Vec<String> = Vec::new();
+        let mut number = |step: &str| {
+            let known = names.iter().position(|name| name == step);
+            known.unwrap_or_else(|| {
+                names.push(step.to_owned());
+                names.len() - 1
+            }) as u32
+        };
+        let events = events.into_iter().map(|(step, time, event)| (number(step), time, event)).collect();
+        Match { time, names: names.into(), events }
     }
 
     /// When it was found: the time of the event that completed it, or the time at which it timed out. Outputs have this time.
@@ -102,16 +114,28 @@ impl<E> Match<E> {
 
     /// All events in order, each with its step and its time.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, Millis, &E)> {
-        self.events.iter().map(|(step, time, event)| (step.as_str(), *time, event))
+        self.events.iter().map(|(step, time, event)| (self.names.get(*step as usize).map_or("", String::as_str), *time, event))
     }
 }
 
 impl<E: Clone> Match<E> {
-    pub(super) fn take(time: Millis, names: &[String], buffer: &Buffer<E>, node: u32) -> Self {
-        let named = |step: u16| names.get(usize::from(step)).cloned().unwrap_or_default();
-        let mut events: Vec<_> = buffer.back(node).map(|(step, _, time, event)| (named(step), time, event.clone())).collect();
+    pub(super) fn take(time: Millis, names: &Rc<[String]>, paths: Paths<'_, E>, node: u32) -> Self {
+        let mut events: Vec<_> = paths.back(node).map(|(step, _, time, event)| (step, time, event.clone())).collect();
         events.reverse();
-        Match { time, events }
+        Match { time, names: names.clone(), events }
+    }
+}
+
+impl<E: PartialEq> PartialEq for Match<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.time == other.time && self.iter().eq(other.iter())
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Match<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Match at {} of ", self.time)?;
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

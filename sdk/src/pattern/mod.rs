@@ -47,6 +47,7 @@ pub mod detect;
 mod automaton;
 mod buffer;
 mod compile;
+mod spare;
 
 pub use builder::{PARTIAL_MATCHES_MAX, Pattern, WAITING_MAX};
 pub use detect::{Detect, Detector};
