@@ -424,7 +424,7 @@ impl<O: Operator> Harness<O> {
     #[track_caller]
     pub fn is_idle(&mut self) -> bool {
         self.flush();
-        self.keys.is_empty() && self.timers.is_empty()
+        self.keys.is_empty() && self.timers.is_empty() && self.clock_timers.is_empty()
     }
 
     /// What is remembered for a key: its text, or the parts of a composite key joined by `/`.

@@ -405,9 +405,77 @@ fn windows_that_are_open_when_their_definition_changes() {
     }
 }
 
+/// Sums by the host's clock.
+macro_rules! by_the_clock {
+    ($module:ident, $($window:tt)*) => {
+        mod $module {
+            use super::*;
+
+            #[state]
+            pub struct Total {
+                sum: i64,
+            }
+
+            #[operator(key = "key", processing_time, $($window)*)]
+            impl Total {
+                fn add(&mut self, item: Item) {
+                    self.sum += item.number;
+                }
+                #[allow(dead_code, reason = "tumbling windows do not merge")]
+                fn merge(&mut self, later: Self) {
+                    self.sum += later.sum;
+                }
+                fn close(self, w: Window) -> Found {
+                    Found { start: w.start, end: w.end, count: 0, sum: self.sum, text: String::new(), numbers: Vec::new() }
+                }
+            }
+        }
+    };
+}
+
+by_the_clock!(tumbling_by_the_clock, window = "3s");
+by_the_clock!(session_by_the_clock, window = session("3s"));
+
+#[test]
+fn windows_by_the_clock() {
+    fn check<O: Operator<Config = ()>>(vector: &Vector) {
+        for batch in [1, 2, 100] {
+            let mut h = Harness::<O>::new().batch(batch);
+            for step in vector.0["steps"].as_array().unwrap() {
+                match step[0].as_str().unwrap() {
+                    "proc_time" => h.processing_time(step[1].as_i64().unwrap()),
+                    _ => {
+                        let item = Item { key: step[1].as_str().unwrap().into(), number: step[2].as_i64().unwrap(), text: String::new() };
+                        h.send(vector.time(&step[3], 0), item)
+                    }
+                };
+            }
+            let mut found: Vec<Value> = h
+                .outputs()
+                .iter()
+                .map(|sent| serde_json::json!({ "key": sent.key(), "value": sent.decode::<Found>().sum, "ts": sent.time }))
+                .collect();
+            let mut expected = vector.0["expect"].as_array().unwrap().clone();
+            found.sort_by_key(ToString::to_string);
+            expected.sort_by_key(ToString::to_string);
+            assert_eq!(found, expected, "{} in batches of {batch}: {}", vector.id(), vector.text("why"));
+            h.processing_time(100_000);
+            assert!(h.is_idle(), "something is left");
+        }
+    }
+    for vector in Vector::of(&["proc_tumbling"]) {
+        assert_eq!(vector.number("size"), Some(3_000));
+        check::<tumbling_by_the_clock::Total>(&vector);
+    }
+    for vector in Vector::of(&["proc_session"]) {
+        assert_eq!(vector.number("gap"), Some(3_000));
+        check::<session_by_the_clock::Total>(&vector);
+    }
+}
+
 #[test]
 fn every_vector_about_windows_is_run_or_named_here() {
-    const RUN: [&str; 18] = [
+    const RUN: [&str; 20] = [
         "assigner",
         "assigner_invalid",
         "timezone",
@@ -426,11 +494,11 @@ fn every_vector_about_windows_is_run_or_named_here() {
         "grace_final_results",
         "session_final",
         "sliding_time_difference_update",
+        "proc_tumbling",
+        "proc_session",
     ];
-    // Windows by the host's clock wait for its timers.
-    const ELSEWHERE: [&str; 2] = ["proc_tumbling", "proc_session"];
     for vector in Vector::all().iter().filter(|vector| vector.id().starts_with(['A', 'W'])) {
         let category = vector.text("category");
-        assert!(RUN.contains(&category) || ELSEWHERE.contains(&category), "{} of category {category}", vector.id());
+        assert!(RUN.contains(&category), "{} of category {category}", vector.id());
     }
 }

@@ -227,8 +227,9 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
     let lateness = lateness.as_ref().map_or(Ok(0), duration)?;
     let offset = offset.as_ref().map_or(Ok(0), signed)?;
     let trigger = trigger(&args.windowing)?;
+    let clock = args.processing_time.then(|| quote!(.processing_time()));
     let spec = quote!(
-        ::sangam_sdk::window::WindowSpec::#constructor(#(#numbers),*).offset(#offset).lateness(#lateness).trigger(#trigger)
+        ::sangam_sdk::window::WindowSpec::#constructor(#(#numbers),*).offset(#offset).lateness(#lateness).trigger(#trigger) #clock
     );
     let check = Some(spec.clone());
     let spec = match zone {

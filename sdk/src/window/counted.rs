@@ -14,7 +14,7 @@ pub(super) fn on_event<A: Aggregate>(
     size: u64,
     slide: u64,
 ) -> Result<bool> {
-    let time = call.ctx.time();
+    let time = call.time;
     let part = gcd(size, slide);
     let number = match state.panes.last() {
         Some(pane) if pane.count < part => pane.start,

@@ -1,7 +1,7 @@
 //! Windows, a library over state and timers: what `#[operator(key = "..", window = "1m")]` runs.
 //!
 //! A key has one timer, for the next thing that happens to any of its windows. The host knows nothing of windows, and they know nothing
-//! of the clock: they go by event time. The rules are in `docs/semantics.md`, pictures of the windows in `docs/windows.md`.
+//! of a clock unless they are told to go by it. The rules are in `docs/semantics.md`, pictures of the windows in `docs/windows.md`.
 
 mod counted;
 mod panes;
@@ -100,6 +100,10 @@ pub trait Aggregate: State {
 struct Call<'c, 'x, 'w, A: Aggregate> {
     config: &'c A::Config,
     spec: &'c WindowSpec,
+    /// The event's time, or what the host's clock shows.
+    time: Millis,
+    /// No event is expected up to here.
+    watermark: Millis,
     ctx: &'c mut Context<'x>,
     out: &'c mut Emitter<'w>,
 }
@@ -117,7 +121,9 @@ pub fn on_event<A: Aggregate>(
     let spec = A::spec(config)?;
     state.adopt(spec)?;
     let held = !state.panes.is_empty();
-    let mut call = Call { config, spec, ctx, out };
+    // The clock may show the same again.
+    let (time, watermark) = if spec.by_clock { (ctx.now(), ctx.now().saturating_sub(1)) } else { (ctx.time(), ctx.watermark()) };
+    let mut call = Call { config, spec, time, watermark, ctx, out };
     let news = match spec.kind {
         Kind::Session { gap } => session::on_event(&mut call, event, state, gap)?,
         Kind::Sliding { size } => sliding::on_event(&mut call, event, state, size)?,
@@ -125,11 +131,10 @@ pub fn on_event<A: Aggregate>(
         _ if spec.shares() => slices::on_event(&mut call, event, state)?,
         _ => panes::on_event(&mut call, event, state)?,
     };
-    let watermark = call.ctx.watermark();
     if news {
         call.arm(watermark, state)?;
     } else if held && state.is_empty() {
-        call.ctx.cancel(TIMER);
+        if spec.by_clock { call.ctx.cancel_processing_time(TIMER) } else { call.ctx.cancel(TIMER) }
     }
     Ok(())
 }
@@ -148,7 +153,7 @@ pub fn on_timer<A: Aggregate>(
     }
     let spec = A::spec(config)?;
     state.adopt(spec)?;
-    let mut call = Call { config, spec, ctx, out };
+    let mut call = Call { config, spec, time: timer.at(), watermark: timer.at(), ctx, out };
     call.close(timer.at(), state)?;
     state.close_older();
     call.arm(timer.at(), state)
@@ -169,7 +174,8 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
     /// Closes what is due, the windows of an earlier definition first.
     fn close(&mut self, now: Millis, state: &mut Windows<A>) -> Result<()> {
         if let Some((spec, old)) = state.older(self.spec) {
-            Call { spec: &spec, config: self.config, ctx: self.ctx, out: self.out }.close(now, old)?;
+            Call { spec: &spec, config: self.config, time: self.time, watermark: self.watermark, ctx: self.ctx, out: self.out }
+                .close(now, old)?;
         }
         match self.kind()? {
             Kind::Sliding { .. } => sliding::on_timer(self, now, state, self.size()),
@@ -200,12 +206,12 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
         let mut next = self.next_due(now, state)?;
         let mut older = state.older(self.spec);
         while let Some((spec, old)) = older {
-            let call = Call { spec: &spec, config: self.config, ctx: self.ctx, out: self.out };
+            let call = Call { spec: &spec, config: self.config, time: self.time, watermark: self.watermark, ctx: self.ctx, out: self.out };
             next = next.into_iter().chain(call.next_due(now, old)?).min();
             older = old.older(&spec);
         }
         if let Some(next) = next {
-            self.ctx.wake(TIMER, next);
+            if self.spec.by_clock { self.ctx.wake_at_processing_time(TIMER, next) } else { self.ctx.wake(TIMER, next) }
         }
         Ok(())
     }

@@ -13,12 +13,12 @@ use crate::Result;
 #[inline(always)]
 pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::Event<'_>, state: &mut Windows<A>) -> Result<bool> {
     let spec = call.spec;
-    let local = spec.local(call.ctx.time());
+    let local = spec.local(call.time);
     // Nearly every event is for the newest window, which is open and has nothing to tell.
     if let (Kind::Tumbling { size }, Some(pane)) = (spec.kind, state.panes.last_mut())
         && spec.is_simple()
         && local.checked_sub(pane.start).is_some_and(|into| (0..size).contains(&into))
-        && call.ctx.watermark() < pane.start.saturating_add(size).saturating_sub(1)
+        && call.watermark < pane.start.saturating_add(size).saturating_sub(1)
     {
         return call.gather(pane, event).map(|()| false);
     }
@@ -28,7 +28,7 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
         _ => return on_shared(call, event, state, local),
     };
     let window = window(call, start, 0);
-    if call.over(window) <= call.ctx.watermark() {
+    if call.over(window) <= call.watermark {
         return Err(closed());
     }
     let place = state.panes.binary_search_by_key(&start, |pane| pane.start);
@@ -52,7 +52,7 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
 
 /// Gathers the event once, then gives it to every window that it belongs to and that still takes events.
 fn on_shared<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::Event<'_>, state: &mut Windows<A>, local: Millis) -> Result<bool> {
-    let (spec, watermark) = (call.spec, call.ctx.watermark());
+    let (spec, watermark) = (call.spec, call.watermark);
     let last = spec.last_end(spec.slice_of(local));
     if call.over(window(call, spec.start_of(last), last)) <= watermark {
         return Err(closed());
@@ -85,7 +85,7 @@ fn on_shared<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::Event<'_>, 
 /// Lets the trigger of a window see an event that came into it; true where an early result is due that was not.
 pub(super) fn touched<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, pane: &mut Pane<A>, window: Window) -> Result<bool> {
     let trigger = call.spec.trigger;
-    let closed = call.ctx.watermark() >= window.last();
+    let closed = call.watermark >= window.last();
     let mut fires = trigger.close && closed;
     if trigger.count > 0 {
         pane.count += 1;
@@ -93,7 +93,7 @@ pub(super) fn touched<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, pane: &mut P
             (pane.count, fires) = (0, true);
         }
     }
-    let marks = trigger.early > 0 && !closed && mark(pane, call.ctx.time(), call.ctx.watermark(), trigger.early);
+    let marks = trigger.early > 0 && !closed && mark(pane, call.time, call.watermark, trigger.early);
     if fires {
         call.fire(pane, window)?;
     }

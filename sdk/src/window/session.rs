@@ -18,7 +18,7 @@ pub(super) fn on_event<A: Aggregate>(
     state: &mut Windows<A>,
     gap: Millis,
 ) -> Result<bool> {
-    let time = call.ctx.time();
+    let time = call.time;
     let gap = A::gap(call.config, &event).unwrap_or(gap);
     if gap <= 0 {
         return Err(reject("the session's gap for it is not positive"));
@@ -29,11 +29,11 @@ pub(super) fn on_event<A: Aggregate>(
     let joined = state.panes.iter().skip(from).take_while(|pane| pane.start <= window.end).count();
     let mut reopens = false;
     for pane in state.panes.iter().skip(from).take(joined) {
-        reopens |= pane.window().last() <= call.ctx.watermark();
+        reopens |= pane.window().last() <= call.watermark;
         // An event never makes a session shorter, whatever its own gap.
         window = Window { start: window.start.min(pane.start), end: window.end.max(pane.end) };
     }
-    if call.over(window) <= call.ctx.watermark() {
+    if call.over(window) <= call.watermark {
         return Err(closed());
     }
     let before = if A::FALLIBLE { Some(state.panes.clone()) } else { None };

@@ -12,7 +12,7 @@ use crate::Result;
 /// Takes an event in; true where something is due that was not.
 #[inline]
 pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::Event<'_>, state: &mut Windows<A>) -> Result<bool> {
-    let (spec, time, watermark) = (call.spec, call.ctx.time(), call.ctx.watermark());
+    let (spec, time, watermark) = (call.spec, call.time, call.watermark);
     let local = spec.local(time);
     let slice = match state.panes.last() {
         Some(pane) if local.checked_sub(pane.start).is_some_and(|into| (0..spec.slice()).contains(&into)) => pane.start,

@@ -15,7 +15,7 @@ pub(super) fn on_event<A: Aggregate>(
     state: &mut Windows<A>,
     size: Millis,
 ) -> Result<bool> {
-    let (time, watermark, trigger) = (call.ctx.time(), call.ctx.watermark(), call.spec.trigger);
+    let (time, watermark, trigger) = (call.time, call.watermark, call.spec.trigger);
     // The last window that it can belong to starts with it.
     if call.over(ending(time.saturating_add(size), size)) <= watermark {
         return Err(closed());

@@ -120,12 +120,13 @@ pub struct WindowSpec {
     pub(super) zone: Option<Zone>,
     pub(super) lateness: Millis,
     pub(super) trigger: Trigger,
+    pub(super) by_clock: bool,
 }
 
 impl WindowSpec {
     /// Windows of this kind that start at multiples of their size, take no late events, and emit when they close.
     pub const fn new(kind: Kind) -> WindowSpec {
-        WindowSpec { kind, offset: 0, zone: None, lateness: 0, trigger: Trigger::on_close() }
+        WindowSpec { kind, offset: 0, zone: None, lateness: 0, trigger: Trigger::on_close(), by_clock: false }
     }
 
     /// Windows of `size`, one after the other.
@@ -186,6 +187,13 @@ impl WindowSpec {
         self
     }
 
+    /// Lets windows go by the host's clock: an event's time is when it comes, whatever it says. For an operator with `processing_time`.
+    #[must_use]
+    pub const fn processing_time(mut self) -> WindowSpec {
+        self.by_clock = true;
+        self
+    }
+
     /// When a window emits.
     #[must_use]
     pub const fn trigger(mut self, trigger: Trigger) -> WindowSpec {
@@ -240,6 +248,9 @@ impl WindowSpec {
         }
         if self.zone.is_some() && pitch < 60_000 {
             return Err("a time zone is for tumbling, hopping and cumulating windows of a minute or more");
+        }
+        if self.by_clock && self.lateness != 0 {
+            return Err("no event is late by the clock: remove the lateness");
         }
         if self.lateness < 0 {
             return Err("the lateness is not negative");

@@ -56,6 +56,9 @@ pub(super) struct Def {
     zone: u64,
 }
 
+/// What is added to the code of windows that go by the clock.
+const BY_CLOCK: u64 = 32;
+
 impl Def {
     #[inline(always)]
     pub(super) fn of(spec: &WindowSpec) -> Def {
@@ -70,12 +73,13 @@ impl Def {
             Kind::Count { size, slide } => (8, size as Millis, slide as Millis),
             Kind::Global => (9, 0, 0),
         };
+        let code = if spec.by_clock { BY_CLOCK + code } else { code };
         Def { code, a, b, offset: spec.offset, zone: spec.zone.as_ref().map_or(0, Zone::mark) }
     }
 
     /// Whether the windows share slices, so that there may be many of them.
     fn folds(&self) -> bool {
-        matches!(self.code, 2 | 4 | 6)
+        matches!(self.code % BY_CLOCK, 2 | 4 | 6)
     }
 
     /// The definition by which windows of this one close, which have the rest in common with `spec`.
@@ -83,7 +87,10 @@ impl Def {
         if self.zone != 0 && Some(self.zone) != spec.zone.as_ref().map(Zone::mark) {
             return None;
         }
-        let kind = match self.code {
+        if (self.code >= BY_CLOCK) != spec.by_clock {
+            return None;
+        }
+        let kind = match self.code % BY_CLOCK {
             1 => Kind::Tumbling { size: self.a },
             2 | 3 => Kind::Hopping { size: self.a, slide: self.b },
             4 | 5 => Kind::Cumulate { size: self.a, step: self.b },
@@ -136,7 +143,7 @@ impl<A: Aggregate> Windows<A> {
             let same = self.def.code == def.code || A::ANY_KIND;
             if !same || self.def.spec(spec).is_none() {
                 return Err(Error::Fault(
-                    "windows of another kind or time zone are open: let them close first, or give the operator another name".into(),
+                    "windows of another kind, clock or time zone are open: let them close first, or give the operator another name".into(),
                 ));
             }
             let before = std::mem::take(self);
