@@ -69,7 +69,7 @@ pub enum PlanError {
     },
     /// A port that the file says nothing about.
     #[error(
-        "operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (a stream with `internal = true` that nobody reads drops what it gets)"
+        "operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (if nobody needs it, a topic of the embedded store will do)"
     )]
     Unbound {
         /// The operator.

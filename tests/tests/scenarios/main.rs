@@ -7,6 +7,7 @@ mod batches;
 mod batching;
 mod broadcast;
 mod command_line;
+mod conformance;
 mod count_guest;
 mod examples;
 mod exchange;
