@@ -239,8 +239,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An integer of any width and sign.
-    #[inline]
+    /// An integer of any width and sign: the way out where a caller's own forms do not fit, so it stands once and not in each of them.
+    #[cold]
+    #[inline(never)]
     pub fn int(&mut self) -> Result<i128> {
         Ok(match self.byte()? {
             marker @ 0x00..=0x7f => i128::from(marker),

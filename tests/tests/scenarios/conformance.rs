@@ -298,3 +298,61 @@ fn same(ran: &str, expected: &str) -> bool {
     let alike = |(ran, expected): (&&str, &&str)| ran == expected || expected.ends_with('@') && ran.starts_with(*expected);
     ran.len() == expected.len() && ran.iter().zip(&expected).all(alike)
 }
+
+// === joins ===
+
+fn join_case(id: &str, settings: &Value, steps: Vec<Step>) -> Case {
+    let tell = |seen: &Seen| {
+        let value = seen.value();
+        let side = |name: &str| value[name].as_str().unwrap_or("null").to_owned();
+        format!("{}-{} {}", side("left"), side("right"), seen.time - EPOCH)
+    };
+    Case { id: id.to_owned(), plugin: "joins", outputs: "output = \"out\"", config: toml(settings), steps, tell }
+}
+
+fn row(side: &str, value: &Value, time: i64) -> Step {
+    Step::Event(time, json!({"side": side, "key": "k", "value": value}))
+}
+
+#[test]
+fn joins_do_on_the_engine_what_the_facts_say_in_all_four_ways() {
+    let find = |id: &str| vectors().into_iter().find(|vector| vector["id"] == id).unwrap();
+    let numbers = |values: &Value| values.as_array().unwrap().iter().map(|value| value.as_i64().unwrap()).collect::<Vec<_>>();
+    let interval = |id: &str, case: (i64, i64, bool, bool), pairs: &Value| {
+        let vector = find(id);
+        let (lower, upper, lower_in, upper_in) = case;
+        let settings =
+            json!({"what": "interval", "lower": lower, "upper": upper, "lower_exclusive": !lower_in, "upper_exclusive": !upper_in});
+        let mut steps = Vec::new();
+        for (left, right) in numbers(&vector["steps"]["left"]).into_iter().zip(numbers(&vector["steps"]["right"])) {
+            steps.push(row("left", &json!(left.to_string()), left));
+            steps.push(row("right", &json!(right.to_string()), right));
+        }
+        steps.push(Step::Watermark(1_000));
+        let pair = |pair: &Value| {
+            let pair = numbers(pair);
+            format!("{}-{} {}", pair[0], pair[1], pair[0].max(pair[1]))
+        };
+        let mut expected: Vec<String> = pairs.as_array().unwrap().iter().map(pair).collect();
+        expected.sort();
+        assert_eq!(join_case(id, &settings, steps).run().emitted, expected, "{id} {case:?}");
+    };
+    let vector = find("J01");
+    let config = &vector["config"];
+    let bounds = |config: [&Value; 4]| {
+        (config[0].as_i64().unwrap(), config[1].as_i64().unwrap(), config[2].as_bool().unwrap(), config[3].as_bool().unwrap())
+    };
+    interval("J01", bounds(["lower", "upper", "lower_incl", "upper_incl"].map(|name| &config[name])), &vector["expect"]);
+    let vector = find("J03");
+    for (case, expected) in vector["config"]["cases"].as_array().unwrap().iter().zip(vector["expect"].as_array().unwrap()) {
+        interval("J03", bounds([0, 1, 2, 3].map(|i| &case[i])), expected);
+    }
+
+    let vector = find("J10");
+    let side = |side: &Value| if side == "L" { "left" } else { "right" };
+    let steps = vector["steps"].as_array().unwrap().iter().map(|step| row(side(&step[0]), &step[1], step[2].as_i64().unwrap()));
+    let mut expected: Vec<String> =
+        vector["expect"].as_array().unwrap().iter().map(|row| format!("{} {}", row[0].as_str().unwrap(), row[1])).collect();
+    expected.sort();
+    assert_eq!(join_case("J10", &json!({"what": "stream_table"}), steps.collect()).run().emitted, expected);
+}
