@@ -491,3 +491,33 @@ pub fn needs_self(method: &ImplItemFn) -> Result<()> {
         None => Err(Error::new_spanned(&method.sig, "take `&self`, the operator's configuration")),
     }
 }
+
+/// What an operator's impl has in common with others that a library of the SDK runs: it has no broadcast inputs, and its events and timers
+/// go to `on_event` and `on_timer` of `library`.
+pub fn library_calls(this: &Type, library: &TokenStream) -> TokenStream {
+    quote! {
+        type Control<'a> = ();
+        type Broadcast = ();
+        #[inline]
+        fn on_event(
+            config: &Self::Config,
+            event: Self::Event<'_>,
+            state: &mut Self::State,
+            _broadcast: &Self::Broadcast,
+            ctx: &mut ::sangam_sdk::Context<'_>,
+            out: &mut ::sangam_sdk::Emitter<'_>,
+        ) -> ::sangam_sdk::Result<()> {
+            #library::on_event::<#this>(config, event, state, ctx, out)
+        }
+        fn on_timer(
+            config: &Self::Config,
+            timer: ::sangam_sdk::Timer<'_>,
+            state: &mut Self::State,
+            _broadcast: &Self::Broadcast,
+            ctx: &mut ::sangam_sdk::Context<'_>,
+            out: &mut ::sangam_sdk::Emitter<'_>,
+        ) -> ::sangam_sdk::Result<()> {
+            #library::on_timer::<#this>(config, timer, state, ctx, out)
+        }
+    }
+}

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, GenericArgument, ImplItemFn, ItemImpl, PathArguments, Result, ReturnType, Type};
 
-use crate::operator::{Args, method, needs_self};
+use crate::operator::{Args, library_calls, method, needs_self};
 use crate::params::Params;
 use crate::text;
 
@@ -44,6 +44,7 @@ pub fn expand(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
     let manifest = args.manifest(&quote!(#event), None, &ports, &config, Some(&schema));
     let check_keys = args.check_keys(&quote!(#event));
     let keyed = args.keyed;
+    let calls = library_calls(this, &quote!(::sangam_sdk::pattern::detect));
     Ok(quote! {
         #block
 
@@ -80,34 +81,12 @@ pub fn expand(args: &Args, block: &ItemImpl) -> Result<TokenStream> {
             type Config = ::sangam_sdk::pattern::Detector<#this>;
             type Event<'a> = #event;
             type State = ::sangam_sdk::pattern::Matches<#event>;
-            type Control<'a> = ();
-            type Broadcast = ();
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
             const TIMERS: bool = true;
             // An event that is refused is refused before anything has changed.
             const FALLIBLE: bool = false;
-            #[inline]
-            fn on_event(
-                config: &Self::Config,
-                event: Self::Event<'_>,
-                state: &mut Self::State,
-                _broadcast: &Self::Broadcast,
-                ctx: &mut ::sangam_sdk::Context<'_>,
-                out: &mut ::sangam_sdk::Emitter<'_>,
-            ) -> ::sangam_sdk::Result<()> {
-                ::sangam_sdk::pattern::detect::on_event::<#this>(config, event, state, ctx, out)
-            }
-            fn on_timer(
-                config: &Self::Config,
-                timer: ::sangam_sdk::Timer<'_>,
-                state: &mut Self::State,
-                _broadcast: &Self::Broadcast,
-                ctx: &mut ::sangam_sdk::Context<'_>,
-                out: &mut ::sangam_sdk::Emitter<'_>,
-            ) -> ::sangam_sdk::Result<()> {
-                ::sangam_sdk::pattern::detect::on_timer::<#this>(config, timer, state, ctx, out)
-            }
+            #calls
         }
 
         ::sangam_sdk::__export!(#this);

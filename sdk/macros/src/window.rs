@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, Expr, ExprLit, FnArg, ImplItemFn, ItemImpl, Lit, LitStr, Result, Type, parse_quote};
 
-use crate::operator::{Args, Windowing, method};
+use crate::operator::{Args, Windowing, library_calls, method};
 use crate::params::Params;
 use crate::text;
 
@@ -83,6 +83,7 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
     let check = declared
         .check
         .map(|spec| quote!(static WINDOWS: ::sangam_sdk::window::WindowSpec = ::sangam_sdk::window::declared(#spec, #merges);));
+    let calls = library_calls(this, &quote!(::sangam_sdk::window));
     Ok(quote! {
         #block
 
@@ -147,8 +148,6 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             type Config = #config;
             type Event<'a> = #open;
             type State = ::sangam_sdk::window::Windows<#this>;
-            type Control<'a> = ();
-            type Broadcast = ();
             const MANIFEST: &'static str = #manifest;
             const KEYED: bool = #keyed;
             const TIMERS: bool = true;
@@ -156,27 +155,7 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             #fields
             // What `add` refuses, the windows take back themselves.
             const FALLIBLE: bool = <#closed_output as ::sangam_sdk::Emit>::FALLIBLE;
-            #[inline]
-            fn on_event(
-                config: &Self::Config,
-                event: Self::Event<'_>,
-                state: &mut Self::State,
-                _broadcast: &Self::Broadcast,
-                ctx: &mut ::sangam_sdk::Context<'_>,
-                out: &mut ::sangam_sdk::Emitter<'_>,
-            ) -> ::sangam_sdk::Result<()> {
-                ::sangam_sdk::window::on_event::<#this>(config, event, state, ctx, out)
-            }
-            fn on_timer(
-                config: &Self::Config,
-                timer: ::sangam_sdk::Timer<'_>,
-                state: &mut Self::State,
-                _broadcast: &Self::Broadcast,
-                ctx: &mut ::sangam_sdk::Context<'_>,
-                out: &mut ::sangam_sdk::Emitter<'_>,
-            ) -> ::sangam_sdk::Result<()> {
-                ::sangam_sdk::window::on_timer::<#this>(config, timer, state, ctx, out)
-            }
+            #calls
         }
 
         ::sangam_sdk::__export!(#this);
