@@ -42,6 +42,8 @@ struct Entry {
     /// It came with the frame: the host forgets its pending time when it applies the batch.
     due: bool,
     touched: bool,
+    /// It stood elsewhere in between, so it has lost its place, even if the host sees it where it was.
+    moved: bool,
 }
 
 /// A timer that fires now.
@@ -111,10 +113,11 @@ impl Timers {
         let index = self.entry(slot, name);
         let set = self.settings;
         let Some(entry) = self.entries.get_mut(index as usize) else { return };
-        entry.touched = true;
+        let first = !std::mem::replace(&mut entry.touched, true);
         if entry.at == at && at.is_some() {
             return;
         }
+        entry.moved |= !first;
         (entry.at, entry.set) = (at, set);
         self.settings += 1;
         if let Some(at) = at
@@ -139,7 +142,11 @@ impl Timers {
             let news = if entry.at.is_some() { entry.touched || entry.due } else { entry.touched && !entry.due };
             if news {
                 let name = self.names.get(entry.name.0..entry.name.1).unwrap_or("");
-                if clock { out.clock_timer(entry.slot, name, entry.at) } else { out.timer(entry.slot, name, entry.at) }
+                // To the host the same time again would change nothing; cleared first, it goes behind its equals.
+                let cleared = entry.moved && !entry.due && entry.at.is_some();
+                for at in cleared.then_some(None).into_iter().chain([entry.at]) {
+                    if clock { out.clock_timer(entry.slot, name, at) } else { out.timer(entry.slot, name, at) }
+                }
             }
         }
     }
@@ -159,7 +166,16 @@ impl Timers {
         let start = self.names.len();
         self.names.push_str(name);
         let next = self.heads.get_mut(slot as usize).map_or(END, |head| std::mem::replace(head, index));
-        self.entries.push(Entry { slot, name: (start, self.names.len()), next, at: None, set: 0, due: false, touched: false });
+        self.entries.push(Entry {
+            slot,
+            name: (start, self.names.len()),
+            next,
+            at: None,
+            set: 0,
+            due: false,
+            touched: false,
+            moved: false,
+        });
         index
     }
 }

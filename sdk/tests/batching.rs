@@ -192,3 +192,13 @@ fn timers_fire_in_order_of_time_and_then_of_setting() {
         assert_eq!(h.timers("x"), [("chain".to_owned(), 102)]);
     }
 }
+
+/// `chain` stands at 161 before `b` gets there; moved away and back within one event, it must not keep its place before `b`.
+#[test]
+fn a_timer_moved_away_and_back_goes_behind_its_equals_in_any_split() {
+    let order = |act, value| Order { key: "z".into(), act, value };
+    let steps = [Step::Advance(156), Step::Send(order(3, -2), 144), Step::Send(order(1, 4), 157), Step::Send(order(0, 2), 101)];
+    let one_by_one = run(&steps, |_| true);
+    assert_eq!(one_by_one.2[2], [("a".to_owned(), 158), ("b".to_owned(), 161), ("chain".to_owned(), 161)]);
+    assert_eq!(run(&steps, |_| false), one_by_one);
+}
