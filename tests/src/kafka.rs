@@ -4,12 +4,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: the first surprise ends the test")]
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -169,6 +171,36 @@ pub fn consume(topic: &str, count: usize) -> Vec<Seen> {
         assert!(Instant::now() < deadline, "{} of {count} records of {topic} within {PATIENCE:?}", seen.len());
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             seen.push(Seen::from(&message.unwrap()));
+        }
+    }
+    seen.sort_by_key(|record| (record.partition, record.offset));
+    seen
+}
+
+/// Everything that is committed in a topic, to its end as of now, ordered by partition and offset.
+pub fn committed(topic: &str) -> Vec<Seen> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap())
+        .set("group.id", unique("committed"))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let mut from = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        from.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&from).unwrap();
+    let (deadline, mut ended, mut seen) = (Instant::now() + PATIENCE, BTreeSet::new(), Vec::new());
+    while ended.len() < from.count() {
+        assert!(Instant::now() < deadline, "the end of {topic} is not reached within {PATIENCE:?}");
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Ok(message)) => seen.push(Seen::from(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+            Some(Err(why)) => panic!("{topic}: {why}"),
         }
     }
     seen.sort_by_key(|record| (record.partition, record.offset));

@@ -2,7 +2,7 @@
 //!
 //! Records, offsets and commits are the embedded broker's; only the faults are its own.
 
-use super::{Assignment, Broker, BrokerError, LocalBroker, OutRecord, Polled, Sink, Source, Subscribe, Subscription};
+use super::{Assignment, Broker, BrokerError, LocalBroker, Handback, OutRecord, Polled, Sink, Source, Subscribe, Subscription};
 use crate::events::Events;
 use crate::store::{Changes, Store};
 use parking_lot::Mutex;
@@ -191,7 +191,7 @@ impl Subscription for MemorySubscription {
             if gained {
                 news.push(self.gain(topic, partition)?);
             } else if news.len() == before {
-                news.push(Assignment::Lost { topic, partition });
+                news.push(Assignment::Lost { topic, partition, handback: Handback::default() });
             }
         }
         let controls = &self.broker.controls;

@@ -5,10 +5,11 @@
 use super::board::{Board, Standings};
 use super::brokers::Brokers;
 use super::crew::{Crew, Failed};
+use super::ledger::Ledger;
 use super::reload::{Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
 use super::{PlanErrors, Plugins, TopicError, schema};
-use crate::broker::{Assignment, BrokerError, Source, Start, Subscribe, Subscription};
+use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
 use crate::route::Input;
@@ -129,7 +130,7 @@ enum Watched {
 #[derive(Default)]
 struct Holdings {
     held: Vec<Held>,
-    lost: Vec<(usize, i32)>,
+    lost: Vec<(usize, i32, Handback)>,
 }
 
 /// A partition that is read.
@@ -203,6 +204,8 @@ impl Supervisor {
 
     /// Subscribes, and runs crews until the run ends or something fails.
     fn attempt(&mut self, control: &Control) -> Result<(), Failed> {
+        let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref())?;
+        let ledger = ledger.as_ref();
         let mut subscriptions = self.subscribe()?;
         let mut holdings = Holdings::default();
         let groups = &self.topology.groups;
@@ -217,9 +220,15 @@ impl Supervisor {
             }
         }
         loop {
-            let crew = self.start(std::mem::take(&mut holdings.held), &control.standings)?;
+            if let Some(ledger) = ledger {
+                let gained = holdings.held.iter().filter(|held| held.start.is_some());
+                let gained: Vec<_> = gained.map(|held| (held.stream, held.partition as u32)).collect();
+                ledger.catch_up(&self.topology, &gained, self.store.as_ref())?;
+                schema::check_all(&self.topology, self.store.as_ref()).map_err(Failed::Fatal)?;
+            }
+            let crew = self.start(std::mem::take(&mut holdings.held), &control.standings, ledger)?;
             control.running.store(true, Ordering::SeqCst);
-            let watched = self.watch_over(&crew, &mut subscriptions, &mut holdings, control);
+            let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, control);
             control.running.store(false, Ordering::SeqCst);
             let sources = crew.stop();
             match watched? {
@@ -229,7 +238,7 @@ impl Supervisor {
                     let lost = std::mem::take(&mut holdings.lost);
                     let gained: Vec<(usize, i32)> = holdings.held.iter().map(|held| (held.stream, held.partition)).collect();
                     // One that was lost and has come back brings a source of its own.
-                    let gone = |at: &(usize, i32)| lost.contains(at) || gained.contains(at);
+                    let gone = |at: &(usize, i32)| lost.iter().any(|(s, p, _)| (*s, *p) == *at) || gained.contains(at);
                     let kept = sources.into_iter().filter(|(stream, partition, _)| !gone(&(*stream, *partition)));
                     holdings.held.extend(kept.map(|(stream, partition, source)| Held { stream, partition, source, start: None }));
                 }
@@ -271,14 +280,14 @@ impl Supervisor {
                 match change {
                     Assignment::Gained { topic, partition, committed, source } => {
                         if let Some(stream) = stream_of(&topic) {
-                            holdings.lost.retain(|lost| *lost != (stream, partition));
+                            holdings.lost.retain(|(s, p, _)| (*s, *p) != (stream, partition));
                             holdings.held.push(Held { stream, partition, source, start: Some(committed) });
                         }
                     }
-                    Assignment::Lost { topic, partition } => {
+                    Assignment::Lost { topic, partition, handback } => {
                         if let Some(stream) = stream_of(&topic) {
                             holdings.held.retain(|held| (held.stream, held.partition) != (stream, partition));
-                            holdings.lost.push((stream, partition));
+                            holdings.lost.push((stream, partition, handback));
                         }
                     }
                 }
@@ -288,7 +297,7 @@ impl Supervisor {
     }
 
     /// Makes the tasks, from the store, and puts them on worker threads.
-    fn start(&self, held: Vec<Held>, standings: &Board) -> Result<Crew, Failed> {
+    fn start(&self, held: Vec<Held>, standings: &Board, ledger: Option<&Ledger>) -> Result<Crew, Failed> {
         standings.clear();
         let topology = &self.topology;
         let inboxes: Vec<usize> =
@@ -324,7 +333,7 @@ impl Supervisor {
                 tasks.push(task);
             }
         }
-        self.put_to_work(tasks, board, standings)
+        self.put_to_work(tasks, board, standings, ledger)
     }
 
     fn stage_spec(&self, operator: usize) -> Option<StageSpec> {
@@ -345,7 +354,7 @@ impl Supervisor {
         })
     }
 
-    fn put_to_work(&self, tasks: Vec<Task>, board: Switchboard, standings: &Board) -> Result<Crew, Failed> {
+    fn put_to_work(&self, tasks: Vec<Task>, board: Switchboard, standings: &Board, ledger: Option<&Ledger>) -> Result<Crew, Failed> {
         let workers = self.pipeline.workers.clamp(1, tasks.len().max(1));
         let mut shares: Vec<Vec<Task>> = (0..workers).map(|_| Vec::new()).collect();
         for (i, task) in tasks.into_iter().enumerate() {
@@ -370,7 +379,9 @@ impl Supervisor {
             })
             .collect();
         for (i, tasks) in shares.into_iter().enumerate() {
-            let sinks = self.brokers.all().iter().map(|broker| broker.sink()).collect::<Result<Vec<_>, _>>()?;
+            let sinks = self.brokers.all().iter().enumerate();
+            let sinks = sinks.map(|(cluster, broker)| ledger.and_then(|ledger| ledger.sink(cluster)).map_or_else(|| broker.sink(), Ok));
+            let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
             let (commands, orders) = unbounded();
             let gauges = Arc::new(Gauges::default());
             let outbox = Outbox::new(self.topology.clone(), sinks);
@@ -390,6 +401,7 @@ impl Supervisor {
     fn watch_over(
         &mut self,
         crew: &Crew,
+        ledger: Option<&Ledger>,
         subscriptions: &mut [Option<Box<dyn Subscription>>],
         holdings: &mut Holdings,
         control: &Control,
@@ -438,13 +450,25 @@ impl Supervisor {
                 closed = true;
             }
             let work = crew.prepare()?;
-            commit(&work, self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
-            // Sinks must hear that their records are written before anything else can fail: they would give the offsets out again.
-            crew.ask_all(|_| Command::Committed)?;
-            self.tell(&work, subscriptions)?;
+            if holdings.lost.iter().any(|(.., handback)| handback.is_too_late()) {
+                return Err(Failed::Again("partitions were taken away before what was read of them was committed".to_owned()));
+            }
+            last_commit = Instant::now();
+            let goes_on = !(finished || reassigned || reload || !taken_back.is_empty() || control.stopping());
+            match ledger {
+                Some(ledger) => self.commit_transaction(ledger, crew, &work, subscriptions, goes_on)?,
+                None => {
+                    commit(&work, self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
+                    // Sinks must hear that their records are written before anything else can fail: they would give the offsets out again.
+                    crew.ask_all(|_| Command::Committed)?;
+                }
+            }
+            self.tell(&work, subscriptions, ledger)?;
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
-            last_commit = Instant::now();
+            if ledger.is_some() && goes_on {
+                continue;
+            }
             // What this commit made visible may be what another operator reads: a drain ends with a commit of nothing.
             if control.stopping() || ended || (drained && !dirty) {
                 return Ok(Watched::Done);
@@ -456,14 +480,37 @@ impl Supervisor {
                 crew.ask_all(|_| Command::RollBack { operator, why: why.clone() })?;
             }
             if let Some(reload) = self.reloader.as_mut().and_then(Reloader::take) {
-                self.swap(crew, reload, &work, hold)?;
+                self.swap(crew, ledger, reload, &work, hold)?;
             }
             crew.tell_all(|_| Command::Resume);
         }
     }
 
-    fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), Failed> {
-        match tell(work, &self.topology, subscriptions) {
+    /// Commits a round of work over Kafka. Where nothing else is to be done between two rounds, the stream goes on while the transaction ends.
+    fn commit_transaction(
+        &self,
+        ledger: &Ledger,
+        crew: &Crew,
+        work: &Work,
+        subscriptions: &mut [Option<Box<dyn Subscription>>],
+        goes_on: bool,
+    ) -> Result<(), Failed> {
+        let closed = ledger.close()?;
+        if goes_on {
+            crew.tell_all(|_| Command::GoOn);
+        }
+        let subscription = subscriptions.get_mut(ledger.cluster()).and_then(Option::as_mut);
+        let member = subscription.map(|subscription| subscription.member()).transpose()?.flatten();
+        ledger.commit(closed, work, &self.topology, member.as_ref(), self.store.as_ref())?;
+        if goes_on {
+            crew.tell_all(|_| Command::Written);
+            return Ok(());
+        }
+        crew.ask_all(|_| Command::Committed)
+    }
+
+    fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>], ledger: Option<&Ledger>) -> Result<(), Failed> {
+        match tell(work, &self.topology, subscriptions, ledger.map(Ledger::cluster)) {
             // All is safe in the store, which is what counts: the outside is told with the next commit.
             Err(BrokerError::Retry(why)) => {
                 tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");
@@ -474,7 +521,7 @@ impl Supervisor {
     }
 
     /// Puts a new build in, in all tasks, between two commits.
-    fn swap(&mut self, crew: &Crew, reload: Reload, work: &Work, hold: Instant) -> Result<(), Failed> {
+    fn swap(&mut self, crew: &Crew, ledger: Option<&Ledger>, reload: Reload, work: &Work, hold: Instant) -> Result<(), Failed> {
         for (operator, loaded) in reload.builds {
             let swapped = Instant::now();
             let Some(node) = self.topology.operators.get(operator) else { continue };
@@ -512,6 +559,7 @@ impl Supervisor {
             check.remember(&mut changes);
             if !changes.is_empty() {
                 self.store.write(&changes).map_err(|why| Failed::Fatal(why.into()))?;
+                ledger.into_iter().for_each(|ledger| ledger.owe_all(&name, &changes));
             }
             crew.ask_all(|worker| {
                 let instances = started.get_mut(worker).map(std::mem::take).unwrap_or_default();

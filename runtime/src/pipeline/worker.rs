@@ -20,8 +20,12 @@ pub enum Command {
     Quiesce,
     /// Flush outputs and hand over what is to be committed.
     Prepare,
-    /// What was prepared has been committed.
+    /// What was prepared has been committed, and is in the store.
     Committed,
+    /// What was prepared is on its way to its end: go on, with what belongs to the next commit.
+    GoOn,
+    /// What was prepared before the last `GoOn` is committed, and in the store.
+    Written,
     /// Go on fetching.
     Resume,
     /// Fetch from all sources, where it was only from those that come first.
@@ -200,12 +204,18 @@ impl Worker {
                 self.say(Report::Prepared(work));
             }
             Command::Committed => {
-                self.outbox.settled(true);
-                self.tasks.iter_mut().for_each(Task::committed);
-                self.gauges.dirty.store(false, Ordering::SeqCst);
+                self.settled();
+                self.tasks.iter_mut().for_each(Task::written);
+                self.say(Report::Done);
+            }
+            Command::GoOn => {
+                self.settled();
+                *fetch = Fetch::All;
+            }
+            Command::Written => {
+                self.tasks.iter_mut().for_each(Task::written);
                 // There may be more to read now: only a look tells.
                 self.gauges.caught_up.store(false, Ordering::SeqCst);
-                self.say(Report::Done);
             }
             Command::Resume => *fetch = Fetch::All,
             Command::FetchAll => {
@@ -246,6 +256,14 @@ impl Worker {
             Command::Stop => {}
         }
         Ok(())
+    }
+
+    fn settled(&mut self) {
+        self.outbox.settled(true);
+        self.tasks.iter_mut().for_each(Task::committed);
+        self.gauges.dirty.store(false, Ordering::SeqCst);
+        // There may be more to read now: only a look tells.
+        self.gauges.caught_up.store(false, Ordering::SeqCst);
     }
 
     fn prepare(&mut self) -> Result<Work, TaskError> {

@@ -221,6 +221,26 @@ fn two_members_share_partitions_and_the_one_that_stays_gets_them_back() {
 }
 
 #[test]
+fn a_partition_that_stays_through_a_rebalance_goes_on_with_the_next_record() {
+    let (broker, group, topic) = (broker(), unique("group"), topic("stays", 2));
+    (0..2).for_each(|partition| produce_numbers(&topic, partition, 10));
+    let mut first = Member::join(&broker, &group, &topic);
+    first.wait_for_partitions(2);
+    // To the very end, and so that the client knows it.
+    assert_eq!(first.read(20).len(), 20);
+    eventually("the end is known", || first.sources.values().all(|source| source.lag() == Some(0)).then_some(()));
+    let mut second = Member::join(&broker, &group, &topic);
+    eventually("the second has a partition", || {
+        first.update();
+        second.update();
+        (first.sources.len() == 1 && second.sources.len() == 1).then_some(())
+    });
+    (0..2).for_each(|partition| produce_numbers(&topic, partition, 5));
+    let offsets: Vec<i64> = first.read(5).iter().map(|seen| seen.offset).collect();
+    assert_eq!(offsets, [10, 11, 12, 13, 14], "none again, none left out");
+}
+
+#[test]
 fn a_partition_that_nobody_reads_holds_a_bounded_buffer_while_another_goes_on() {
     const RECORDS: usize = 5000;
     const BOUND: usize = 200;

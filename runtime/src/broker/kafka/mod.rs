@@ -11,10 +11,13 @@ mod metadata;
 mod options;
 mod queue;
 mod rebalance;
+mod replay;
 mod sink;
 mod source;
+mod transactions;
 mod wake;
 mod watch;
+mod writer;
 
 pub use gate::Bounds;
 pub use options::{BadProperty, KafkaOptions};
@@ -24,7 +27,9 @@ use parking_lot::Mutex;
 use self::consumer::KafkaSubscription;
 use self::metadata::Metadata;
 use self::sink::KafkaSink;
-use super::{Broker, BrokerError, Sink, Subscribe, Subscription};
+use self::transactions::KafkaTransactions;
+use super::{Broker, BrokerError, Replay, Replayed, Sink, Subscribe, Subscription, Transactions};
+use std::sync::Arc;
 
 /// A Kafka cluster.
 pub struct KafkaBroker {
@@ -32,6 +37,9 @@ pub struct KafkaBroker {
     /// One question at a time; they are rare.
     metadata: Mutex<Metadata>,
 }
+
+/// What a log is made with: compaction keeps the newest record of each key.
+const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
 
 impl KafkaBroker {
     /// Gets ready to talk to a cluster. Nothing is sent yet, so a cluster that is down is no error here; a bad property is.
@@ -52,7 +60,7 @@ impl Broker for KafkaBroker {
     }
 
     fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
-        self.metadata.lock().create(topic, partitions)
+        self.metadata.lock().create(topic, partitions, &[])
     }
 
     fn subscribe(&self, subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
@@ -67,5 +75,21 @@ impl Broker for KafkaBroker {
 
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
         Ok(Box::new(KafkaSink::new(&self.options)?))
+    }
+
+    fn has_transactions(&self) -> bool {
+        true
+    }
+
+    fn transactions(&self, id: &str) -> Result<Option<Arc<dyn Transactions>>, BrokerError> {
+        Ok(Some(Arc::new(KafkaTransactions::new(&self.options, id)?)))
+    }
+
+    fn create_log(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.metadata.lock().create(topic, partitions, COMPACTED)
+    }
+
+    fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
+        replay::replay(&self.options, topic, partition, from, each)
     }
 }
