@@ -2,7 +2,7 @@
 //!
 //! Records, offsets and commits are the embedded broker's; only the faults are its own.
 
-use super::{Assignment, Broker, BrokerError, LocalBroker, Handback, OutRecord, Polled, Sink, Source, Subscribe, Subscription};
+use super::{Assignment, Broker, BrokerError, Handback, LocalBroker, OutRecord, Polled, Sink, Source, Subscribe, Subscription};
 use crate::events::Events;
 use crate::store::{Changes, Store};
 use parking_lot::Mutex;

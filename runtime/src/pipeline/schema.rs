@@ -8,8 +8,6 @@ use crate::store::{Changes, Store, StoreError};
 use crate::task::{SCHEMAS, Topology};
 use sangam_protocol::manifest::{Manifest, StateSchema};
 
-
-
 /// Checks the state of every operator against the build that is to run, and remembers the versions.
 ///
 /// # Errors

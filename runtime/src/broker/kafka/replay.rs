@@ -10,11 +10,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::error;
 use super::options::KafkaOptions;
 use super::queue::{BATCH_RECORDS_MAX, Batch, PartitionQueue};
 use super::wake::Wake;
 use super::watch::Watch;
-use super::error;
 use crate::broker::{BrokerError, Replay, Replayed};
 use crate::events::Events;
 

@@ -132,7 +132,9 @@ impl Seat {
                 self.writer.reason().unwrap_or_else(|| "no answer".to_owned())
             )),
             Some(code) => match error::sort_code(code, doing, &self.writer.cluster) {
-                BrokerError::Fatal(why) if !needs_a_person(code) => BrokerError::Fenced(format!("{why}; a new writer starts from the last commit")),
+                BrokerError::Fatal(why) if !needs_a_person(code) => {
+                    BrokerError::Fenced(format!("{why}; a new writer starts from the last commit"))
+                }
                 error => error,
             },
             None => error::sort(cause, doing, &self.writer.cluster),

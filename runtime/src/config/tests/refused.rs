@@ -647,7 +647,10 @@ file = "out.jsonl"
 [operators.o]
 input = "in"
 output = "out""#,
-        &[(Kind::Conflict, "1:13: `exactly_once` cannot be kept: lines of a file cannot be taken back, and the stream `out` is written to one: write to a topic, or write `at_least_once`")],
+        &[(
+            Kind::Conflict,
+            "1:13: `exactly_once` cannot be kept: lines of a file cannot be taken back, and the stream `out` is written to one: write to a topic, or write `at_least_once`",
+        )],
     );
 }
 
