@@ -15,6 +15,8 @@ pub struct Failure {
     pub backtrace: Vec<String>,
     /// The event of the frame that it happened at, where the guest says so.
     pub event: Option<u32>,
+    /// The file that the failed call is captured in.
+    pub capture: Option<String>,
 }
 
 /// Kinds of failure; the text is what stands in a dead letter's `sangam.error.kind`.
@@ -57,7 +59,7 @@ impl FailureKind {
 impl Failure {
     /// A failure without a backtrace.
     pub fn new(kind: FailureKind, message: String) -> Failure {
-        Failure { kind, message, backtrace: Vec::new(), event: None }
+        Failure { kind, message, backtrace: Vec::new(), event: None, capture: None }
     }
 }
 

@@ -6,15 +6,17 @@
 mod bisect;
 mod call;
 mod failure;
+pub mod letter;
 mod outputs;
 mod probation;
 mod refuse;
 mod watermark;
 
 pub use failure::{Failure, FailureKind, StageError};
-pub use outputs::{Outputs, Way, push_header};
+pub use letter::{Origin, Subject};
+pub use outputs::{Outputs, Way};
 pub use probation::RolledBack;
-pub use refuse::{OnError, Origin};
+pub use refuse::OnError;
 pub use watermark::{Aligned, Alignment, Combined, Generator, Idleness, Quantile, Standing, Strategy};
 
 use crate::events::Events;
@@ -187,7 +189,10 @@ impl Stage {
         self.read_clock();
         self.unreadable.clear();
         let run = &mut Run { events, input, out };
-        self.refuser.broadcast = self.spec.inputs.get(input).is_some_and(Input::broadcast);
+        if let Some(input) = self.spec.inputs.get(input) {
+            self.refuser.broadcast = input.broadcast();
+            self.refuser.input = input.stream().clone();
+        }
         self.admit(run);
         self.spec.metrics.events_in.inc_by(events.len() as u64);
         let mut from = 0;
