@@ -2,6 +2,7 @@
 //!
 //! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
 
+use super::backoff::Backoff;
 use super::board::{Board, Standings};
 use super::brokers::Brokers;
 use super::crew::{Crew, Failed};
@@ -167,9 +168,6 @@ pub struct Supervisor {
 /// How often the supervisor looks around while the workers work.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
-/// The first and the longest pause before going back to the last commit after a failure.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-
 /// How long a run waits for its partitions before it starts with those that it has: one that goes on for ever, and one that is to end.
 const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
@@ -181,7 +179,7 @@ impl Supervisor {
     pub fn run(&mut self, control: &Control) -> Result<(), PipelineError> {
         self.check_parallelism()?;
         schema::check_all(&self.topology, self.store.as_ref())?;
-        let mut pause = BACKOFF.0;
+        let mut backoff = Backoff::new();
         loop {
             let started = Instant::now();
             match self.attempt(control) {
@@ -191,12 +189,9 @@ impl Supervisor {
                     if control.stopping() {
                         return Ok(());
                     }
-                    if started.elapsed() > 2 * BACKOFF.1 {
-                        pause = BACKOFF.0;
-                    }
+                    let pause = backoff.after(started.elapsed());
                     tracing::warn!(pipeline = %self.pipeline.name, "{why}; going back to the last commit, next try in {pause:?}");
                     wait(pause, control);
-                    pause = (pause * 2).min(BACKOFF.1);
                 }
             }
         }
