@@ -3,9 +3,11 @@
 //! It promises nothing to other programs: what authors build on is `sangam-sdk`, what users see is the command line.
 
 // Floor 0: words that everybody uses.
+pub mod breaker;
 pub mod config;
 pub mod events;
 pub mod metrics;
+pub mod share;
 pub mod time;
 
 // Floor 1: the doors to the world, one each.

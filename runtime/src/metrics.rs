@@ -32,7 +32,7 @@ struct GuestLabels {
 
 /// The metrics of one operator; shared by all its tasks.
 ///
-/// Every event that comes in ends as exactly one of `ok`, `late`, `dead_letters`, `dropped`.
+/// Every event that comes in ends as exactly one of `ok`, `late`, `dead_letters`, `dropped`, `fallback`.
 #[derive(Clone, Debug)]
 pub struct OperatorMetrics {
     /// Events that came in.
@@ -45,6 +45,8 @@ pub struct OperatorMetrics {
     pub dead_letters: Counter,
     /// Events that were counted and are gone.
     pub dropped: Counter,
+    /// Events that were refused and went to another operator.
+    pub fallback: Counter,
     /// Outputs, forwards included.
     pub events_out: Counter,
     /// Outputs whose time is not after the watermark: allowed, but whoever is downstream may find them late.
@@ -53,6 +55,10 @@ pub struct OperatorMetrics {
     pub timers_fired: Counter,
     /// Calls that ended in a trap, a timeout, or effects that were refused.
     pub faults: Counter,
+    /// Tasks whose circuit is not closed: the operator kept failing there, and its fallback gets the events.
+    pub circuits_open: Gauge,
+    /// How often a task's circuit has opened.
+    pub circuits_opened: Counter,
     /// Calls of the guest.
     pub calls: Counter,
     /// Seconds that a call took.
@@ -68,6 +74,7 @@ pub struct OperatorMetrics {
     /// Keys and watermark of each task, by its slice of the keys. They stay when a run is over: its summary shows them.
     slices: Arc<Mutex<BTreeMap<u32, Slice>>>,
     labels: OperatorLabels,
+    last_dead_letter: Arc<Mutex<String>>,
     guest: Family<GuestLabels, Counter>,
     guest_handles: Arc<Mutex<BTreeMap<String, Counter>>>,
 }
@@ -95,6 +102,17 @@ impl OperatorMetrics {
         let mut slices = self.slices.lock();
         slices.entry(slice).or_default().keys = keys;
         self.keys.set(slices.values().map(|slice| slice.keys as i64).sum());
+    }
+
+    /// An event was refused and kept.
+    pub fn dead_letter(&self, why: &str) {
+        self.dead_letters.inc();
+        why.clone_into(&mut self.last_dead_letter.lock());
+    }
+
+    /// Why the last event that was kept was refused; empty before there was one.
+    pub fn last_dead_letter(&self) -> String {
+        self.last_dead_letter.lock().clone()
     }
 
     /// Other tasks take over, which may have other slices.
@@ -137,6 +155,8 @@ pub struct Metrics {
     outputs_behind: Family<OperatorLabels, Counter>,
     timers_fired: Family<OperatorLabels, Counter>,
     faults: Family<OperatorLabels, Counter>,
+    circuits_open: Family<OperatorLabels, Gauge>,
+    circuits_opened: Family<OperatorLabels, Counter>,
     calls: Family<OperatorLabels, Counter>,
     call_seconds: Family<OperatorLabels, Histogram, fn() -> Histogram>,
     keys: Family<OperatorLabels, Gauge>,
@@ -178,6 +198,8 @@ impl Default for Metrics {
             outputs_behind: Family::default(),
             timers_fired: Family::default(),
             faults: Family::default(),
+            circuits_open: Family::default(),
+            circuits_opened: Family::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(seconds),
             keys: Family::default(),
@@ -199,6 +221,8 @@ impl Default for Metrics {
         registry.register("operator_outputs_behind_watermark", "Outputs whose time is not after the watermark", m.outputs_behind.clone());
         registry.register("operator_timers_fired", "Timers that fired", m.timers_fired.clone());
         registry.register("operator_faults", "Calls that ended in a trap, a timeout or refused effects", m.faults.clone());
+        registry.register("operator_circuits_open", "Tasks whose circuit breaker is open or half-open", m.circuits_open.clone());
+        registry.register("operator_circuits_opened", "How often a task's circuit breaker has opened", m.circuits_opened.clone());
         registry.register("operator_calls", "Calls of the guest", m.calls.clone());
         registry.register_with_unit("operator_call", "Time of one call", Unit::Seconds, m.call_seconds.clone());
         registry.register("operator_keys", "Keys with state or timers", m.keys.clone());
@@ -235,10 +259,13 @@ impl Metrics {
             late: outcome("late"),
             dead_letters: outcome("dead_letter"),
             dropped: outcome("dropped"),
+            fallback: outcome("fallback"),
             events_out: self.events_out.get_or_create(&labels).clone(),
             outputs_behind: self.outputs_behind.get_or_create(&labels).clone(),
             timers_fired: self.timers_fired.get_or_create(&labels).clone(),
             faults: self.faults.get_or_create(&labels).clone(),
+            circuits_open: self.circuits_open.get_or_create(&labels).clone(),
+            circuits_opened: self.circuits_opened.get_or_create(&labels).clone(),
             calls: self.calls.get_or_create(&labels).clone(),
             call_seconds: self.call_seconds.get_or_create(&labels).clone(),
             keys: self.keys.get_or_create(&labels).clone(),
@@ -248,6 +275,7 @@ impl Metrics {
             watermark_ms: self.watermark.get_or_create(&labels).clone(),
             guest: self.guest.clone(),
             guest_handles: Arc::default(),
+            last_dead_letter: Arc::default(),
             labels,
         }
     }

@@ -77,6 +77,8 @@ pub struct Ended {
     pub dead: u64,
     /// Counted and gone.
     pub dropped: u64,
+    /// Refused and given to another operator.
+    pub fallback: u64,
 }
 
 /// A pipeline on a thread of its own; it is stopped when this goes.
@@ -210,9 +212,10 @@ impl World {
         supervisor.run(&Control::default())?;
         let ended = supervisor.topology.operators.iter().map(|node| {
             let m = &node.metrics;
-            let [events, ok, late, dead, dropped] = [&m.events_in, &m.ok, &m.late, &m.dead_letters, &m.dropped].map(|c| c.get());
-            let ended = Ended { events, ok, late, dead, dropped };
-            assert_eq!(events, ok + late + dead + dropped, "{}: every event ends in exactly one way: {ended:?}", node.name);
+            let ends = [&m.events_in, &m.ok, &m.late, &m.dead_letters, &m.dropped, &m.fallback];
+            let [events, ok, late, dead, dropped, fallback] = ends.map(|c| c.get());
+            let ended = Ended { events, ok, late, dead, dropped, fallback };
+            assert_eq!(events, ok + late + dead + dropped + fallback, "{}: every event ends in exactly one way: {ended:?}", node.name);
             (node.name.to_string(), ended)
         });
         Ok(ended.collect())

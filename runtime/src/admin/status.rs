@@ -43,7 +43,7 @@ pub struct Status {
     pub operators: Vec<OperatorStatus>,
 }
 
-/// An operator at one moment. Every event in ends as one of `ok`, `late`, `dead_letters`, `dropped`.
+/// An operator at one moment. Every event in ends as one of `ok`, `late`, `dead_letters`, `dropped`, `fallback`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct OperatorStatus {
     /// Its name.
@@ -60,6 +60,8 @@ pub struct OperatorStatus {
     pub dead_letters: u64,
     /// Events that were counted and are gone.
     pub dropped: u64,
+    /// Events that were refused and went to another operator.
+    pub fallback: u64,
     /// Calls that failed.
     pub faults: u64,
     /// Keys with state or timers.
@@ -126,7 +128,7 @@ impl View {
 fn operator(node: &OperatorNode, build: Option<&BuildStatus>) -> OperatorStatus {
     let m = &node.metrics;
     // How events ended is read before how many came in: while they flow, `in` may run ahead of the sum, but never lag behind it.
-    let (ok, late, dead_letters, dropped) = (m.ok.get(), m.late.get(), m.dead_letters.get(), m.dropped.get());
+    let [ok, late, dead_letters, dropped, fallback] = [&m.ok, &m.late, &m.dead_letters, &m.dropped, &m.fallback].map(|end| end.get());
     OperatorStatus {
         name: node.name.to_string(),
         events_in: m.events_in.get(),
@@ -135,6 +137,7 @@ fn operator(node: &OperatorNode, build: Option<&BuildStatus>) -> OperatorStatus 
         late,
         dead_letters,
         dropped,
+        fallback,
         faults: m.faults.get(),
         keys: m.keys.get(),
         // The gauge stands at 0 until the first event has moved it.
@@ -154,9 +157,9 @@ fn operator(node: &OperatorNode, build: Option<&BuildStatus>) -> OperatorStatus 
 // === impl OperatorStatus ===
 
 impl OperatorStatus {
-    /// Events in that have not ended in one of the four ways. At a commit it is 0; anything else then is a bug.
+    /// Events in that have not ended in one of the five ways. At a commit it is 0; anything else then is a bug.
     pub fn unsettled(&self) -> i64 {
-        self.events_in as i64 - (self.ok + self.late + self.dead_letters + self.dropped) as i64
+        self.events_in as i64 - (self.ok + self.late + self.dead_letters + self.dropped + self.fallback) as i64
     }
 }
 

@@ -119,7 +119,9 @@ fn describe(topology: &Topology, operator: usize, input: usize, from: u32, stand
     let stream = topology.streams.iter().position(|stream| stream.consumers.iter().any(reads));
     let Some((index, stream)) = stream.and_then(|index| Some((index, topology.streams.get(index)?))) else { return Channel::default() };
     let source = standings.sources.get(&(index, from));
-    let writes = |node: &&OperatorNode| node.outputs.iter().flatten().chain(&node.late).chain(&node.dead_letters).any(|to| *to == index);
+    let writes = |node: &&OperatorNode| {
+        node.outputs.iter().flatten().chain(&node.late).chain(&node.dead_letters).chain(&node.fallback).any(|to| *to == index)
+    };
     let writer = topology.operators.iter().find(writes).filter(|_| stream.topic.is_none());
     Channel {
         name: format!("{}/{from}", stream.name),

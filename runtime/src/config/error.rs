@@ -76,12 +76,12 @@ pub enum Kind {
     UnknownCluster,
     /// A stream that nothing declares, writes or reads.
     UnknownStream,
+    /// An operator that is not there.
+    UnknownOperator,
     /// Operators that wait for themselves.
     Cycle,
     /// Two settings that exclude each other.
     Conflict,
-    /// Something that Sangam does not do yet.
-    NotYet,
     /// A door that would be open to the network without a token.
     Insecure,
     /// A stream that no operator reads or writes; a warning.

@@ -277,6 +277,21 @@ impl<'t> Fields<'t> {
         Some(At::new(place, millionths as u32))
     }
 
+    /// A share above 0 % and below 100 %, in millionths.
+    pub fn percent(&self, key: &'static str) -> Option<At<u32>> {
+        let written = self.string(key, "a share, such as \"5%\"")?;
+        let millionths = written.value.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        match millionths.map(|percent| (percent * 1e4).round()) {
+            Some(millionths) if (1.0..1e6).contains(&millionths) => Some(At::new(written.place, millionths as u32)),
+            _ => {
+                let quote = self.source.quote(&written.place);
+                let message = format!("`{key}` must be a share above 0% and below 100%, such as `5%`, found `{quote}`");
+                self.source.error(Kind::OutOfRange, &written.place, message);
+                None
+            }
+        }
+    }
+
     /// Where the key stands, if its value is a table.
     pub fn table_place(&self, key: &'static str) -> Option<Place> {
         let (value, _) = self.value(key)?;

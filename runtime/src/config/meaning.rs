@@ -16,6 +16,9 @@ pub const EMBEDDED: &str = "local";
 /// The name of the stream that takes dead letters, where the file does not name one.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
+/// What the name of the stream ends with that takes an operator's events to its fallback: names in a file have no colon.
+pub const FALLBACK: &str = ":fallback";
+
 /// The path that stands for standard input and standard output.
 pub const STDIO: &str = "-";
 
@@ -255,8 +258,11 @@ pub struct Operator {
     pub config: Config,
     /// The stream that takes late events; `None`: they are counted and gone.
     pub late: Option<String>,
-    /// The stream that takes what is refused; there for every operator of a file whose `on_error` is [`OnError::DeadLetter`].
+    /// The stream that takes what is refused; there for every operator of a file whose `on_error` is [`OnError::DeadLetter`], and, for what is
+    /// no event, [`OnError::Fallback`].
     pub dead_letters: Option<String>,
+    /// The share of its events that may become dead letters before the pipeline stops; `None`: all of them.
+    pub dead_letters_max: Option<ShareLimit>,
     /// What happens to an event that the operator refuses or fails on.
     pub on_error: OnError,
     /// What one call may use.
@@ -296,7 +302,7 @@ pub enum Route {
 }
 
 /// What happens to an event that the operator refuses or fails on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// It goes to the dead letters, with the reason.
     #[default]
@@ -305,6 +311,50 @@ pub enum OnError {
     Drop,
     /// The pipeline stops before it.
     Stop,
+    /// Another operator gets it, with the reason.
+    Fallback(Fallback),
+}
+
+/// Who gets what an operator cannot take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// The operator.
+    pub operator: String,
+    /// Which of its inputs; `None`: the only one that is not broadcast.
+    pub input: Option<String>,
+    /// The internal stream between the two. No file can name it.
+    pub stream: String,
+    /// When events go there without the operator being called; `None`: never.
+    pub breaker: Option<BreakerSpec>,
+}
+
+/// A share of what happens in a window of time that must not be exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShareLimit {
+    /// The share, in millionths.
+    pub millionths: u32,
+    /// The window, which slides.
+    pub window: Duration,
+    /// How much must have happened in the window before the share says anything.
+    pub at_least: u64,
+}
+
+/// A circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerSpec {
+    /// What opens it.
+    pub trips: Trips,
+    /// For how long it stays open before one call is tried.
+    pub open_for: Duration,
+}
+
+/// What opens a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trips {
+    /// So many failures without a success between them.
+    Failures(u64),
+    /// More than this share of all calls.
+    Share(ShareLimit),
 }
 
 /// A plugin's own settings; their values are never printed.
@@ -434,6 +484,7 @@ impl Operator {
             config: Config::default(),
             late: None,
             dead_letters: None,
+            dead_letters_max: None,
             on_error: OnError::default(),
             limits: Limits::default(),
         }
@@ -457,10 +508,25 @@ impl Operator {
         self
     }
 
-    /// Every stream that it writes: through ports, late events, dead letters.
+    /// Every stream that it writes: through ports, late events, dead letters, what falls back.
     pub fn writes(&self) -> impl Iterator<Item = &str> {
         let ports = self.outputs.iter().map(|output| output.stream.as_str());
-        ports.chain(self.late.as_deref()).chain(self.dead_letters.as_deref())
+        let fallback = self.fallback().map(|fallback| fallback.stream.as_str());
+        ports.chain(self.late.as_deref()).chain(self.dead_letters.as_deref()).chain(fallback)
+    }
+
+    /// Who gets what it cannot take, where that is another operator.
+    pub fn fallback(&self) -> Option<&Fallback> {
+        if let OnError::Fallback(fallback) = &self.on_error { Some(fallback) } else { None }
+    }
+}
+
+// === impl Fallback ===
+
+impl Fallback {
+    /// What falls from one operator back to another, by its only input.
+    pub fn new(from: &str, to: impl Into<String>) -> Self {
+        Fallback { operator: to.into(), input: None, stream: format!("{from}{FALLBACK}"), breaker: None }
     }
 }
 

@@ -18,8 +18,9 @@ mod tests;
 
 pub use error::{ConfigErrors, Diagnostic, Kind, Severity};
 pub use meaning::{
-    Admin, Batch, Binding, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, Format, Guarantee, Limits, OnError, OnRemove,
-    Operator, Options, Pipeline, Route, STDIO, Secret, Start, Stream, TimeUnit, Timestamp, Watermarks,
+    Admin, Batch, Binding, BreakerSpec, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, FALLBACK, Fallback, Format,
+    Guarantee, Limits, OnError, OnRemove, Operator, Options, Pipeline, Route, STDIO, Secret, ShareLimit, Start, Stream, TimeUnit,
+    Timestamp, Trips, Watermarks,
 };
 pub use units::{UnitError, parse_bytes, parse_duration};
 pub use values::{SetError, set, to_msgpack};

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Kind;
 use super::fields::{Fields, check_name};
-use super::meaning::{Format, Guarantee, OnError, OnRemove, Route, Start, TimeUnit};
+use super::meaning::{BreakerSpec, Format, Guarantee, OnRemove, Route, ShareLimit, Start, TimeUnit, Trips};
 use super::source::{At, Place, Source};
 use super::values::with_article;
 
@@ -20,6 +20,7 @@ pub(super) struct Written {
     pub on_remove: Option<At<OnRemove>>,
     pub guarantee: Option<At<Guarantee>>,
     pub dead_letters: Option<At<String>>,
+    pub dead_letters_max: Option<At<ShareLimit>>,
     pub admin: Option<WrittenAdmin>,
     pub clusters: Vec<WrittenCluster>,
     pub streams: Vec<WrittenStream>,
@@ -108,9 +109,25 @@ pub(super) struct WrittenOperator {
     pub config: Option<toml::Table>,
     pub late: Option<At<String>>,
     pub dead_letters: Option<At<String>>,
-    pub on_error: Option<At<OnError>>,
+    pub dead_letters_max: Option<At<ShareLimit>>,
+    pub on_error: Option<At<WrittenOnError>>,
     pub limits: Option<WrittenLimits>,
     pub batch: Option<WrittenBatch>,
+    /// Neither `input` nor `inputs` stands there, nor anything that was meant to.
+    pub lacks_input: bool,
+}
+
+pub(super) enum WrittenOnError {
+    DeadLetter,
+    Drop,
+    Stop,
+    Fallback(WrittenFallback),
+}
+
+pub(super) struct WrittenFallback {
+    pub operator: At<String>,
+    pub input: Option<At<String>>,
+    pub breaker: Option<BreakerSpec>,
 }
 
 /// A stream, and the port that it was bound to by name.
@@ -140,6 +157,11 @@ const MEMORY_MAX: u64 = 4 << 30;
 const CALL_BYTES_MAX: u64 = 1 << 30;
 /// The most of anything that is merely counted.
 const COUNT_MAX: u64 = 1_000_000_000;
+/// The window of a share, and how much must have happened in it, where the file does not say.
+const WINDOW: Duration = Duration::from_secs(60);
+const AT_LEAST: u64 = 100;
+/// For how long a circuit stays open, where the file does not say.
+const OPEN_FOR: Duration = Duration::from_secs(30);
 
 /// Reads the text. `None` when it is not TOML, which has been reported then.
 pub(super) fn read(source: &Source<'_>) -> Option<Written> {
@@ -171,6 +193,7 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         on_remove: fields.choice("on_remove", &[("keep", OnRemove::Keep)]),
         guarantee: fields.choice("guarantee", &[("at_least_once", Guarantee::AtLeastOnce), ("exactly_once", Guarantee::ExactlyOnce)]),
         dead_letters: fields.name("dead_letters"),
+        dead_letters_max: dead_letters_max(source, &fields),
         admin: fields.table("admin", "[admin]").map(|fields| admin(source, fields)),
         clusters: fields.tables("clusters").into_iter().map(|(name, fields)| cluster(source, name, fields)).collect(),
         streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(source, name, fields)).collect(),
@@ -293,7 +316,7 @@ fn batch(source: &Source<'_>, place: Place, fields: Fields<'_>) -> WrittenBatch 
 
 fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenOperator {
     let routes = [("auto", Route::Auto), ("forward", Route::Forward), ("exchange", Route::Exchange)];
-    let written = WrittenOperator {
+    let mut written = WrittenOperator {
         plugin: fields.name("plugin"),
         inputs: bindings(source, &fields, "input", "inputs"),
         key: fields.paths("key"),
@@ -303,25 +326,84 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
         config: fields.free("config"),
         late: fields.name("late"),
         dead_letters: fields.name("dead_letters"),
-        on_error: on_error(source, &fields),
+        dead_letters_max: dead_letters_max(source, &fields),
+        on_error: on_error(source, &name.value, &fields),
         limits: fields.table("limits", format!("[operators.{}.limits]", name.value)).map(limits),
         batch: fields.table("batch", format!("[operators.{}.batch]", name.value)).map(|table| batch(source, table.place.clone(), table)),
+        lacks_input: false,
         name,
     };
-    if fields.lacks("input") && fields.lacks("inputs") {
-        let message = format!("the operator `{}` has no input; write `input = \"STREAM\"`", written.name.value);
-        source.error(Kind::MissingKey, &fields.place, message);
-    }
+    written.lacks_input = fields.lacks("input") && fields.lacks("inputs");
     fields.finish();
     written
 }
 
-fn on_error(source: &Source<'_>, fields: &Fields<'_>) -> Option<At<OnError>> {
+/// One word, or a table for what needs to be told more.
+fn on_error(source: &Source<'_>, operator: &str, fields: &Fields<'_>) -> Option<At<WrittenOnError>> {
+    if let Some(place) = fields.table_place("on_error") {
+        let table = fields.table("on_error", format!("[operators.{operator}.on_error]"))?;
+        return fallback(source, operator, table).map(|fallback| At::new(place, WrittenOnError::Fallback(fallback)));
+    }
     if let Some(place) = fields.says("on_error", "fallback") {
-        source.error(Kind::NotYet, &place, "a fallback route is not there yet; choose `dead_letter`, `drop` or `stop`");
+        source.error(Kind::MissingKey, &place, "this does not say which operator; write `on_error = { fallback = \"OPERATOR\" }`");
         return None;
     }
-    fields.choice("on_error", &[("dead_letter", OnError::DeadLetter), ("drop", OnError::Drop), ("stop", OnError::Stop)])
+    let word = fields.choice("on_error", &[("dead_letter", 0), ("drop", 1), ("stop", 2)])?;
+    let meant = match word.value {
+        0 => WrittenOnError::DeadLetter,
+        1 => WrittenOnError::Drop,
+        _ => WrittenOnError::Stop,
+    };
+    Some(At::new(word.place, meant))
+}
+
+fn fallback(source: &Source<'_>, operator: &str, fields: Fields<'_>) -> Option<WrittenFallback> {
+    let (to, input) = (fields.name("fallback"), fields.name("input"));
+    let breaker = fields.table("breaker", format!("[operators.{operator}.on_error.breaker]")).and_then(|table| breaker(source, table));
+    if fields.lacks("fallback") {
+        source.error(Kind::MissingKey, &fields.place, "this names no operator; write `on_error = { fallback = \"OPERATOR\" }`");
+    }
+    fields.finish();
+    to.map(|operator| WrittenFallback { operator, input, breaker })
+}
+
+fn breaker(source: &Source<'_>, fields: Fields<'_>) -> Option<BreakerSpec> {
+    let (failures, share) = (fields.count("failures", COUNT_MAX), fields.percent("share"));
+    let (window, at_least) = (fields.duration("window", false), fields.count("at_least", COUNT_MAX));
+    let open_for = fields.duration("open_for", false).map_or(OPEN_FOR, |at| at.value);
+    let says = |key| fields.key_place(key);
+    let misplaced = says("window").or(says("at_least"));
+    if fields.lacks("failures") && fields.lacks("share") {
+        let message =
+            "this does not say what opens the circuit; write `failures = 5`, or `share = \"50%\", window = \"10s\", at_least = 20`";
+        source.error(Kind::MissingKey, &fields.place, message);
+    } else if let (Some(_), Some(place)) = (says("failures"), says("share")) {
+        source.error(Kind::Conflict, &place, "`failures` and `share` exclude each other; keep one of them");
+    } else if let (Some(_), Some(place)) = (says("failures"), misplaced) {
+        source.error(Kind::Conflict, &place, "`window` and `at_least` belong to `share`; leave them out, or write `share` for `failures`");
+    }
+    fields.finish();
+    let trips = match (failures, share) {
+        (Some(failures), None) => Trips::Failures(failures.value),
+        (_, share) => Trips::Share(share_limit(share?, window, at_least)),
+    };
+    Some(BreakerSpec { trips, open_for })
+}
+
+fn dead_letters_max(source: &Source<'_>, fields: &Fields<'_>) -> Option<At<ShareLimit>> {
+    let table = fields.table("dead_letters_max", "dead_letters_max")?;
+    let (share, window, at_least) = (table.percent("share"), table.duration("window", false), table.count("at_least", COUNT_MAX));
+    if table.lacks("share") {
+        let message = "this does not say how many are too many; write `{ share = \"5%\", window = \"1m\", at_least = 100 }`";
+        source.error(Kind::MissingKey, &table.place, message);
+    }
+    let place = table.place.clone();
+    table.finish();
+    share.map(|share| At::new(place, share_limit(share, window, at_least)))
+}
+
+fn share_limit(share: At<u32>, window: Option<At<Duration>>, at_least: Option<At<u64>>) -> ShareLimit {
+    ShareLimit { millionths: share.value, window: window.map_or(WINDOW, |at| at.value), at_least: at_least.map_or(AT_LEAST, |at| at.value) }
 }
 
 /// The streams at the only port (`output = "x"`) or at named ones (`outputs = { alerts = "x" }`).

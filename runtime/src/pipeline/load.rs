@@ -1,7 +1,7 @@
 //! From a plugin's file to code that is known to work with its operator's configuration.
 
 use super::PlanError;
-use crate::config::{Binding, Operator};
+use crate::config::{Binding, FALLBACK, Operator};
 use crate::route::{Input, Wants};
 use crate::sandbox::{CallError, Limits, LoadError, NoState, Plugin, Sandbox};
 use crate::time::WATERMARK_MIN;
@@ -142,6 +142,12 @@ pub fn input_of(operator: &Operator, manifest: &Manifest, binding: &Binding) -> 
     let names = || manifest.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ");
     let keyed = manifest.inputs.iter().position(|input| !input.broadcast);
     match &binding.port {
+        None if manifest.keyed_inputs().count() > 1 && binding.stream.ends_with(FALLBACK) => {
+            let from = binding.stream.trim_end_matches(FALLBACK);
+            let how = format!("on_error = {{ fallback = \"{}\", input = \"INPUT\" }}", operator.name);
+            let why = format!("the plugin has the inputs {}; say which one takes what `{from}` cannot: `{how}`", names());
+            Err(PlanError::Operator(operator.name.clone(), why))
+        }
         None if manifest.keyed_inputs().count() > 1 => {
             Err(PlanError::WhichInput { operator: operator.name.clone(), stream: binding.stream.clone(), inputs: names() })
         }

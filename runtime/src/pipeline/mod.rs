@@ -6,6 +6,7 @@ mod backoff;
 mod board;
 mod brokers;
 mod crew;
+mod excess;
 mod ledger;
 mod load;
 mod plan;

@@ -167,8 +167,20 @@ struct Groups {
     of_operator: Vec<usize>,
 }
 
-/// For each operator: streams by port, late stream, dead letter stream.
-type Outputs = Vec<(Vec<Vec<usize>>, Option<usize>, Option<usize>)>;
+/// The streams that an operator writes.
+struct Outputs {
+    /// By port.
+    ports: Vec<Vec<usize>>,
+    late: Option<usize>,
+    dead_letters: Option<usize>,
+    fallback: Option<usize>,
+}
+
+impl Outputs {
+    fn all(&self) -> impl Iterator<Item = &usize> {
+        self.ports.iter().flatten().chain(&self.late).chain(&self.dead_letters).chain(&self.fallback)
+    }
+}
 
 impl Planner<'_> {
     fn index(&self, stream: &str) -> Option<usize> {
@@ -243,7 +255,7 @@ impl Planner<'_> {
         }
     }
 
-    fn outputs(&mut self) -> Outputs {
+    fn outputs(&mut self) -> Vec<Outputs> {
         let mut all = Vec::new();
         for (operator, loaded) in self.pipeline.operators.iter().zip(&self.loaded) {
             let manifest = loaded.plugin.manifest();
@@ -270,13 +282,14 @@ impl Planner<'_> {
             }
             let late = operator.late.as_ref().and_then(|name| self.index(name));
             let dead_letters = operator.dead_letters.as_ref().and_then(|name| self.index(name));
-            all.push((ports, late, dead_letters));
+            let fallback = operator.fallback().and_then(|fallback| self.index(&fallback.stream));
+            all.push(Outputs { ports, late, dead_letters, fallback });
         }
         all
     }
 
     /// Joins what need not be apart: a stream with the operators that take its events where they are, and so on along the pipeline.
-    fn groups(&mut self, outputs: &Outputs) -> Groups {
+    fn groups(&mut self, outputs: &[Outputs]) -> Groups {
         let streams = self.streams.len();
         let mut set = Sets::new(streams + self.loaded.len());
         for (s, stream) in self.streams.iter().enumerate() {
@@ -285,8 +298,8 @@ impl Planner<'_> {
             }
         }
         let mut writers = vec![0; streams];
-        for (o, (ports, late, dead_letters)) in outputs.iter().enumerate() {
-            for s in ports.iter().flatten().chain(late).chain(dead_letters) {
+        for (o, outputs) in outputs.iter().enumerate() {
+            for s in outputs.all() {
                 if let Some(stream) = self.streams.get(*s)
                     && stream.topic.is_none()
                 {
@@ -419,9 +432,9 @@ impl Planner<'_> {
         first.map(|operator| operator.name.clone()).unwrap_or_default()
     }
 
-    fn operators(&mut self, outputs: Outputs, groups: &Groups, metrics: &Metrics) -> Vec<OperatorNode> {
+    fn operators(&mut self, outputs: Vec<Outputs>, groups: &Groups, metrics: &Metrics) -> Vec<OperatorNode> {
         let mut nodes = Vec::new();
-        for (o, (ports, late, dead_letters)) in outputs.into_iter().enumerate() {
+        for (o, Outputs { ports, late, dead_letters, fallback }) in outputs.into_iter().enumerate() {
             let (Some(operator), Some(loaded)) = (self.pipeline.operators.get(o), self.loaded.get(o)) else { continue };
             let mut inputs = Vec::new();
             let mut channels = Vec::new();
@@ -460,11 +473,13 @@ impl Planner<'_> {
                 outputs: ports,
                 late,
                 dead_letters,
+                fallback,
                 limits: limits(operator),
-                on_error: match operator.on_error {
+                on_error: match &operator.on_error {
                     FileOnError::DeadLetter => OnError::DeadLetter,
                     FileOnError::Drop => OnError::Drop,
                     FileOnError::Stop => OnError::Stop,
+                    FileOnError::Fallback(fallback) => OnError::Fallback(fallback.breaker),
                 },
                 batch: operator.batch,
                 metrics: metrics.operator(&self.pipeline.name, &operator.name),

@@ -6,12 +6,13 @@ use super::backoff::Backoff;
 use super::board::{Board, Standings};
 use super::brokers::Brokers;
 use super::crew::{Crew, Failed};
+use super::excess::Excess;
 use super::ledger::Ledger;
 use super::reload::{Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
 use super::{PlanErrors, Plugins, TopicError, schema};
 use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
-use crate::config::{Pipeline, Start as FileStart};
+use crate::config::{Pipeline, ShareLimit, Start as FileStart};
 use crate::metrics::Metrics;
 use crate::route::Input;
 use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageError, StageSpec};
@@ -90,6 +91,26 @@ pub enum PipelineError {
     /// An operator failed for good.
     #[error(transparent)]
     Stage(StageError),
+    /// An operator has set aside more events than it may. See why, with `sangam dlq` or from the reason here, mend the plugin or its input, and
+    /// start again: it goes on where it stopped.
+    #[error(
+        "the operator `{operator}` could not take {dead} of its last {events} events ({:.2} %), more than {} % within {} s: nothing of \
+         this commit is kept, and the pipeline goes on there once it is started again; the last reason was: {last}; mend the plugin or \
+         what it reads, or raise `dead_letters_max`",
+        *dead as f64 * 100.0 / (*events).max(1) as f64, f64::from(limit.millionths) / 1e4, limit.window.as_secs_f64()
+    )]
+    TooManyDeadLetters {
+        /// The operator.
+        operator: String,
+        /// Dead letters in the window.
+        dead: u64,
+        /// Events in the window.
+        events: u64,
+        /// What is allowed.
+        limit: ShareLimit,
+        /// Why the last one was refused.
+        last: String,
+    },
     /// The number of partitions under keyed state has changed.
     #[error(
         "the operator `{operator}` would run in {now} slices, but its state was made in {then}: keys would not be found again; \
@@ -180,9 +201,10 @@ impl Supervisor {
         self.check_parallelism()?;
         schema::check_all(&self.topology, self.store.as_ref())?;
         let mut backoff = Backoff::new();
+        let mut excess = Excess::new(&self.pipeline, &self.topology);
         loop {
             let started = Instant::now();
-            match self.attempt(control) {
+            match self.attempt(control, &mut excess) {
                 Ok(()) => return Ok(()),
                 Err(Failed::Fatal(why)) => return Err(why),
                 Err(Failed::Again(why)) => {
@@ -198,7 +220,7 @@ impl Supervisor {
     }
 
     /// Subscribes, and runs crews until the run ends or something fails.
-    fn attempt(&mut self, control: &Control) -> Result<(), Failed> {
+    fn attempt(&mut self, control: &Control, excess: &mut Excess) -> Result<(), Failed> {
         let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref())?;
         let ledger = ledger.as_ref();
         let mut subscriptions = self.subscribe()?;
@@ -223,7 +245,7 @@ impl Supervisor {
             }
             let crew = self.start(std::mem::take(&mut holdings.held), &control.standings, ledger)?;
             control.running.store(true, Ordering::SeqCst);
-            let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, control);
+            let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, excess, control);
             control.running.store(false, Ordering::SeqCst);
             let sources = crew.stop();
             match watched? {
@@ -399,6 +421,7 @@ impl Supervisor {
         ledger: Option<&Ledger>,
         subscriptions: &mut [Option<Box<dyn Subscription>>],
         holdings: &mut Holdings,
+        excess: &mut Excess,
         control: &Control,
     ) -> Result<Watched, Failed> {
         let mut early = false;
@@ -444,6 +467,7 @@ impl Supervisor {
                 crew.let_settle()?;
                 closed = true;
             }
+            excess.check(self.clock.now()).map_err(Failed::Fatal)?;
             let work = crew.prepare()?;
             if holdings.lost.iter().any(|(.., handback)| handback.is_too_late()) {
                 return Err(Failed::Again("partitions were taken away before what was read of them was committed".to_owned()));

@@ -3,7 +3,8 @@
 //! It rests on batching being invisible: the halves of a batch do what the whole would have done.
 
 use super::call::{CallFailed, Stretch};
-use super::{Failure, Run, Stage, StageError};
+use super::{Failure, FailureKind, Run, Stage, StageError};
+use crate::breaker::Passage;
 use crate::time::Millis;
 
 /// The most due timers that go into one call; a window that closes for a million keys takes several.
@@ -13,41 +14,72 @@ impl Stage {
     /// Handles admitted events `from..to` and then moves the watermark to `end`.
     pub(super) fn advance(&mut self, run: &mut Run<'_>, mut from: usize, to: usize, end: Millis) -> Result<(), StageError> {
         loop {
-            self.due.clear();
-            let more = self.table.due(end, TIMERS_MAX, &mut self.due);
-            if from == to && self.due.is_empty() {
-                self.watermark = self.watermark.max(end);
-                return Ok(());
-            }
-            if !more {
-                match self.attempt(run, from, to, end)? {
-                    Some(rest) => from = rest,
-                    None => return Ok(()),
+            // Without events there are only timers to fire, which nobody else could.
+            let rest = match if from < to { self.passage() } else { Passage::Free } {
+                Passage::Free => self.stride(run, from, to, end)?,
+                Passage::Trial => {
+                    let next = from + 1;
+                    let until = if next < to { self.watermark_before(run, next) } else { end };
+                    let mut rest = Some(from);
+                    while let Some(at) = rest {
+                        rest = self.stride(run, at, next, until)?;
+                    }
+                    (next < to).then_some(next)
                 }
-                continue;
-            }
-            // Too many timers for one call: events before the first of them go alone, then the timers in portions.
-            let first = self.due.first().map_or(end, |due| due.at);
-            let cut = (from..to).find(|i| self.watermark_before(run, *i) >= first).unwrap_or(to);
-            if cut > from {
-                let watermark = self.watermark_before(run, cut - 1);
-                self.due.clear();
-                from = self.attempt(run, from, cut, watermark)?.unwrap_or(cut);
-                continue;
-            }
-            let watermark = if from < to { self.watermark_before(run, from) } else { end };
-            self.fire(run, watermark, TIMERS_MAX)?;
-            if from == to {
-                return Ok(());
+                Passage::Barred => {
+                    self.pass_by(run, from)?;
+                    Some(from + 1)
+                }
+            };
+            match rest {
+                Some(rest) => from = rest,
+                None => return Ok(()),
             }
         }
+    }
+
+    /// A part of what [`Stage::advance`] has to do. Gives back where the rest starts; `None` when all is done and the watermark at `end`.
+    fn stride(&mut self, run: &mut Run<'_>, from: usize, to: usize, end: Millis) -> Result<Option<usize>, StageError> {
+        self.due.clear();
+        let more = self.table.due(end, TIMERS_MAX, &mut self.due);
+        if from == to && self.due.is_empty() {
+            self.watermark = self.watermark.max(end);
+            return Ok(None);
+        }
+        if !more {
+            return self.attempt(run, from, to, end);
+        }
+        // Too many timers for one call: events before the first of them go alone, then the timers in portions.
+        let first = self.due.first().map_or(end, |due| due.at);
+        let cut = (from..to).find(|i| self.watermark_before(run, *i) >= first).unwrap_or(to);
+        if cut > from {
+            let watermark = self.watermark_before(run, cut - 1);
+            self.due.clear();
+            return Ok(Some(self.attempt(run, from, cut, watermark)?.unwrap_or(cut)));
+        }
+        let watermark = if from < to { self.watermark_before(run, from) } else { end };
+        self.fire(run, watermark, TIMERS_MAX)?;
+        Ok((from < to).then_some(from))
+    }
+
+    /// Settles an event for which the operator is not called; timers that are due before it fire.
+    fn pass_by(&mut self, run: &mut Run<'_>, event: usize) -> Result<(), StageError> {
+        let before = self.watermark_before(run, event);
+        self.fire(run, before, TIMERS_MAX)?;
+        let row = self.admitted.get(event).map_or(0, |admitted| admitted.row as usize);
+        self.settle_unreadable(run, row)?;
+        let why = "the operator was not called: it kept failing, and its circuit is open".to_owned();
+        self.refuser.refuse(run, row, &Failure::new(FailureKind::CircuitOpen, why))
     }
 
     /// One call for all of it; where that fails, its first part. Gives back where the rest starts, if there is one: the caller's loop
     /// goes on from there, as with recursion a run of nothing but poison would need a stack as deep as it is long.
     fn attempt(&mut self, run: &mut Run<'_>, from: usize, to: usize, end: Millis) -> Result<Option<usize>, StageError> {
         let span = Stretch::events(from, to, end);
-        let Some(failure) = self.try_call(run, span)? else { return Ok(None) };
+        let Some(failure) = self.try_call(run, span)? else {
+            self.went_well(to - from);
+            return Ok(None);
+        };
         match to - from {
             0 => self.fire(run, end, (self.due.len() / 2).max(1)).map(|()| None),
             1 => self.one(run, from, end, failure).map(|()| None),
@@ -71,7 +103,11 @@ impl Stage {
             self.due.clear();
             self.try_call(run, Stretch::events(event, event + 1, before))?
         };
+        if poison.is_none() {
+            self.went_well(1);
+        }
         if let Some(poison) = poison {
+            self.went_wrong(&poison);
             let row = self.admitted.get(event).map_or(0, |admitted| admitted.row as usize);
             self.settle_unreadable(run, row)?;
             self.refuser.refuse(run, row, &poison)?;

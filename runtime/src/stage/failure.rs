@@ -38,6 +38,8 @@ pub enum FailureKind {
     Effects,
     /// The operator returned an error that is not a refusal.
     Fault,
+    /// The operator was not called, as it kept failing: its circuit is open.
+    CircuitOpen,
 }
 
 impl FailureKind {
@@ -52,6 +54,7 @@ impl FailureKind {
             FailureKind::Limit => "limit",
             FailureKind::Effects => "effects",
             FailureKind::Fault => "fault",
+            FailureKind::CircuitOpen => "circuit_open",
         }
     }
 }

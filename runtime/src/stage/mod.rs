@@ -5,6 +5,7 @@
 
 mod bisect;
 mod call;
+mod circuit;
 mod failure;
 pub mod letter;
 mod outputs;
@@ -19,6 +20,7 @@ pub use probation::RolledBack;
 pub use refuse::OnError;
 pub use watermark::{Aligned, Alignment, Combined, Generator, Idleness, Quantile, Standing, Strategy};
 
+use crate::breaker::Breaker;
 use crate::events::Events;
 use crate::metrics::OperatorMetrics;
 use crate::route::Input;
@@ -78,6 +80,8 @@ pub struct Stage {
     now: Millis,
     watermark: Millis,
     refuser: Refuser,
+    /// Where another operator stands in for this one while it keeps failing.
+    breaker: Option<Breaker>,
     frame: FrameWriter,
     batch_number: u32,
     /// Whether there is a broadcast state, which goes into every frame.
@@ -138,6 +142,7 @@ impl Stage {
             now: Millis::MIN,
             watermark,
             refuser,
+            breaker: None,
             frame: FrameWriter::default(),
             batch_number: 0,
             shared: false,
@@ -150,6 +155,7 @@ impl Stage {
         };
         stage.shared = stage.spec.plugin.manifest().has_broadcast();
         stage.spec.metrics.holds(partition, stage.keys());
+        stage.close_circuit();
         stage.instance()?;
         Ok(stage)
     }
@@ -338,6 +344,7 @@ impl Drop for Stage {
     /// Its memory goes with it: after a failure another stage is made from the last commit, and reports its own.
     fn drop(&mut self) {
         self.spec.metrics.memory_bytes.dec_by(self.memory_bytes);
+        self.spec.metrics.circuits_open.dec_by(i64::from(self.circuit_is_open()));
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Outputs {
     pub late: Events,
     /// Events that were refused, as they came, with the reason in their headers.
     pub dead_letters: Events,
+    /// Events that were refused and have another operator to go to; otherwise the same.
+    pub fallback: Events,
     /// Where each of them went, in the order in which it happened over all ports: however the input is cut into runs, this order is
     /// the same.
     pub order: Vec<Way>,
@@ -25,6 +27,8 @@ pub enum Way {
     Late,
     /// The dead letters.
     DeadLetter,
+    /// Another operator.
+    Fallback,
 }
 
 impl Outputs {
@@ -39,6 +43,7 @@ impl Outputs {
             Way::Port(port) => self.ports.get(usize::from(port)),
             Way::Late => Some(&self.late),
             Way::DeadLetter => Some(&self.dead_letters),
+            Way::Fallback => Some(&self.fallback),
         }
     }
 
@@ -47,6 +52,7 @@ impl Outputs {
         self.ports.iter_mut().for_each(Events::clear);
         self.late.clear();
         self.dead_letters.clear();
+        self.fallback.clear();
         self.order.clear();
     }
 }

@@ -34,6 +34,7 @@ impl Stage {
             (watch > 0).then(|| Probation { plugin: old, config: self.spec.config.clone(), inputs: old_inputs, batches_left: watch });
         self.instance = Some(instance);
         self.refuser = super::Refuser::new(&self.spec, self.refuser.first);
+        self.close_circuit();
     }
 
     /// Gives up the new build at once, if it is still on probation, because it failed elsewhere.
@@ -44,6 +45,7 @@ impl Stage {
         self.spec.inputs = old.inputs;
         self.instance = None;
         self.refuser = super::Refuser::new(&self.spec, self.refuser.first);
+        self.close_circuit();
         self.rolled_back =
             Some(RolledBack { refused: refused.sha256().to_owned(), restored: self.spec.plugin.sha256().to_owned(), why: why.to_owned() });
         true

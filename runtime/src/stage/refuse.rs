@@ -2,6 +2,7 @@
 
 use super::letter::{Origin, Subject};
 use super::{Failure, FailureKind, Run, StageError, StageSpec, Way};
+use crate::config::BreakerSpec;
 use crate::events::{Events, Row, Span};
 use crate::metrics::OperatorMetrics;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub enum OnError {
     Drop,
     /// The pipeline stops, with nothing of the commit that they are in.
     Stop,
+    /// Another operator gets them; at once while the circuit of this one is open, where it has a breaker.
+    Fallback(Option<BreakerSpec>),
 }
 
 /// Sends events where they belong that an operator did not process, and counts them.
@@ -49,14 +52,19 @@ impl Refuser {
         }
         match self.on_error {
             // Every task gets every broadcast event, so every task refuses it; one of them keeps it.
-            OnError::DeadLetter if self.broadcast && !self.first => self.drop_quietly(),
+            OnError::DeadLetter | OnError::Fallback(_) if self.broadcast && !self.first => self.drop_quietly(),
             OnError::Drop => {
                 self.metrics.dropped.inc();
             }
             OnError::DeadLetter => {
-                self.metrics.dead_letters.inc();
+                self.metrics.dead_letter(&failure.message);
                 self.origin.dead_letter(run.events, row, Subject::Event(&self.input), failure, &mut run.out.dead_letters);
                 run.out.order.push(Way::DeadLetter);
+            }
+            OnError::Fallback(_) => {
+                self.metrics.fallback.inc();
+                self.origin.dead_letter(run.events, row, Subject::Event(&self.input), failure, &mut run.out.fallback);
+                run.out.order.push(Way::Fallback);
             }
             OnError::Stop => return Err(StageError::Stop(self.origin.operator.to_string(), failure.message.clone())),
         }
@@ -68,14 +76,15 @@ impl Refuser {
         self.metrics.dropped.inc();
     }
 
-    /// Settles a timer that the operator failed at: there is no event to keep, so the dead letter holds the key and the timer's name.
+    /// Settles a timer that the operator failed at: there is no event to keep or to give to another operator, so the dead letter holds the key
+    /// and the timer's name.
     pub fn refuse_timer(&mut self, run: &mut Run<'_>, key: &[u8], name: &str, at: i64, failure: &Failure) -> Result<(), StageError> {
         if self.on_error == OnError::Stop {
             return Err(StageError::Stop(self.origin.operator.to_string(), format!("the timer `{name}`: {}", failure.message)));
         }
         let mut timer = Events::default();
         timer.push(&crate::events::Record { key: Some(key), time: at, offset: -1, ..Default::default() });
-        if let (OnError::DeadLetter, Some(row)) = (self.on_error, timer.rows.first()) {
+        if let (OnError::DeadLetter | OnError::Fallback(_), Some(row)) = (self.on_error, timer.rows.first()) {
             let failure = Failure { message: format!("the timer `{name}` for {at}: {}", failure.message), ..failure.clone() };
             self.origin.dead_letter(&timer, row, Subject::Timer(name), &failure, &mut run.out.dead_letters);
             run.out.order.push(Way::DeadLetter);

@@ -451,7 +451,9 @@ impl Task {
                 self.hand_on(stream, port, progress, outbox)?;
             }
         }
-        for (events, stream) in [(&mut outputs.late, spec.late), (&mut outputs.dead_letters, spec.dead_letters)] {
+        for (events, stream) in
+            [(&mut outputs.late, spec.late), (&mut outputs.dead_letters, spec.dead_letters), (&mut outputs.fallback, spec.fallback)]
+        {
             for stream in kept(stream.as_slice()) {
                 self.hand_on(stream, events, progress, outbox)?;
             }
@@ -461,12 +463,13 @@ impl Task {
 
     /// Writes what is bound to topics, in the order in which it was emitted.
     fn write(&mut self, spec: &OperatorNode, operator: usize, outputs: &Outputs, outbox: &mut Outbox) -> Result<(), TaskError> {
-        let mut next = vec![0; outputs.ports.len() + 2];
+        let mut next = vec![0; outputs.ports.len() + 3];
         for way in &outputs.order {
             let (place, streams, as_it_came) = match way {
                 Way::Port(port) => (usize::from(*port), spec.outputs.get(usize::from(*port)).map_or(&[][..], Vec::as_slice), false),
                 Way::Late => (outputs.ports.len(), spec.late.as_slice(), true),
                 Way::DeadLetter => (outputs.ports.len() + 1, spec.dead_letters.as_slice(), true),
+                Way::Fallback => (outputs.ports.len() + 2, spec.fallback.as_slice(), true),
             };
             let (Some(events), Some(i)) = (outputs.way(*way), next.get_mut(place)) else { continue };
             let row = *i;
@@ -533,6 +536,13 @@ impl Task {
                         parcel.push_from(events, i);
                     }
                 }
+                // Only the operator's own tasks know the way to its fallback: they refuse it in turn.
+                Err(reason) if matches!(spec.on_error, OnError::Fallback(_)) => {
+                    if let Some(parcel) = parcels.get_mut(row.partition.rem_euclid(group.parallelism as i32) as usize) {
+                        parcel.unreadable.push((parcel.len(), reason));
+                        parcel.push_from(events, i);
+                    }
+                }
                 Err(reason) => self.refuse_for(to, events, i, &Failure::new(FailureKind::Unreadable, reason), outbox)?,
             }
         }
@@ -555,8 +565,8 @@ impl Task {
             OnError::Drop => {
                 metrics.dropped.inc();
             }
-            OnError::DeadLetter => {
-                metrics.dead_letters.inc();
+            OnError::DeadLetter | OnError::Fallback(_) => {
+                metrics.dead_letter(&failure.message);
                 let mut letters = Events::default();
                 let input = spec.inputs.get(to.input).map_or("", |input| &**input.stream());
                 self.origin(to.operator).dead_letter(events, row, Subject::Event(input), failure, &mut letters);

@@ -118,6 +118,8 @@ pub struct OperatorNode {
     pub late: Option<usize>,
     /// The stream that dead letters go to.
     pub dead_letters: Option<usize>,
+    /// The stream that leads to the operator that gets what this one cannot take.
+    pub fallback: Option<usize>,
     /// What it may use.
     pub limits: Limits,
     /// What becomes of events that it refuses or fails at.

@@ -9,6 +9,7 @@ mod broadcast;
 mod command_line;
 mod conformance;
 mod count_guest;
+mod errors;
 mod exactly_once;
 mod examples;
 mod exchange;

@@ -97,17 +97,17 @@ fn an_event_ends_in_exactly_one_way() {
     };
     let kept = world(PIPELINE);
     events(&kept);
-    assert_eq!(kept.drain().unwrap()["sink"], Ended { events: 9, ok: 4, late: 1, dead: 3, dropped: 1 });
+    assert_eq!(kept.drain().unwrap()["sink"], Ended { events: 9, ok: 4, late: 1, dead: 3, dropped: 1, fallback: 0 });
     assert_eq!(times(&kept.read("too-late")), [1]);
     assert_eq!(times(&kept.read("dead-letters")), [3, 4, 5]);
     let dropped = world(&PIPELINE.replace("limits =", "on_error = \"drop\"\n    limits ="));
     events(&dropped);
-    assert_eq!(dropped.drain().unwrap()["sink"], Ended { events: 9, ok: 4, late: 1, dead: 0, dropped: 4 });
+    assert_eq!(dropped.drain().unwrap()["sink"], Ended { events: 9, ok: 4, late: 1, dead: 0, dropped: 4, fallback: 0 });
     assert_eq!(dropped.read("dead-letters"), []);
     // Nobody wants late events: they are counted and gone.
     let unwanted = world(&PIPELINE.replace("late = \"too-late\"", ""));
     events(&unwanted);
-    assert_eq!(unwanted.drain().unwrap()["sink"], Ended { events: 9, ok: 4, late: 1, dead: 3, dropped: 1 });
+    assert_eq!(unwanted.drain().unwrap()["sink"], Ended { events: 9, ok: 4, late: 1, dead: 3, dropped: 1, fallback: 0 });
     assert_eq!(times(&unwanted.read("dead-letters")), [3, 4, 5]);
 }
 

@@ -70,12 +70,14 @@ pub(super) fn ago(now: Millis, then: Millis) -> String {
     }
 }
 
-/// Rows in columns, each at least `least` wide: the first one starts at the left, all others end at the right.
-pub(super) fn columns<const N: usize>(rows: &[[String; N]], least: usize) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(least);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
+/// Rows of one length in columns, each at least `least` wide: the first one starts at the left, all others end at the right.
+pub(super) fn columns<R: AsRef<[String]>>(rows: &[R], least: usize) -> Vec<String> {
+    let cell = |row: &R, column: usize| row.as_ref().get(column).map_or(0, |cell| cell.chars().count());
+    let width = |column: usize| rows.iter().map(|row| cell(row, column)).max().unwrap_or(0).max(least);
+    let widths: Vec<usize> = (0..rows.first().map_or(0, |row| row.as_ref().len())).map(width).collect();
+    let line = |row: &R| {
         let cells: Vec<String> = row
+            .as_ref()
             .iter()
             .zip(&widths)
             .enumerate()

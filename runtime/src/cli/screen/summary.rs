@@ -3,9 +3,11 @@
 use super::figures::{columns, exact, length, watermark};
 use super::table::HASH_DIGITS;
 use crate::admin::{OperatorStatus, Status};
+use std::ops::Range;
 use std::time::Duration;
 
-/// A line per operator with how its events ended, and below it their builds. `in = ok + late + dead letters + dropped` must hold.
+/// A line per operator with how its events ended, and below it their builds. `in = ok + late + dead letters + dropped + fallback` must hold;
+/// the last of them is shown where an operator has one that took something.
 pub fn summary(status: &Status) -> String {
     let mut text = format!(
         "{}: {}, {} commits, {} events waiting\n\n",
@@ -14,9 +16,13 @@ pub fn summary(status: &Status) -> String {
         exact(status.commits),
         exact(status.lag)
     );
-    let heading = ["operator", "in", "=", "ok", "+", "late", "+", "dead letters", "+", "dropped", "", "out", "keys", "in/s"];
-    let mut rows = vec![heading.map(str::to_owned)];
-    rows.extend(status.operators.iter().map(|operator| row(operator, status.uptime_ms)));
+    let heading =
+        ["operator", "in", "=", "ok", "+", "late", "+", "dead letters", "+", "dropped", "+", "fallback", "", "out", "keys", "in/s"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(status.operators.iter().map(|operator| row(operator, status.uptime_ms).to_vec()));
+    if status.operators.iter().all(|operator| operator.fallback == 0) {
+        rows.iter_mut().for_each(|row| drop(row.drain(FALLBACK)));
+    }
     let mut builds = vec![["operator", "plugin", "version", "sha256", "watermark"].map(str::to_owned)];
     builds.extend(status.operators.iter().map(build));
     for line in columns(&rows, 0).into_iter().chain([String::new()]).chain(columns(&builds, 0)) {
@@ -26,7 +32,10 @@ pub fn summary(status: &Status) -> String {
     text
 }
 
-fn row(operator: &OperatorStatus, uptime_ms: u64) -> [String; 14] {
+/// Where the fallback stands in a row, with its sign.
+const FALLBACK: Range<usize> = 10..12;
+
+fn row(operator: &OperatorStatus, uptime_ms: u64) -> [String; 16] {
     let balance = match operator.unsettled() {
         0 => "holds".to_owned(),
         off => format!("OFF BY {}", exact(off)),
@@ -43,6 +52,8 @@ fn row(operator: &OperatorStatus, uptime_ms: u64) -> [String; 14] {
         exact(operator.dead_letters),
         sign("+"),
         exact(operator.dropped),
+        sign("+"),
+        exact(operator.fallback),
         balance,
         exact(operator.events_out),
         exact(operator.keys),
@@ -84,6 +95,22 @@ operator     plugin version       sha256 watermark
 windowing windowing   0.1.0 3f9c2ab41d07  none yet
 fraud         fraud   0.1.0 3f9c2ab41d07  none yet
 "
+        );
+    }
+
+    #[test]
+    fn what_another_operator_took_is_part_of_the_account() {
+        let backup = OperatorStatus { name: "backup".to_owned(), events_in: 3, ok: 3, ..OperatorStatus::default() };
+        let operators = vec![OperatorStatus { fallback: 3, ..operator("pay", 20_003, 124) }, backup];
+        let text = summary(&Status { uptime_ms: 1_000, operators, ..Status::default() });
+        let lines: Vec<&str> = text.lines().skip(2).take(3).collect();
+        assert_eq!(
+            lines,
+            [
+                "operator     in =     ok + late + dead letters + dropped + fallback          out keys   in/s",
+                "pay      20,003 = 19,876 +  124 +            0 +       0 +        3 holds 17,372    0 20,003",
+                "backup        3 =      3 +    0 +            0 +       0 +        0 holds      0    0      3",
+            ]
         );
     }
 }

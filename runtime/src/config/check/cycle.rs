@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::config::error::Kind;
-use crate::config::meaning::{Carrier, Operator, STDIO, Stream};
+use crate::config::meaning::{Carrier, FALLBACK, Operator, STDIO, Stream};
 use crate::config::source::Source;
 use crate::config::written::Written;
 
@@ -18,7 +18,9 @@ pub(super) fn refuse(written: &Written, operators: &[Operator], streams: &[Strea
         let Some(cycle) = find(&feeds, &left) else { return };
         let first = cycle.iter().copied().min().unwrap_or_default();
         if let Some(operator) = written.operators.get(first) {
-            let message = format!("a cycle: {}; let one of them write another stream", describe(&cycle, first, &feeds, operators));
+            let path = describe(&cycle, first, &feeds, operators);
+            let remedy = if path.contains(FALLBACK) { "give one of them another fallback" } else { "let one of them write another stream" };
+            let message = format!("a cycle: {path}; {remedy}");
             source.error(Kind::Cycle, &operator.name.place, message);
         }
         cycle.iter().for_each(|&operator| left[operator] = false);

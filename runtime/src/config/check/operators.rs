@@ -1,9 +1,9 @@
 //! Operators, each by itself: defaults, and settings that exclude each other.
 
 use crate::config::error::Kind;
-use crate::config::meaning::{Batch, Binding, Config, Limits, OnError, Operator};
+use crate::config::meaning::{Batch, Binding, Config, Fallback, Limits, OnError, Operator};
 use crate::config::source::Source;
-use crate::config::written::{WrittenBinding, WrittenLimits, WrittenOperator};
+use crate::config::written::{WrittenBinding, WrittenLimits, WrittenOnError, WrittenOperator};
 
 /// What the operators mean, not yet wired: dead letters are where the operator itself says.
 pub(super) fn mean(written: &[WrittenOperator], source: &Source<'_>) -> Vec<Operator> {
@@ -23,6 +23,7 @@ fn mean_one(written: &WrittenOperator, source: &Source<'_>) -> Operator {
         config: Config(written.config.clone().unwrap_or_default()),
         late: written.late.as_ref().map(|late| late.value.clone()),
         dead_letters: written.dead_letters.as_ref().map(|stream| stream.value.clone()),
+        dead_letters_max: written.dead_letters_max.as_ref().map(|limit| limit.value),
         on_error,
         limits: written.limits.as_ref().map_or(base.limits, limits),
         batch: written.batch.as_ref().map(|batch| Batch {
@@ -45,13 +46,27 @@ fn bindings(written: &[WrittenBinding], verb: &str, source: &Source<'_>) -> Vec<
 
 fn on_error(written: &WrittenOperator, source: &Source<'_>) -> OnError {
     let Some(at) = &written.on_error else { return OnError::default() };
-    let chosen = at.value;
-    if let (Some(stream), true) = (&written.dead_letters, chosen != OnError::DeadLetter) {
-        let quote = source.quote(&at.place);
+    let meant = match &at.value {
+        WrittenOnError::DeadLetter => return OnError::DeadLetter,
+        // What is no event, such as a timer, still becomes a dead letter.
+        WrittenOnError::Fallback(to) => {
+            let input = to.input.as_ref().map(|input| input.value.clone());
+            let fallback = Fallback::new(&written.name.value, &to.operator.value);
+            return OnError::Fallback(Fallback { input, breaker: to.breaker, ..fallback });
+        }
+        WrittenOnError::Drop => OnError::Drop,
+        WrittenOnError::Stop => OnError::Stop,
+    };
+    let quote = source.quote(&at.place);
+    if let Some(stream) = &written.dead_letters {
         let message = format!("nothing would go to `{}`, since `on_error` is `{quote}`; leave one of the two out", stream.value);
         source.error(Kind::Conflict, &stream.place, message);
     }
-    chosen
+    if let Some(limit) = &written.dead_letters_max {
+        let message = format!("there are no dead letters to limit, since `on_error` is `{quote}`; leave one of the two out");
+        source.error(Kind::Conflict, &limit.place, message);
+    }
+    meant
 }
 
 fn limits(written: &WrittenLimits) -> Limits {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{cycle, streams};
 use crate::config::error::Kind;
-use crate::config::meaning::{Carrier, Cluster, ClusterKind, DEAD_LETTERS, Guarantee, OnError, Operator, Stream};
-use crate::config::source::{At, Place, Source, nearest};
-use crate::config::written::Written;
+use crate::config::meaning::{Binding, Carrier, Cluster, ClusterKind, DEAD_LETTERS, Fallback, Guarantee, OnError, Operator, Stream};
+use crate::config::source::{At, Place, Source, did_you_mean, nearest};
+use crate::config::written::{Written, WrittenOnError};
 
 /// Operators with their dead letters bound, and every stream that there is.
 pub(super) struct Wired {
@@ -24,6 +24,11 @@ pub(super) fn connect(
     source: &Source<'_>,
 ) -> Wired {
     bind_dead_letters(written, name, &mut operators, &mut streams, clusters, source);
+    let fallbacks = bind_fallbacks(written, &mut operators, source);
+    for (operator, at) in operators.iter().zip(&written.operators).filter(|(operator, at)| at.lacks_input && operator.inputs.is_empty()) {
+        let message = format!("the operator `{}` has no input; write `input = \"STREAM\"`", operator.name);
+        source.error(Kind::MissingKey, &at.name.place, message);
+    }
 
     let declared: BTreeSet<String> = streams.iter().map(|stream| stream.name.clone()).collect();
     let read = reads(written);
@@ -64,6 +69,7 @@ pub(super) fn connect(
             source.error(Kind::UnknownStream, &stream.name.place, message);
         }
     }
+    streams.extend(fallbacks);
     cycle::refuse(written, &operators, &streams, source);
     Wired { operators, streams }
 }
@@ -118,7 +124,11 @@ fn bind_dead_letters(
     let default = written.dead_letters.as_ref().map_or(DEAD_LETTERS, |stream| &stream.value);
     let mut needed = false;
     for (operator, at) in operators.iter_mut().zip(&written.operators) {
-        if operator.on_error != OnError::DeadLetter || operator.dead_letters.is_some() {
+        if matches!(operator.on_error, OnError::Drop | OnError::Stop) {
+            continue;
+        }
+        operator.dead_letters_max = operator.dead_letters_max.or(written.dead_letters_max.as_ref().map(|limit| limit.value));
+        if operator.dead_letters.is_some() {
             continue;
         }
         if operator.inputs.iter().any(|input| input.stream == default) {
@@ -139,6 +149,33 @@ fn bind_dead_letters(
         let own = own_dead_letters(pipeline, &used, clusters);
         streams.push(own);
     }
+}
+
+/// Gives every operator that others fall back to an input for each of them; returns the streams that lead there.
+fn bind_fallbacks(written: &Written, operators: &mut [Operator], source: &Source<'_>) -> Vec<Stream> {
+    let mut streams = Vec::new();
+    for (from, at) in written.operators.iter().enumerate() {
+        let Some(WrittenOnError::Fallback(named)) = at.on_error.as_ref().map(|at| &at.value) else { continue };
+        let Some(Fallback { operator: to, input: port, stream, .. }) = operators.get(from).and_then(Operator::fallback).cloned() else {
+            continue;
+        };
+        let known = || operators.iter().map(|operator| operator.name.as_str());
+        if to == at.name.value {
+            source.error(Kind::Cycle, &named.operator.place, format!("`{to}` cannot be its own fallback; name another operator"));
+            continue;
+        }
+        let Some(target) = known().position(|name| name == to) else {
+            let hint = did_you_mean(&to, known());
+            let hint = if hint.is_empty() { format!("; add it as `[operators.{to}]`") } else { hint };
+            source.error(Kind::UnknownOperator, &named.operator.place, format!("there is no operator `{to}` to fall back to{hint}"));
+            continue;
+        };
+        if let Some(target) = operators.get_mut(target) {
+            target.inputs.push(Binding { port, stream: stream.clone() });
+        }
+        streams.push(Stream::internal(stream));
+    }
+    streams
 }
 
 /// The stream for dead letters that nobody declared: embedded, but in memory where everything else is; and beside the first of the

@@ -55,14 +55,14 @@ fn an_unknown_key_comes_with_the_key_that_was_meant() {
         "inptu = 1",
         &[(
             Kind::UnknownKey,
-            "1:1: unknown key `inptu`; expected `name`, `data`, `plugins`, `commit_interval`, `workers`, `batch`, `on_remove`, `guarantee`, `dead_letters`, `admin`, `clusters`, `streams` or `operators`",
+            "1:1: unknown key `inptu`; expected `name`, `data`, `plugins`, `commit_interval`, `workers`, `batch`, `on_remove`, `guarantee`, `dead_letters`, `dead_letters_max`, `admin`, `clusters`, `streams` or `operators`",
         )],
     );
     check_top(
         "zzz = 1",
         &[(
             Kind::UnknownKey,
-            "1:1: unknown key `zzz`; expected `name`, `data`, `plugins`, `commit_interval`, `workers`, `batch`, `on_remove`, `guarantee`, `dead_letters`, `admin`, `clusters`, `streams` or `operators`",
+            "1:1: unknown key `zzz`; expected `name`, `data`, `plugins`, `commit_interval`, `workers`, `batch`, `on_remove`, `guarantee`, `dead_letters`, `dead_letters_max`, `admin`, `clusters`, `streams` or `operators`",
         )],
     );
     check_top(
@@ -655,12 +655,7 @@ output = "out""#,
 }
 
 #[test]
-fn what_sangam_does_not_do_yet_is_said_so() {
-    check_operator(
-        r#"input = "in"
-on_error = "fallback""#,
-        &[(Kind::NotYet, "5:12: a fallback route is not there yet; choose `dead_letter`, `drop` or `stop`")],
-    );
+fn exactly_once_needs_all_outputs_in_one_place() {
     check(
         r#"guarantee = "exactly_once"
 [clusters.k]
