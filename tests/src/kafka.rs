@@ -123,8 +123,13 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 
 /// A writer past the engine; `properties` are librdkafka's.
 pub fn producer(properties: &[(&str, &str)]) -> BaseProducer {
+    producer_at(&bootstrap(), properties)
+}
+
+/// The same, to a broker elsewhere.
+pub fn producer_at(address: &str, properties: &[(&str, &str)]) -> BaseProducer {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap()).set("linger.ms", "5");
+    config.set("bootstrap.servers", address).set("linger.ms", "5");
     for (name, value) in properties {
         config.set(*name, *value);
     }
@@ -179,8 +184,13 @@ pub fn consume(topic: &str, count: usize) -> Vec<Seen> {
 
 /// Everything that is committed in a topic, to its end as of now, ordered by partition and offset.
 pub fn committed(topic: &str) -> Vec<Seen> {
+    committed_at(&bootstrap(), topic)
+}
+
+/// The same, at a broker elsewhere.
+pub fn committed_at(address: &str, topic: &str) -> Vec<Seen> {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap())
+        .set("bootstrap.servers", address)
         .set("group.id", unique("committed"))
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")

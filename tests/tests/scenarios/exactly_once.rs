@@ -124,3 +124,22 @@ fn two_processes_share_the_work_and_hand_it_over_with_the_state() {
     two.stop().unwrap();
     all_counted_once(&tallies, events);
 }
+
+#[test]
+fn a_process_without_partitions_waits_for_its_turn() {
+    let (words, tallies, name) = (topic("words", 1), topic("tallies", 1), unique("counting"));
+    let toml = counting(&words, &tallies);
+    let worlds = [process(&name, &toml), process(&name, &toml)];
+    let running: Vec<Running> = worlds.iter().map(World::start).collect();
+    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    until_counted(&tallies, 1);
+    eventually("both are at work", || running.iter().all(|running| running.control.running()).then_some(()));
+    // Whoever has the partition leaves; the other one is still there to take it.
+    let (has, waits): (Vec<_>, Vec<_>) = running.into_iter().partition(|running| running.metrics.commits.get() > 0);
+    assert_eq!((has.len(), waits.len()), (1, 1));
+    has.into_iter().for_each(|running| running.stop().unwrap());
+    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    until_counted(&tallies, 2);
+    waits.into_iter().for_each(|running| running.stop().unwrap());
+    all_counted_once(&tallies, 2);
+}
