@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::route::Input;
 use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageError, StageSpec};
 use crate::store::{Changes, Store, StoreError};
-use crate::task::{Fetch, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
+use crate::task::{Fetch, Handover, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
 use crate::time::{Clock, Millis};
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
@@ -102,6 +102,20 @@ pub enum PipelineError {
         /// Now.
         now: u32,
     },
+    /// Another process has a part of the work, and this pipeline hands events on between tasks in memory.
+    #[error(
+        "this process was given {held} of {expected} partitions, another one has the rest; but the operator `{operator}` gets its events from other \
+         tasks, which reaches no further than one process: run one process, or have `{operator}` read a topic that is partitioned by its key \
+         (write the events to one first, and say so with `key` at that stream)"
+    )]
+    Shared {
+        /// Partitions that this process has.
+        held: usize,
+        /// Partitions that there are.
+        expected: usize,
+        /// An operator that gets events from other tasks.
+        operator: String,
+    },
     /// The build cannot read the state that is stored.
     #[error("the operator `{operator}` cannot go on from its state: {why}")]
     Schema {
@@ -171,7 +185,7 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// How long a run waits for its partitions before it starts with those that it has: one that goes on for ever, and one that is to end.
-const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(45));
 
 impl Supervisor {
     /// Runs until the input ends (where it can), or the control says stop.
@@ -211,13 +225,19 @@ impl Supervisor {
         let groups = &self.topology.groups;
         let expected: usize = groups.iter().flat_map(|group| &group.reads).map(|s| self.brokers.partitions(*s) as usize).sum();
         // A run that is to stop when all is done must know what all is: it waits for every partition.
-        let patience = if self.options.drain || self.options.close_at_end { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
+        // So does one that cannot share: partitions of a process that was killed come only when the group has given that one up.
+        let alone = ledger.and_then(|_| self.hands_on_in_memory());
+        let all = self.options.drain || self.options.close_at_end || alone.is_some();
+        let patience = if all { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
         let until = Instant::now() + patience;
         while holdings.held.len() < expected && Instant::now() < until && !control.stopping() {
             self.look_for_changes(&mut subscriptions, &mut holdings)?;
             if holdings.held.len() < expected {
                 wait(TICK, control);
             }
+        }
+        if let Some(operator) = alone.filter(|_| holdings.held.len() < expected && !control.stopping()) {
+            return Err(Failed::Fatal(PipelineError::Shared { held: holdings.held.len(), expected, operator }));
         }
         loop {
             if let Some(ledger) = ledger {
@@ -244,6 +264,13 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// An operator that gets events from other tasks in memory.
+    fn hands_on_in_memory(&self) -> Option<String> {
+        let consumers = self.topology.streams.iter().flat_map(|stream| &stream.consumers);
+        let operator = consumers.filter(|consumer| consumer.to != Handover::Here).find_map(|c| self.topology.operators.get(c.operator))?;
+        Some(operator.name.to_string())
     }
 
     fn subscribe(&self) -> Result<Vec<Option<Box<dyn Subscription>>>, Failed> {

@@ -1,6 +1,7 @@
 //! Over a real Kafka every result is there once, whatever ends a run and wherever the next one is: outputs, offsets and state are one
 //! transaction.
 
+use sangam::pipeline::PipelineError;
 use sangam_tests::guests::wasm;
 use sangam_tests::kafka::{bootstrap, broker, committed, produce, topic, unique};
 use sangam_tests::world::{Running, World, eventually};
@@ -142,4 +143,32 @@ fn a_process_without_partitions_waits_for_its_turn() {
     until_counted(&tallies, 2);
     waits.into_iter().for_each(|running| running.stop().unwrap());
     all_counted_once(&tallies, 2);
+}
+
+#[test]
+fn a_second_process_is_refused_where_events_change_tasks_in_memory_and_the_first_goes_on() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    // Nothing says by what the topic is partitioned, so that events change tasks.
+    let toml = counting(&words, &tallies).replace("key = [\"text\"]", "");
+    let (first, second) = (process(&name, &toml), process(&name, &toml));
+    let mut events = say(&words, 0);
+    let running = first.start();
+    until_counted(&tallies, events);
+    let why = second.start().outcome().unwrap_err();
+    assert!(matches!(why, PipelineError::Shared { expected: 3, .. }), "{why}");
+    assert!(why.to_string().contains("run one process, or have `count` read a topic that is partitioned by its key"), "{why}");
+    events += say(&words, 1);
+    until_counted(&tallies, events);
+    running.stop().unwrap();
+    all_counted_once(&tallies, events);
+}
+
+#[test]
+fn another_number_of_partitions_under_keyed_state_is_refused_also_without_a_disk() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    say(&words, 0);
+    process(&name, &counting(&words, &tallies)).drain().unwrap();
+    let more = topic("words", PARTITIONS + 1);
+    let why = process(&name, &counting(&more, &tallies)).drain().unwrap_err();
+    assert!(matches!(why, PipelineError::Repartitioned { then: 3, now: 4, .. }), "{why}");
 }
