@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -144,6 +146,14 @@ pub fn produce(topic: &str, partition: i32, records: &[(&str, &str)]) {
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
     producer.flush(PATIENCE).unwrap();
+}
+
+/// Deletes a topic and waits until it is gone.
+pub fn delete(topic: &str) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    // The client works on its own threads; nobody need wait for the answer but by looking.
+    drop(admin.delete_topics(&[topic], &AdminOptions::new()));
+    eventually("the topic is gone", || broker().partitions(topic).unwrap().is_none().then_some(()));
 }
 
 /// How many records a topic holds now; of one that is written without transactions.
