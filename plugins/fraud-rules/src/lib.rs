@@ -155,7 +155,8 @@ impl FraudRules {
     }
 
     fn outputs(&self, id: &str, amount: f64, verdict: Verdict, ctx: &mut Context) -> Vec<Out> {
-        let score = verdict.score.clamp(0.0, 100.0);
+        // Without what a sum of floats leaves behind, as in 89.21000000000001.
+        let score = (verdict.score.clamp(0.0, 100.0) * 1e6).round() / 1e6;
         let level = self.levels.of(score).max(if verdict.failed { Level::High } else { Level::Low });
         ctx.count(level.name(), 1);
         let scored = Scored {
