@@ -58,6 +58,7 @@ impl FraudRules {
             return self.count_users(id, amount, &row, payer, ctx);
         }
         let view = ruling.at(&self.rules, ctx.time());
+        let rested = payer.has_no_payments();
         let payment = Payment { time: ctx.time(), amount: money };
         payer.pay(payment, ctx.watermark(), &view.needs, self.payments_kept);
         let facts = self.facts(&row, money, payer, ruling, &view, ctx);
@@ -66,20 +67,19 @@ impl FraudRules {
             facts.trip.as_ref().map_err(reject)?;
         }
         let verdict = self.ask(&facts, &view)?;
-        self.keep_awake(payer, &view, ctx);
+        self.keep_awake(payer, rested, &view, ctx);
         Ok(self.outputs(id, amount, verdict, ctx))
     }
 
     /// Forgets the payments of a payer who has been quiet for the longest span, and in the end the payer.
     pub fn on_timer(&self, timer: Timer, payer: &mut Payer, ruling: &Ruling, ctx: &mut Context) {
         let quiet_since = payer.newest.unwrap_or(Millis::MIN);
-        let span = longest(&ruling.at(&self.rules, timer.at()));
+        let span = longest(&ruling.at(&self.rules, timer.at())).unwrap_or(0);
         let (payments, all) = (quiet_since.saturating_add(span), quiet_since.saturating_add(self.remember.0));
         if timer.at() >= all {
             *payer = Payer::default();
         } else if timer.at() >= payments {
-            payer.tracks.clear();
-            payer.history = history::History::default();
+            payer.forget_payments();
             ctx.wake(TIMER, all);
         } else {
             ctx.wake(TIMER, payments.min(all));
@@ -143,15 +143,17 @@ impl FraudRules {
         Ok(verdict)
     }
 
-    /// A payer has one timer from the first payment on. It is not moved by every payment: when it fires it looks how long the payer
-    /// has been quiet.
-    fn keep_awake(&self, payer: &mut Payer, view: &View<'_>, ctx: &mut Context) {
-        match payer.newest {
-            None => ctx.wake(TIMER, ctx.time().saturating_add(longest(view).min(self.remember.0))),
-            Some(newest) if newest >= ctx.time() => return,
-            Some(_) => {}
+    /// A payer has one timer from the first payment on. It is not moved by every payment, only by the first one after a rest: when it
+    /// fires it looks how long the payer has been quiet.
+    fn keep_awake(&self, payer: &mut Payer, rested: bool, view: &View<'_>, ctx: &mut Context) {
+        let newest = payer.newest.map_or(ctx.time(), |newest| newest.max(ctx.time()));
+        let span = longest(view).filter(|span| *span < self.remember.0);
+        match span {
+            Some(span) if rested => ctx.wake(TIMER, newest.saturating_add(span)),
+            None if payer.newest.is_none() => ctx.wake(TIMER, newest.saturating_add(self.remember.0)),
+            _ => {}
         }
-        payer.newest = Some(ctx.time());
+        payer.newest = Some(newest);
     }
 
     fn outputs(&self, id: &str, amount: f64, verdict: Verdict, ctx: &mut Context) -> Vec<Out> {
@@ -200,7 +202,7 @@ impl FraudRules {
     }
 }
 
-/// The longest span that rules look back.
-fn longest(view: &View<'_>) -> Millis {
-    view.needs.spans.last().copied().unwrap_or(0)
+/// The longest span that rules look back, if any does.
+fn longest(view: &View<'_>) -> Option<Millis> {
+    view.needs.spans.last().copied()
 }

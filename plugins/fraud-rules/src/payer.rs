@@ -75,10 +75,7 @@ impl Payer {
     /// Counts a payment, keeps at most `most` one by one, and forgets what no rule can reach any more.
     pub fn pay(&mut self, payment: Payment, watermark: Millis, needs: &Needs, most: usize) {
         self.tracks.retain(|track| needs.spans.contains(&track.within));
-        let Some(longest) = needs.spans.last() else {
-            self.history = History::default();
-            return;
-        };
+        let Some(longest) = needs.spans.last() else { return self.forget_payments() };
         // Before it is added, so that it counts itself even where it is behind the watermark.
         self.history.forget(watermark.saturating_sub(*longest));
         self.history.add(payment);
@@ -88,6 +85,17 @@ impl Payer {
             self.fold(most.max(needs.row), &needs.spans);
         }
         self.tracks.retain(|track| !track.buckets.is_empty());
+    }
+
+    /// Whether nothing is kept of any payment.
+    pub fn has_no_payments(&self) -> bool {
+        self.history.len() == 0 && self.tracks.is_empty()
+    }
+
+    /// Forgets all payments.
+    pub fn forget_payments(&mut self) {
+        self.history = History::default();
+        self.tracks.clear();
     }
 
     /// Moves the oldest payments into the tracks.

@@ -161,6 +161,36 @@ fn a_payer_who_is_quiet_is_forgotten_by_and_by() {
 }
 
 #[test]
+fn a_payer_who_comes_back_is_forgotten_as_soon_the_next_time() {
+    let mut h = Harness::with(read(&json!({ "remember": "10h" })).unwrap());
+    let event = json!({ "transaction_id": "t", "sender_vpa": "ann", "amount": 1, "device_id": "d" });
+    send(&mut h, 0, &event);
+    h.advance(hours(1));
+    assert_eq!(h.timers("ann"), [("idle".to_owned(), hours(10))]);
+    send(&mut h, hours(5), &event);
+    h.advance(hours(6) - 1);
+    assert_eq!(h.state("ann").unwrap().history.len(), 1);
+    h.advance(hours(6));
+    assert_eq!(h.state("ann").unwrap().history.len(), 0);
+    h.advance(hours(15));
+    assert!(h.is_idle());
+}
+
+#[test]
+fn a_payer_whose_payments_no_rule_looks_at_has_one_timer() {
+    let mut h = Harness::with(read(&json!({ "remember": "10h", "rules": [{ "type": "new_device" }] })).unwrap());
+    for hour in [0, 3, 6] {
+        send(&mut h, hours(hour), &json!({ "transaction_id": "t", "sender_vpa": "ann", "amount": 1, "device_id": "d" }));
+        assert_eq!(h.timers("ann"), [("idle".to_owned(), hours(10))]);
+        h.advance(hours(hour));
+    }
+    h.advance(hours(16) - 1);
+    assert_eq!(h.keys(), ["ann"]);
+    h.advance(hours(16));
+    assert!(h.is_idle());
+}
+
+#[test]
 fn a_surge_does_not_make_the_state_grow() {
     let mut h = Harness::with(read(&json!({ "payments_kept": 100 })).unwrap()).batch(512);
     for i in 0..20_000 {
