@@ -13,7 +13,8 @@ use sangam_protocol::frame::FrameWriter;
 use sangam_protocol::key::BROADCAST;
 use sangam_protocol::msgpack::write;
 use sangam_sdk::guest::Guest;
-use sangam_sdk::{Millis, minutes};
+use sangam_sdk::test::Harness;
+use sangam_sdk::{Encode, Millis, minutes};
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 5;
@@ -44,12 +45,14 @@ fn main() {
         ("upi", json!({ "preset": "upi" })),
         ("upi, 250 kept", json!({ "preset": "upi", "payments_kept": 250 })),
         ("upi, zone +05:30", json!({ "preset": "upi", "zone": "+05:30" })),
+        ("upi, a rule by id", json!({ "preset": "upi" })),
         ("paytm", json!({ "preset": "paytm", "fields": { "device_id": "device_id" } })),
     ];
     println!("{:<24} {:<18} {:>12} {:>16} {:>8}", "load", "rules", "ns/payment", "state bytes/key", "alerts");
     for load in &loads {
         for (name, config) in &rules {
-            let rounds: Vec<Cost> = (0..ROUNDS).map(|_| run(load, config, payments)).collect();
+            let ruling = if name.ends_with("by id") { by_id() } else { Vec::new() };
+            let rounds: Vec<Cost> = (0..ROUNDS).map(|_| run(load, config, &ruling, payments)).collect();
             let best = rounds.iter().min_by_key(|cost| cost.guest_ns).unwrap();
             let ns = best.guest_ns / payments as u64;
             println!("{:<24} {name:<18} {ns:>12} {:>16} {:>8}", load.name, best.state_bytes / load.payers, best.alerts);
@@ -57,7 +60,17 @@ fn main() {
     }
 }
 
-fn run(load: &Load, config: &Value, payments: usize) -> Cost {
+/// The broadcast state after a message with one rule.
+fn by_id() -> Vec<u8> {
+    let mut h = Harness::<FraudRules>::new();
+    let message = json!({ "id": "huge", "rule": { "type": "amount_above", "amount": 200_000 } });
+    h.send_raw_to("broadcast", -1, &rmp_serde::to_vec_named(&message).unwrap());
+    let mut bytes = Vec::new();
+    h.broadcast().encode(&mut bytes);
+    bytes
+}
+
+fn run(load: &Load, config: &Value, ruling: &[u8], payments: usize) -> Cost {
     let guest: Guest<FraudRules> = Guest::new();
     let mut cost = Cost { guest_ns: 0, state_bytes: 0, alerts: 0 };
     call(&guest, &rmp_serde::to_vec_named(config).unwrap(), |guest, ptr, len| guest.init(ptr, len));
@@ -67,7 +80,7 @@ fn run(load: &Load, config: &Value, payments: usize) -> Cost {
     let mut frame = FrameWriter::default();
     for start in (0..payments).step_by(BATCH) {
         frame.start();
-        frame.key(BROADCAST, None);
+        frame.key(BROADCAST, Some(ruling).filter(|ruling| !ruling.is_empty()));
         let (mut slots, mut slot_of) = (vec![usize::MAX], vec![None; load.payers]);
         for i in start..payments.min(start + BATCH) {
             let payer = random.below(load.payers);
