@@ -89,9 +89,6 @@ impl Rule {
         let Test::Model { model, .. } = &self.test else { return Err("it is no model".to_owned()) };
         let (kind, method) = (facts.text(column::KIND)?, facts.text(column::METHOD)?);
         let p = model.probability(&Features { amount: facts.amount, local: facts.local(), score, kind, method });
-        if !p.is_finite() {
-            return Err("the model gives no number".to_owned());
-        }
         // To the hundredth, so that it does not matter whose logarithm it was.
         let points = (self.weight * p * 100.0).round() / 100.0;
         Ok(Answer { points, why: (points > factor_above).then(|| format!("the model says {:.0} %", p * 100.0)) })

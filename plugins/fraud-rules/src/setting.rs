@@ -10,6 +10,9 @@ use serde::de::IgnoredAny;
 
 use crate::clock;
 
+/// The most that a number may be, either way: what rules make of them stays a number.
+const NUMBER_MAX: f64 = 1e15;
+
 /// A rule as it is written.
 pub type Written = BTreeMap<String, Setting>;
 
@@ -125,7 +128,8 @@ impl Settings {
     pub fn optional_number(&mut self, name: &'static str) -> Result<Option<f64>, Misfit> {
         match self.take(name) {
             None => Ok(None),
-            Some(Setting::Number(number)) if number.is_finite() => Ok(Some(number)),
+            Some(Setting::Number(number)) if number.abs() <= NUMBER_MAX => Ok(Some(number)),
+            Some(number @ Setting::Number(_)) => Err(self.misfit(name, "a number up to 10^15", &number)),
             Some(other) => Err(self.misfit(name, "a number", &other)),
         }
     }
@@ -186,7 +190,7 @@ impl Settings {
             Some(other) => return Err(self.misfit(name, "a table of numbers", &other)),
         };
         let numbers = items.into_iter().map(|(key, item)| match item {
-            Setting::Number(number) if number.is_finite() => Ok((key, number)),
+            Setting::Number(number) if number.abs() <= NUMBER_MAX => Ok((key, number)),
             other => {
                 let why = format!("{}: {name}.{key} must be a number, not {}", self.label, other.describe());
                 Err(self.wrong(&format!("{name}.{key}"), why))

@@ -258,6 +258,7 @@ fn a_rule_that_makes_no_sense_is_refused_in_a_sentence_that_names_it_and_its_pla
     unnamed(json!({ "type": "amount_above", "weight": [1] }), "weight", "must be a number, not a list");
     unnamed(json!({ "type": "amount_above", "weight": { "a": 1 } }), "weight", "must be a number, not a table");
     unnamed(json!({ "type": "amount_above", "weight": null }), "weight", "must be a number, not a value of another kind");
+    unnamed(json!({ "type": "amount_above", "weight": 1.1e15 }), "weight", "must be a number up to 10^15, not the number 1100000000000000");
     unnamed(json!({ "type": "amount_above", "amount": -5 }), "amount", "must be an amount of money, not the number -5");
     unnamed(json!({ "type": "velocity_sum", "within": 5 }), "within", "must be a duration such as \"1h\", not the number 5");
     unnamed(json!({ "type": "velocity_sum", "within": "0s" }), "within", "must be longer than nothing");

@@ -260,6 +260,22 @@ fn a_model_takes_the_type_the_method_and_the_local_weekend_into_account() {
 }
 
 #[test]
+fn the_score_stays_a_number_from_0_to_100_whatever_the_weights() {
+    let most = 1e15;
+    let check = |weights: [f64; 2], expected: f64| {
+        let config = json!({ "rules": [
+            { "name": "a", "type": "amount_above", "amount": 0, "weight": weights[0] },
+            { "name": "b", "type": "amount_above", "amount": 0, "weight": weights[1] },
+            { "type": "model", "weight": 1, "bias": -most, "log_amount": most, "score": most, "hour_cos": -most },
+        ] });
+        assert_eq!(scores_under(&config, &[(0, json!({ "amount": 1e13 }))]), [expected], "{weights:?}");
+    };
+    check([most, most], 100.0);
+    check([-most, -most], 0.0);
+    check([most, -most], 1.0);
+}
+
+#[test]
 fn a_rule_that_is_off_is_not_asked() {
     let rules = json!({ "rules": [{ "type": "amount_above", "amount": 0, "off": true }, { "type": "new_device", "off": false }] });
     assert_eq!(scores_under(&rules, &[(0, json!({ "device_id": "d" }))]), [20.0]);
