@@ -54,6 +54,18 @@ fn a_timer_rings_at_its_time_and_every_run_in_between_is_a_restart() {
 }
 
 #[test]
+fn an_event_that_comes_when_the_clock_has_moved_finds_done_what_was_due_by_then() {
+    let world = world(ALARM);
+    world.send("orders", 0, &[order("a", "after", "tea", 1_000)]);
+    world.drain().unwrap();
+    world.clock.advance(1_000);
+    world.send("orders", 0, &[order("a", "count", "", 0)]);
+    world.drain().unwrap();
+    assert_eq!(rang(&world), [("tea".to_owned(), 1_000, 1_000)]);
+    assert_eq!(world.values("rang")[0]["events"], 1, "it rang before the second order");
+}
+
+#[test]
 fn a_jump_of_the_clock_rings_everything_that_was_missed_in_order() {
     let world = world(ALARM);
     let orders = [order("a", "after", "late", 95), order("b", "after", "again", 70), order("c", "after", "early", 20)];
