@@ -240,7 +240,7 @@ fn a_killed_process_leaves_nothing_lost_and_nothing_doubled() {
 }
 
 /// `sangam run` in a process of its own.
-fn program(folder: &Path, drain: bool) -> Child {
+pub(crate) fn program(folder: &Path, drain: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "recovery::the_program", "--ignored"]).env("SANGAM_TEST_PIPELINE", folder.join("pipeline.toml"));
     if drain {
@@ -250,7 +250,7 @@ fn program(folder: &Path, drain: bool) -> Child {
 }
 
 /// When anything in the folder was last written.
-fn touched(folder: &Path) -> Option<SystemTime> {
+pub(crate) fn touched(folder: &Path) -> Option<SystemTime> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max()
 }
