@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -106,6 +109,18 @@ pub fn topic(name: &str, partitions: u32) -> String {
     topic
 }
 
+/// A new topic that keeps the last record of each key, and forgets the others as soon as Kafka's cleaner gets to it.
+pub fn compacted(name: &str, partitions: u32) -> String {
+    let topic = unique(name);
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    let wanted = NewTopic::new(&topic, partitions as i32, TopicReplication::Fixed(1));
+    let wanted = wanted.set("cleanup.policy", "compact").set("segment.ms", "50").set("min.cleanable.dirty.ratio", "0.01");
+    // The request is on its way; the topic says when it is done.
+    drop(admin.create_topics([&wanted], &AdminOptions::new()));
+    eventually("the new topic", || broker().partitions(&topic).unwrap());
+    topic
+}
+
 /// Calls `attempt` until it has a result; fails the test when that takes longer than [`PATIENCE`].
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -169,6 +184,35 @@ pub fn consume(topic: &str, count: usize) -> Vec<Seen> {
         assert!(Instant::now() < deadline, "{} of {count} records of {topic} within {PATIENCE:?}", seen.len());
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             seen.push(Seen::from(&message.unwrap()));
+        }
+    }
+    seen.sort_by_key(|record| (record.partition, record.offset));
+    seen
+}
+
+/// Every record that a topic still has, ordered by partition and offset.
+pub fn everything(topic: &str) -> Vec<Seen> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap())
+        .set("group.id", unique("everything"))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let mut from = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        from.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&from).unwrap();
+    let (deadline, mut seen, mut ended) = (Instant::now() + PATIENCE, Vec::new(), 0);
+    while ended < from.count() {
+        assert!(Instant::now() < deadline, "{ended} of {} partitions of {topic} within {PATIENCE:?}", from.count());
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Ok(message)) => seen.push(Seen::from(&message)),
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Err(why)) => panic!("{why}"),
         }
     }
     seen.sort_by_key(|record| (record.partition, record.offset));
