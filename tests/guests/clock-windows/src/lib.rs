@@ -28,8 +28,10 @@ pub struct Sum {
 /// Which windows.
 #[config]
 struct Written {
-    /// The length of windows one after the other.
+    /// The length of windows.
     size: Option<Millis>,
+    /// From one to the next; the length, if it is missing.
+    slide: Option<Millis>,
     /// The gap between sessions.
     gap: Option<Millis>,
 }
@@ -42,9 +44,10 @@ impl Config for Settings {
 
     fn read(bytes: &[u8]) -> Result<Self, String> {
         let spec = match Written::read(bytes)? {
-            Written { size: Some(size), gap: None } => WindowSpec::tumbling(size),
-            Written { size: None, gap: Some(gap) } => WindowSpec::session(gap),
-            _ => return Err("write either size or gap, in milliseconds".into()),
+            Written { size: Some(size), slide: None, gap: None } => WindowSpec::tumbling(size),
+            Written { size: Some(size), slide: Some(slide), gap: None } => WindowSpec::hopping(size, slide),
+            Written { size: None, slide: None, gap: Some(gap) } => WindowSpec::session(gap),
+            _ => return Err("write size, size and slide, or gap, in milliseconds".into()),
         };
         let spec = spec.processing_time();
         spec.check()?;

@@ -13,17 +13,7 @@ use sangam_tests::world::eventually;
 use serde_json::{Value, json};
 
 /// By category.
-pub const KINDS: Kinds = &[
-    ("wm_bounded", generators),
-    ("wm_ascending", generators),
-    ("wm_lag_frames", frames),
-    ("wm_combine", combined),
-    ("wm_idle", combined),
-    ("wm_all_idle_flush", combined),
-    ("wm_multiplex", combined),
-    ("wm_all_idle_max", combined),
-    ("wm_finished_input", combined),
-];
+pub const KINDS: Kinds = &[("wm_bounded", generators), ("wm_ascending", generators), ("wm_lag_frames", frames), ("wm_*", combined)];
 
 // === timers by the clock ===
 

@@ -9,14 +9,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// By category.
-pub const KINDS: Kinds = &[
-    ("timers_dedupe", standing::timers),
-    ("timers_state_order", state_and_timers),
-    ("ttl_on_write_never_expired", time_to_live),
-    ("ttl_on_read", time_to_live),
-    ("ttl_snapshot", time_to_live),
-    ("broadcast_state", broadcast),
-];
+pub const KINDS: Kinds =
+    &[("timers_dedupe", standing::timers), ("timers_state_order", state_and_timers), ("ttl_*", time_to_live), ("broadcast_*", broadcast)];
 
 // === time to live ===
 

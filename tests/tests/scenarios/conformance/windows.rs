@@ -14,23 +14,20 @@ pub const KINDS: Kinds = &[
     ("assigner", assigner),
     ("assigner_invalid", invalid),
     ("timezone", timezone),
-    ("tumbling", results),
-    ("session", results),
-    ("session_touch", touching),
-    ("session_trigger", results),
-    ("global_count", results),
-    ("global_eos", results),
-    ("late", results),
-    ("late_side_output", results),
-    ("late_session", results),
+    ("session_touch*", touching),
+    ("sliding_time_difference*", sliding),
+    ("proc_*", by_the_clock),
     ("overflow", overflow),
-    ("hot_reload_window_change", changed),
+    ("hot_reload_*", changed),
+    ("tumbling*", results),
+    ("hopping*", results),
+    ("sliding*", results),
+    ("session*", results),
+    ("global*", results),
+    ("late", results),
+    ("late_*", results),
     ("batch_flush", results),
-    ("grace_final_results", results),
-    ("session_final", results),
-    ("sliding_time_difference_update", sliding),
-    ("proc_tumbling", by_the_clock),
-    ("proc_session", by_the_clock),
+    ("grace_*", results),
 ];
 
 // === reading a fact ===
@@ -319,7 +316,7 @@ fn by_the_clock(fact: &Fact) {
         "event" => event(step[1].as_str().unwrap(), &step[2], step[3].as_i64().unwrap_or(sangam::route::TIME_MAX - 1 - EPOCH)),
         other => panic!("{}: a step {other}", fact.id()),
     });
-    let config = ["size", "gap"].into_iter().filter_map(|name| Some((name.to_owned(), json!(fact.number(name)?))));
+    let config = ["size", "slide", "gap"].into_iter().filter_map(|name| Some((name.to_owned(), json!(fact.number(name)?))));
     let ran = Case::new(fact.id(), "clock-windows", Value::Object(config.collect()), steps.collect(), row).run();
     check(fact, &ran);
 }
