@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -107,6 +107,18 @@ pub fn unique(name: &str) -> String {
 pub fn topic(name: &str, partitions: u32) -> String {
     let topic = unique(name);
     broker().create(&topic, partitions).unwrap();
+    topic
+}
+
+/// A new topic that keeps the last record of each key, and forgets the others as soon as Kafka's cleaner gets to it.
+pub fn compacted(name: &str, partitions: u32) -> String {
+    let topic = unique(name);
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    let wanted = NewTopic::new(&topic, partitions as i32, TopicReplication::Fixed(1));
+    let wanted = wanted.set("cleanup.policy", "compact").set("segment.ms", "50").set("min.cleanable.dirty.ratio", "0.01");
+    // The request is on its way; the topic says when it is done.
+    drop(admin.create_topics([&wanted], &AdminOptions::new()));
+    eventually("the new topic", || broker().partitions(&topic).unwrap());
     topic
 }
 

@@ -308,7 +308,8 @@ impl Supervisor {
                     Assignment::Gained { topic, partition, committed, source } => {
                         if let Some(stream) = stream_of(&topic) {
                             holdings.lost.retain(|(s, p, _)| (*s, *p) != (stream, partition));
-                            holdings.held.push(Held { stream, partition, source, start: Some(committed) });
+                            let start = if self.is_for_all(stream) { committed.map(|_| 0) } else { committed };
+                            holdings.held.push(Held { stream, partition, source, start: Some(start) });
                         }
                     }
                     Assignment::Lost { topic, partition, handback } => {
@@ -321,6 +322,14 @@ impl Supervisor {
             }
         }
         Ok(any)
+    }
+
+    /// Whether a stream brings nothing but what every task is to know. A store that does not say how far it was read knows nothing of it: it
+    /// is read from its start then, however far the group has been that shares the pipeline's name.
+    fn is_for_all(&self, stream: usize) -> bool {
+        let earliest = self.pipeline.streams.get(stream).is_some_and(|file| file.start == FileStart::Earliest);
+        let node = self.topology.streams.get(stream);
+        earliest && node.is_some_and(|node| node.leads() && node.consumers.iter().all(|consumer| consumer.to == Handover::ToAll))
     }
 
     /// Makes the tasks, from the store, and puts them on worker threads.

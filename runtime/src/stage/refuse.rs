@@ -66,7 +66,7 @@ impl Refuser {
                 self.origin.dead_letter(run.events, row, failure, &mut run.out.dead_letters);
                 run.out.order.push(Way::DeadLetter);
             }
-            OnError::Stop => return Err(StageError::Stop(self.origin.operator.to_string(), failure.message.clone())),
+            OnError::Stop => return Err(StageError::Stop(self.origin.operator.to_string(), self.origin.placed(row, &failure.message))),
         }
         Ok(())
     }
@@ -93,6 +93,16 @@ impl Refuser {
 }
 
 impl Origin {
+    /// A reason with the place of the event; one that an operator has emitted has none.
+    fn placed(&self, row: &Row, reason: &str) -> String {
+        let stream = self.streams.get(usize::from(row.stream)).map_or("", String::as_str);
+        if row.offset < 0 {
+            reason.to_owned()
+        } else {
+            format!("{reason} (stream `{stream}`, partition {}, offset {})", row.partition, row.offset)
+        }
+    }
+
     /// Appends `row` to `out` as it came, with the reason and the place of origin in its headers.
     pub fn dead_letter(&self, events: &Events, row: &Row, failure: &Failure, out: &mut Events) {
         let mut headers = events.headers(row).to_vec();

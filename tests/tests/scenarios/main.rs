@@ -15,6 +15,7 @@ mod exchange;
 mod hostile_guest;
 mod hot_reload;
 mod inputs;
+mod kafka_broadcast;
 mod kafka_broker;
 mod kafka_pipeline;
 mod migration;
