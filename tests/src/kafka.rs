@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -108,6 +110,18 @@ pub fn topic(name: &str, partitions: u32) -> String {
     topic
 }
 
+/// A new topic that keeps the last record of each key, and forgets the others as soon as Kafka's cleaner gets to it.
+pub fn compacted(name: &str, partitions: u32) -> String {
+    let topic = unique(name);
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    let wanted = NewTopic::new(&topic, partitions as i32, TopicReplication::Fixed(1));
+    let wanted = wanted.set("cleanup.policy", "compact").set("segment.ms", "50").set("min.cleanable.dirty.ratio", "0.01");
+    // The request is on its way; the topic says when it is done.
+    drop(admin.create_topics([&wanted], &AdminOptions::new()));
+    eventually("the new topic", || broker().partitions(&topic).unwrap());
+    topic
+}
+
 /// Calls `attempt` until it has a result; fails the test when that takes longer than [`PATIENCE`].
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -123,8 +137,13 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 
 /// A writer past the engine; `properties` are librdkafka's.
 pub fn producer(properties: &[(&str, &str)]) -> BaseProducer {
+    producer_at(&bootstrap(), properties)
+}
+
+/// The same, to a broker elsewhere.
+pub fn producer_at(address: &str, properties: &[(&str, &str)]) -> BaseProducer {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap()).set("linger.ms", "5");
+    config.set("bootstrap.servers", address).set("linger.ms", "5");
     for (name, value) in properties {
         config.set(*name, *value);
     }
@@ -139,6 +158,14 @@ pub fn produce(topic: &str, partition: i32, records: &[(&str, &str)]) {
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
     producer.flush(PATIENCE).unwrap();
+}
+
+/// Deletes a topic and waits until it is gone.
+pub fn delete(topic: &str) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    // The client works on its own threads; nobody need wait for the answer but by looking.
+    drop(admin.delete_topics(&[topic], &AdminOptions::new()));
+    eventually("the topic is gone", || broker().partitions(topic).unwrap().is_none().then_some(()));
 }
 
 /// How many records a topic holds now; of one that is written without transactions.
@@ -179,8 +206,13 @@ pub fn consume(topic: &str, count: usize) -> Vec<Seen> {
 
 /// Everything that is committed in a topic, to its end as of now, ordered by partition and offset.
 pub fn committed(topic: &str) -> Vec<Seen> {
+    committed_at(&bootstrap(), topic)
+}
+
+/// The same, at a broker elsewhere.
+pub fn committed_at(address: &str, topic: &str) -> Vec<Seen> {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap())
+        .set("bootstrap.servers", address)
         .set("group.id", unique("committed"))
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")

@@ -208,7 +208,16 @@ impl World {
 
     /// Processes everything that is there, on this thread; returns how each operator's events ended.
     pub fn drain(&self) -> Result<BTreeMap<String, Ended>, PipelineError> {
-        let mut supervisor = self.supervisor(RunOptions { drain: true, ..RunOptions::default() }, false).unwrap();
+        self.process(RunOptions { drain: true, ..RunOptions::default() })
+    }
+
+    /// Processes everything that is there, on this thread, and then the end of the input: every stream that the pipeline reads is bounded.
+    pub fn finish(&self) -> Result<BTreeMap<String, Ended>, PipelineError> {
+        self.process(RunOptions { close_at_end: true, ..RunOptions::default() })
+    }
+
+    fn process(&self, options: RunOptions) -> Result<BTreeMap<String, Ended>, PipelineError> {
+        let mut supervisor = self.supervisor(options, false).unwrap();
         supervisor.run(&Control::default())?;
         let ended = supervisor.topology.operators.iter().map(|node| {
             let m = &node.metrics;

@@ -1,285 +1,299 @@
-//! Rules as data: reading them, and asking one about a payment.
+//! Rules as data: what there is to look for, and reading it from settings.
+//!
+//! What a rule finds in a payment is in [`crate::ask`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sangam_sdk::{Duration, Millis, hours};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use sangam_sdk::{Millis, Money, hours, minutes};
 
-use crate::money::{Cents, amount, cents};
-use crate::payer::{Device, Trip};
-use crate::velocity::Total;
+use crate::model::Model;
+use crate::preset::Preset;
+use crate::setting::{Misfit, Setting, Settings, Written};
 
 /// One rule: what it looks for, and what it adds to the score when it finds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Its name in reasons.
     pub name: String,
-    /// What it adds.
+    /// What it adds; of a model, what it adds at most.
     pub weight: f64,
     /// What it looks for.
     pub test: Test,
 }
 
-/// What a rule looks for. "Above" is strict everywhere.
+/// What a rule looks for. "Above" is strict everywhere, "up to" is not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// A large payment.
-    AmountAbove(Cents),
+    AmountAbove(Money),
+    /// One of these amounts.
+    AmountIn(BTreeSet<Money>),
+    /// An amount between these, both included.
+    AmountBetween { from: Money, to: Money },
+    /// A payment of whole thousands, say.
+    RoundAmount { multiple_of: Money, at_least: Money },
+    /// A payment at a time of day, in milliseconds since local midnight, above an amount.
+    OddHours { from: Millis, to: Millis, above: Money },
     /// Many payments, this one included.
     VelocityCount { above: f64, within: Millis },
     /// Much money, this payment included.
-    VelocitySum { above: Cents, within: Millis },
-    /// A device that the payer has not used; the very first one too if `first`.
-    NewDevice { first: bool },
-    /// A payment of whole thousands, say.
-    RoundAmount { multiple_of: Cents, at_least: Cents },
+    VelocitySum { above: Money, within: Millis },
+    /// The last `count` payments, this one included, are of one amount.
+    EqualAmounts { count: usize, within: Millis },
+    /// A device that the payer has not used; the very first one too if `first`; with a payment above an amount.
+    NewDevice { first: bool, above: Option<Money> },
+    /// A device whose id has fewer characters.
+    ShortDevice { below: usize },
+    /// A device that many pay with.
+    SharedDevice { above: f64 },
     /// Two places too far apart for the time between.
-    ImpossibleTravel { above_kmh: f64, above_km: f64, within: Millis },
+    ImpossibleTravel { above_kmh: f64, up_to_kmh: Option<f64>, above_km: f64, within: Millis },
+    /// One of these places.
+    RiskyPlace(BTreeSet<String>),
+    /// A merchant with such a score in the table.
+    MerchantScore { above: f64, up_to: Option<f64> },
+    /// A merchant whose id contains a text, or that the payer first paid so lately.
+    NewMerchant { contains: Option<String>, within: Millis },
+    /// A category of merchants with such a score in the table.
+    CategoryScore { above: f64, up_to: Option<f64> },
+    /// What a model thinks; a factor only above so many points.
+    Model { model: Box<Model>, factor_above: f64 },
 }
 
-/// What is known of a payment when the rules are asked.
-#[derive(Debug)]
-pub struct Facts<'f> {
-    /// Its amount.
-    pub cents: Cents,
-    /// Its device.
-    pub device: Device,
-    /// The way to its place.
-    pub trip: Option<Trip>,
-    /// What each span holds, the payment included.
-    pub totals: &'f [(Millis, Total)],
+/// What rules ask the state of a payer for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    /// The spans that payments are summed over, the shortest first.
+    pub spans: Vec<Millis>,
+    /// The longest row of payments that is looked at one by one.
+    pub row: usize,
+    /// Whether merchants are remembered.
+    pub merchants: bool,
 }
 
-impl Facts<'_> {
-    fn total(&self, within: Millis) -> Total {
-        self.totals.iter().find(|(span, _)| *span == within).map_or(Total::default(), |(_, total)| *total)
-    }
-}
-
-impl Rule {
-    /// Says why the rule fires, if it does.
-    pub fn ask(&self, facts: &Facts<'_>) -> Option<String> {
-        match self.test {
-            Test::AmountAbove(limit) => (facts.cents > limit).then(|| format!("{:.2} is above {:.2}", amount(facts.cents), amount(limit))),
-            Test::VelocityCount { above, within } => {
-                let count = facts.total(within).count;
-                (count as f64 > above).then(|| format!("{count} payments within {} are above {above}", span(within)))
-            }
-            Test::VelocitySum { above, within } => {
-                let sum = facts.total(within).cents;
-                (sum > above).then(|| format!("{:.2} within {} is above {:.2}", amount(sum), span(within), amount(above)))
-            }
-            Test::NewDevice { first } => match facts.device {
-                Device::First if first => Some("the first device of the payer".to_owned()),
-                Device::New => Some("a device that the payer has not used".to_owned()),
-                Device::First | Device::Known | Device::None => None,
-            },
-            Test::RoundAmount { multiple_of, at_least } => {
-                let round = facts.cents > 0 && facts.cents >= at_least && facts.cents % multiple_of == 0;
-                round.then(|| format!("{:.2} is a multiple of {:.2}", amount(facts.cents), amount(multiple_of)))
-            }
-            Test::ImpossibleTravel { above_kmh, above_km, within } => {
-                let Trip { from, km, elapsed } = facts.trip.as_ref()?;
-                let possible = above_kmh * (*elapsed as f64 / hours(1) as f64);
-                (*elapsed <= within && *km > above_km && *km > possible)
-                    .then(|| format!("{km:.0} km from {from} in {:.0} min", *elapsed as f64 / 60_000.0))
+impl Needs {
+    /// What these rules need together.
+    pub fn of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Needs {
+        let (mut spans, mut row, mut merchants) = (BTreeSet::new(), 1, false);
+        for rule in rules {
+            match rule.test {
+                Test::VelocityCount { within, .. } | Test::VelocitySum { within, .. } => {
+                    spans.insert(within);
+                }
+                Test::EqualAmounts { count, within } => {
+                    spans.insert(within);
+                    row = row.max(count);
+                }
+                Test::NewMerchant { .. } => merchants = true,
+                _ => {}
             }
         }
+        Needs { spans: spans.into_iter().collect(), row, merchants }
     }
-
-    /// The span that it needs payments summed over.
-    fn span(&self) -> Option<Millis> {
-        match self.test {
-            Test::VelocityCount { within, .. } | Test::VelocitySum { within, .. } => Some(within),
-            _ => None,
-        }
-    }
-}
-
-/// A span for people, in the largest unit that fits.
-fn span(millis: Millis) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let unit = units.iter().find(|(size, _)| millis % size == 0);
-    unit.map_or_else(|| format!("{millis}ms"), |(size, name)| format!("{}{name}", millis / size))
 }
 
 /// The rules of an operator.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Vec<BTreeMap<String, Setting>>")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// In the order of the reasons.
     pub list: Vec<Rule>,
-    /// The spans that payments are summed over, the shortest first.
-    pub spans: Vec<Millis>,
+    /// What they ask the state for.
+    pub needs: Needs,
 }
 
 impl Rules {
     fn new(list: Vec<Rule>) -> Rules {
-        let spans: BTreeSet<Millis> = list.iter().filter_map(Rule::span).collect();
-        Rules { list, spans: spans.into_iter().collect() }
+        Rules { needs: Needs::of(list.iter()), list }
     }
-}
 
-/// A value in a rule, before it is known what the rule wants there.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Setting {
-    Flag(bool),
-    Number(f64),
-    Text(String),
-    Other(IgnoredAny),
-}
-
-impl Setting {
-    fn describe(&self) -> String {
-        match self {
-            Setting::Flag(flag) => format!("`{flag}`"),
-            Setting::Number(number) => format!("the number {number}"),
-            Setting::Text(text) => format!("the text `{text}`"),
-            Setting::Other(_) => "a list or a table".to_owned(),
-        }
-    }
-}
-
-impl TryFrom<Vec<BTreeMap<String, Setting>>> for Rules {
-    type Error = String;
-
-    fn try_from(written: Vec<BTreeMap<String, Setting>>) -> Result<Self, String> {
-        let mut names = BTreeSet::new();
-        let rules = written.into_iter().enumerate().map(|(i, settings)| read(i, settings)).collect::<Result<Vec<_>, _>>()?;
-        match rules.iter().find(|rule| !names.insert(rule.name.clone())) {
-            Some(twice) => Err(format!("two rules are called `{0}`; name them, name = \"…\"", twice.name)),
-            None => Ok(Rules::new(rules)),
-        }
-    }
-}
-
-/// Reads one rule; every setting but `type` has a default.
-fn read(index: usize, settings: BTreeMap<String, Setting>) -> Result<Rule, String> {
-    let mut written = Written { label: format!("rule {}", index + 1), settings, known: Vec::new() };
-    let name = written.text("name")?;
-    if let Some(name) = &name {
-        written.label = format!("rule `{name}`");
-    }
-    let kind = written.text("type")?.ok_or_else(|| format!("{} has no type; there are {TYPES}", written.label))?;
-    if name.is_none() {
-        written.label = format!("{} (`{kind}`)", written.label);
-    }
-    let (test, weight) = match kind.as_str() {
-        "amount_above" => (Test::AmountAbove(written.money("amount", 100_000.0)?), 40.0),
-        "velocity_count" => {
-            (Test::VelocityCount { above: written.number("above", 14.0)?, within: written.span("within", hours(1))? }, 30.0)
-        }
-        "velocity_sum" => (Test::VelocitySum { above: written.money("above", 50_000.0)?, within: written.span("within", hours(1))? }, 25.0),
-        "new_device" => (Test::NewDevice { first: written.flag("first", true)? }, 20.0),
-        "round_amount" => {
-            let multiple_of = written.money("multiple_of", 1_000.0)?;
-            if multiple_of == 0 {
-                return Err(format!("{}: multiple_of must be more than nothing", written.label));
+    /// Reads rules. With a preset they change its rules of the same name, setting by setting, and the others come after them; without one
+    /// they are all there are.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(preset: Option<&Preset>, written: Vec<Written>) -> Result<Rules, Vec<Misfit>> {
+        let mut misfits = Vec::new();
+        let mut drafts: Vec<Draft> = preset.map(|preset| preset.rules().map(Draft::given).collect()).unwrap_or_default();
+        let given = drafts.len();
+        for (i, settings) in written.into_iter().enumerate() {
+            let draft = Draft { rule: i, settings };
+            let same = drafts.iter_mut().take(given).find(|base| base.name().is_some() && base.name() == draft.name());
+            match same {
+                Some(base) => base.change(draft),
+                None => drafts.push(draft),
             }
-            (Test::RoundAmount { multiple_of, at_least: written.money("at_least", 10_000.0)? }, 15.0)
         }
-        "impossible_travel" => (
-            Test::ImpossibleTravel {
-                above_kmh: written.number("above_kmh", 500.0)?,
-                above_km: written.number("above_km", 50.0)?,
-                within: written.span("within", hours(48))?,
-            },
-            50.0,
-        ),
-        _ => return Err(format!("{} is of the unknown type `{kind}`; there are {TYPES}", written.label)),
-    };
-    let weight = written.number("weight", weight)?;
-    written.finish()?;
-    Ok(Rule { name: name.unwrap_or(kind), weight, test })
-}
-
-const TYPES: &str = "amount_above, velocity_count, velocity_sum, new_device, round_amount and impossible_travel";
-
-/// A rule as the pipeline writes it; settings are taken out as they are read.
-struct Written {
-    /// What the rule is called in errors.
-    label: String,
-    settings: BTreeMap<String, Setting>,
-    known: Vec<&'static str>,
-}
-
-impl Written {
-    fn take(&mut self, name: &'static str) -> Option<Setting> {
-        self.known.push(name);
-        self.settings.remove(name)
-    }
-
-    fn misfit(&self, name: &str, wanted: &str, found: &Setting) -> String {
-        format!("{}: {name} must be {wanted}, not {}", self.label, found.describe())
-    }
-
-    fn text(&mut self, name: &'static str) -> Result<Option<String>, String> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Setting::Text(text)) => Ok(Some(text)),
-            Some(other) => Err(self.misfit(name, "text", &other)),
+        let mut list: Vec<Rule> = Vec::new();
+        for draft in drafts {
+            let rule = draft.rule;
+            match draft.read(preset) {
+                Ok(Some(read)) if list.iter().any(|known| known.name == read.name) => {
+                    let why = format!("two rules are called `{}`; name them, name = \"…\"", read.name);
+                    misfits.push(Misfit { rule, setting: None, why });
+                }
+                Ok(read) => list.extend(read),
+                Err(misfit) => misfits.push(misfit),
+            }
         }
-    }
-
-    fn number(&mut self, name: &'static str, default: f64) -> Result<f64, String> {
-        match self.take(name) {
-            None => Ok(default),
-            Some(Setting::Number(number)) if number.is_finite() => Ok(number),
-            Some(other) => Err(self.misfit(name, "a number", &other)),
-        }
-    }
-
-    fn money(&mut self, name: &'static str, default: f64) -> Result<Cents, String> {
-        let number = self.number(name, default)?;
-        cents(number).ok_or_else(|| self.misfit(name, "an amount of money", &Setting::Number(number)))
-    }
-
-    fn flag(&mut self, name: &'static str, default: bool) -> Result<bool, String> {
-        match self.take(name) {
-            None => Ok(default),
-            Some(Setting::Flag(flag)) => Ok(flag),
-            Some(other) => Err(self.misfit(name, "true or false", &other)),
-        }
-    }
-
-    fn span(&mut self, name: &'static str, default: Millis) -> Result<Millis, String> {
-        match self.take(name) {
-            None => Ok(default),
-            Some(Setting::Text(text)) => match Duration::try_from(text) {
-                Ok(Duration(0)) => Err(format!("{}: {name} must be longer than nothing", self.label)),
-                Ok(Duration(millis)) => Ok(millis),
-                Err(why) => Err(format!("{}: {name}: {why}", self.label)),
-            },
-            Some(other) => Err(self.misfit(name, "a duration such as \"1h\"", &other)),
-        }
-    }
-
-    fn finish(self) -> Result<(), String> {
-        match self.settings.keys().next() {
-            Some(unknown) => Err(format!("{} has no setting `{unknown}`; it has {}", self.label, self.known.join(", "))),
-            None => Ok(()),
-        }
+        if misfits.is_empty() { Ok(Rules::new(list)) } else { Err(misfits) }
     }
 }
 
-/// The rules of an operator that is given none: each type with its defaults.
+/// The rules of an operator that is given none: each of the first types with its defaults.
 impl Default for Rules {
     fn default() -> Self {
-        let each = |(test, weight, name): (Test, f64, &str)| Rule { name: name.to_owned(), weight, test };
-        let (hour, days) = (hours(1), hours(48));
-        Rules::new(
-            [
-                (Test::AmountAbove(10_000_000), 40.0, "amount_above"),
-                (Test::VelocityCount { above: 14.0, within: hour }, 30.0, "velocity_count"),
-                (Test::VelocitySum { above: 5_000_000, within: hour }, 25.0, "velocity_sum"),
-                (Test::NewDevice { first: true }, 20.0, "new_device"),
-                (Test::RoundAmount { multiple_of: 100_000, at_least: 1_000_000 }, 15.0, "round_amount"),
-                (Test::ImpossibleTravel { above_kmh: 500.0, above_km: 50.0, within: days }, 50.0, "impossible_travel"),
-            ]
-            .map(each)
-            .into(),
-        )
+        Rules::read(Some(&Preset::NONE), Vec::new()).unwrap_or_else(|_| Rules::new(Vec::new()))
     }
 }
+
+/// A rule that is being put together.
+struct Draft {
+    /// Its number as it is written.
+    rule: usize,
+    settings: Written,
+}
+
+impl Draft {
+    fn given(settings: Written) -> Draft {
+        Draft { rule: 0, settings }
+    }
+
+    /// What the rule is called: its name, or else its type.
+    fn name(&self) -> Option<&str> {
+        match self.settings.get("name").or_else(|| self.settings.get("type")) {
+            Some(Setting::Text(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Takes over the settings of another one; all of them, where that one is of another type.
+    fn change(&mut self, by: Draft) {
+        self.rule = by.rule;
+        match (self.settings.get("type"), by.settings.get("type")) {
+            (Some(old), Some(new)) if old != new => self.settings = by.settings,
+            _ => self.settings.extend(by.settings),
+        }
+    }
+
+    /// The rule; none where it is switched off.
+    fn read(self, preset: Option<&Preset>) -> Result<Option<Rule>, Misfit> {
+        let mut settings = Settings::new(self.rule, self.settings);
+        let off = settings.flag("off", false)?;
+        let name = settings.text("name")?;
+        let Some(kind) = settings.text("type")? else {
+            let of_preset = preset.filter(|preset| !preset.name.is_empty()).map(|preset| {
+                let names: Vec<_> = preset.rules().filter_map(|rule| Draft::given(rule).name().map(str::to_owned)).collect();
+                format!("no type, and `{}` has no rule of that name, only {}", preset.name, names.join(", "))
+            });
+            let what = of_preset.unwrap_or_else(|| format!("no type; there are {}", TYPES.join(", ")));
+            return Err(settings.wrong_as_a_whole(format!("{} has {what}", settings.label())));
+        };
+        if name.is_none() {
+            settings.label_by(&kind);
+        }
+        let (test, weight) = test(&kind, &mut settings)?;
+        let weight = settings.number("weight", weight)?;
+        settings.finish()?;
+        Ok((!off).then(|| Rule { name: name.unwrap_or(kind), weight, test }))
+    }
+}
+
+/// All types of rules, for errors.
+const TYPES: [&str; 17] = [
+    "amount_above",
+    "amount_in",
+    "amount_between",
+    "round_amount",
+    "odd_hours",
+    "velocity_count",
+    "velocity_sum",
+    "equal_amounts",
+    "new_device",
+    "short_device",
+    "shared_device",
+    "impossible_travel",
+    "risky_place",
+    "merchant_score",
+    "new_merchant",
+    "category_score",
+    "model",
+];
+
+/// Reads what a rule of a type looks for, and its default weight; every setting has a default.
+fn test(kind: &str, settings: &mut Settings) -> Result<(Test, f64), Misfit> {
+    let s = settings;
+    Ok(match kind {
+        "amount_above" => (Test::AmountAbove(s.money("amount", 100_000.0)?), 40.0),
+        "amount_in" => (Test::AmountIn(s.amounts("amounts", &[10_000.0, 25_000.0, 50_000.0, 100_000.0])?), 20.0),
+        "amount_between" => (Test::AmountBetween { from: s.money("from", 9_000.0)?, to: s.money("to", 9_999.0)? }, 25.0),
+        "round_amount" => (round_amount(s)?, 15.0),
+        "odd_hours" => {
+            let (from, to) = (s.time_of_day("from", 0)?, s.time_of_day("to", hours(6))?);
+            (Test::OddHours { from, to, above: s.money("above", 10_000.0)? }, 15.0)
+        }
+        "velocity_count" => (Test::VelocityCount { above: s.number("above", 14.0)?, within: s.span("within", hours(1))? }, 30.0),
+        "velocity_sum" => (Test::VelocitySum { above: s.money("above", 50_000.0)?, within: s.span("within", hours(1))? }, 25.0),
+        "equal_amounts" => (Test::EqualAmounts { count: s.count("count", 5)?, within: s.span("within", hours(1))? }, 25.0),
+        "new_device" => (new_device(s)?, 20.0),
+        "short_device" => (Test::ShortDevice { below: s.count("below", 10)? }, 35.0),
+        "shared_device" => (Test::SharedDevice { above: s.number("above", 3.0)? }, 30.0),
+        "impossible_travel" => (impossible_travel(s)?, 50.0),
+        "risky_place" => (Test::RiskyPlace(s.texts("places")?), 15.0),
+        "merchant_score" => (Test::MerchantScore { above: s.number("above", 70.0)?, up_to: s.optional_number("up_to")? }, 30.0),
+        "new_merchant" => {
+            let contains = s.text("contains")?.filter(|text| !text.is_empty());
+            (Test::NewMerchant { contains, within: s.span("within", hours(30 * 24))? }, 10.0)
+        }
+        "category_score" => (Test::CategoryScore { above: s.number("above", 0.0)?, up_to: s.optional_number("up_to")? }, 5.0),
+        "model" => (Test::Model { factor_above: s.number("factor_above", 0.0)?, model: Box::new(model(s)?) }, 30.0),
+        _ => {
+            let why = format!("{} is of the unknown type `{kind}`; there are {}", s.label(), TYPES.join(", "));
+            return Err(s.wrong("type", why));
+        }
+    })
+}
+
+fn round_amount(s: &mut Settings) -> Result<Test, Misfit> {
+    let multiple_of = s.money("multiple_of", 1_000.0)?;
+    if multiple_of == Money::ZERO {
+        return Err(s.wrong("multiple_of", format!("{}: multiple_of must be more than nothing", s.label())));
+    }
+    Ok(Test::RoundAmount { multiple_of, at_least: s.money("at_least", 10_000.0)? })
+}
+
+fn new_device(s: &mut Settings) -> Result<Test, Misfit> {
+    let above = s.money("above", 0.0)?;
+    Ok(Test::NewDevice { first: s.flag("first", true)?, above: (above > Money::ZERO).then_some(above) })
+}
+
+fn impossible_travel(s: &mut Settings) -> Result<Test, Misfit> {
+    Ok(Test::ImpossibleTravel {
+        above_kmh: s.number("above_kmh", 500.0)?,
+        up_to_kmh: s.optional_number("up_to_kmh")?,
+        above_km: s.number("above_km", 50.0)?,
+        within: s.span("within", hours(48))?,
+    })
+}
+
+fn model(s: &mut Settings) -> Result<Model, Misfit> {
+    Ok(Model {
+        bias: s.number("bias", 0.0)?,
+        log_amount: s.number("log_amount", 0.0)?,
+        weekend: s.number("weekend", 0.0)?,
+        hour_sin: s.number("hour_sin", 0.0)?,
+        hour_cos: s.number("hour_cos", 0.0)?,
+        score: s.number("score", 0.0)?,
+        types: s.numbers("types")?,
+        methods: s.numbers("methods")?,
+    })
+}
+
+/// A span for people, in the largest unit that fits.
+pub fn show_span(millis: Millis) -> String {
+    let units = [(hours(24), "d"), (hours(1), "h"), (minutes(1), "m"), (1_000, "s")];
+    let unit = units.iter().find(|(size, _)| millis % size == 0);
+    unit.map_or_else(|| format!("{millis}ms"), |(size, name)| format!("{}{name}", millis / size))
+}
+
+/// A table of scores by name.
+pub type Scores = BTreeMap<String, f64>;

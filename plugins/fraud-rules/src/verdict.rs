@@ -79,36 +79,40 @@ impl Levels {
 }
 
 /// What is done at each level, in the words of whoever reads the output.
-#[config]
-pub struct Actions {
-    /// At level low.
-    #[config(default = "allow")]
-    pub low: String,
-    /// At level medium.
-    #[config(default = "verify")]
-    pub medium: String,
-    /// At level high.
-    #[config(default = "review")]
-    pub high: String,
-    /// At level critical.
-    #[config(default = "block")]
-    pub critical: String,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Actions([String; 4]);
+
+/// The same as the pipeline writes them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenActions {
+    low: Option<String>,
+    medium: Option<String>,
+    high: Option<String>,
+    critical: Option<String>,
 }
 
-impl Default for Actions {
-    fn default() -> Self {
-        Actions { low: "allow".into(), medium: "verify".into(), high: "review".into(), critical: "block".into() }
+impl WrittenActions {
+    /// What is written, and `defaults` for the rest.
+    pub fn over(self, defaults: [&str; 4]) -> Actions {
+        let given = [self.low, self.medium, self.high, self.critical];
+        let mut actions = defaults.map(str::to_owned);
+        for (action, given) in actions.iter_mut().zip(given) {
+            *action = given.unwrap_or_else(|| std::mem::take(action));
+        }
+        Actions(actions)
     }
 }
 
 impl Actions {
     /// What is done at a level.
     pub fn at(&self, level: Level) -> &str {
+        let Actions([low, medium, high, critical]) = self;
         match level {
-            Level::Low => &self.low,
-            Level::Medium => &self.medium,
-            Level::High => &self.high,
-            Level::Critical => &self.critical,
+            Level::Low => low,
+            Level::Medium => medium,
+            Level::High => high,
+            Level::Critical => critical,
         }
     }
 }

@@ -148,11 +148,11 @@ fn a_payer_who_is_quiet_is_forgotten_by_and_by() {
     send(&mut h, 0, &event);
     send(&mut h, minutes(30), &event);
     assert_eq!(h.timers("ann"), [("idle".to_owned(), hours(1))]);
-    h.advance(hours(1));
-    assert_eq!(h.state("ann").unwrap().tracks.len(), 1);
+    h.advance(minutes(90) - 1);
+    assert_eq!(h.state("ann").unwrap().history.len(), 2);
     h.advance(minutes(90));
     let payer = h.state("ann").unwrap();
-    assert_eq!((payer.tracks.len(), payer.devices.len()), (0, 1));
+    assert_eq!((payer.history.len(), payer.devices.len()), (0, 1));
     h.advance(minutes(30) + hours(10) - 1);
     assert_eq!(h.keys(), ["ann"]);
     h.advance(minutes(30) + hours(10));
@@ -161,8 +161,38 @@ fn a_payer_who_is_quiet_is_forgotten_by_and_by() {
 }
 
 #[test]
+fn a_payer_who_comes_back_is_forgotten_as_soon_the_next_time() {
+    let mut h = Harness::with(read(&json!({ "remember": "10h" })).unwrap());
+    let event = json!({ "transaction_id": "t", "sender_vpa": "ann", "amount": 1, "device_id": "d" });
+    send(&mut h, 0, &event);
+    h.advance(hours(1));
+    assert_eq!(h.timers("ann"), [("idle".to_owned(), hours(10))]);
+    send(&mut h, hours(5), &event);
+    h.advance(hours(6) - 1);
+    assert_eq!(h.state("ann").unwrap().history.len(), 1);
+    h.advance(hours(6));
+    assert_eq!(h.state("ann").unwrap().history.len(), 0);
+    h.advance(hours(15));
+    assert!(h.is_idle());
+}
+
+#[test]
+fn a_payer_whose_payments_no_rule_looks_at_has_one_timer() {
+    let mut h = Harness::with(read(&json!({ "remember": "10h", "rules": [{ "type": "new_device" }] })).unwrap());
+    for hour in [0, 3, 6] {
+        send(&mut h, hours(hour), &json!({ "transaction_id": "t", "sender_vpa": "ann", "amount": 1, "device_id": "d" }));
+        assert_eq!(h.timers("ann"), [("idle".to_owned(), hours(10))]);
+        h.advance(hours(hour));
+    }
+    h.advance(hours(16) - 1);
+    assert_eq!(h.keys(), ["ann"]);
+    h.advance(hours(16));
+    assert!(h.is_idle());
+}
+
+#[test]
 fn a_surge_does_not_make_the_state_grow() {
-    let mut h = Harness::with(read(&json!({})).unwrap()).batch(512);
+    let mut h = Harness::with(read(&json!({ "payments_kept": 100 })).unwrap()).batch(512);
     for i in 0..20_000 {
         let time = i * 1_000;
         let event = json!({ "transaction_id": "t", "sender_vpa": "ann", "amount": 1, "device_id": format!("d{i}"), "location": "Pune" });
@@ -170,6 +200,7 @@ fn a_surge_does_not_make_the_state_grow() {
         h.advance(time - 5_000);
     }
     let payer = h.state("ann").unwrap();
+    assert_eq!(payer.history.len(), 100);
     assert!(payer.tracks[0].buckets.len() <= 61, "{}", payer.tracks[0].buckets.len());
     assert_eq!(payer.devices.len(), 16);
 }
@@ -201,33 +232,72 @@ fn an_unknown_location_is_counted_and_scored_without() {
 }
 
 #[test]
-fn a_rule_that_makes_no_sense_is_refused_in_a_sentence_that_names_it() {
-    let check = |rules: Value, expected: &str| {
-        assert_eq!(read(&json!({ "rules": rules })).map(|_| ()), Err(format!("config field `rules`: {expected}")));
+fn a_rule_that_makes_no_sense_is_refused_in_a_sentence_that_names_it_and_its_place() {
+    let check = |rules: Value, place: &str, expected: &str| {
+        let config = json!({ "rules": rules });
+        assert_eq!(read(&config).map(|_| ()), Err(format!("config field `rules{place}`: {expected}")), "{rules}");
     };
-    let types = "amount_above, velocity_count, velocity_sum, new_device, round_amount and impossible_travel";
-    check(json!([{ "name": "x", "type": "horoscope" }]), &format!("rule `x` is of the unknown type `horoscope`; there are {types}"));
-    check(json!([{ "type": "new_device" }, { "weight": 5 }]), &format!("rule 2 has no type; there are {types}"));
+    let types = "amount_above, amount_in, amount_between, round_amount, odd_hours, velocity_count, velocity_sum, equal_amounts, new_device, \
+        short_device, shared_device, impossible_travel, risky_place, merchant_score, new_merchant, category_score, model";
+    let one = |rule: Value| json!([{ "type": "new_device" }, rule]);
     check(
-        json!([{ "name": "large", "type": "amount_above", "weight": "heavy" }]),
+        one(json!({ "name": "x", "type": "horoscope" })),
+        "[1].type",
+        &format!("rule `x` is of the unknown type `horoscope`; there are {types}"),
+    );
+    check(one(json!({ "weight": 5 })), "[1]", &format!("rule 2 has no type; there are {types}"));
+    check(
+        one(json!({ "name": "large", "type": "amount_above", "weight": "heavy" })),
+        "[1].weight",
         "rule `large`: weight must be a number, not the text `heavy`",
     );
-    check(json!([{ "type": "amount_above", "weight": [1] }]), "rule 1 (`amount_above`): weight must be a number, not a list or a table");
-    check(
-        json!([{ "type": "amount_above", "amount": -5 }]),
-        "rule 1 (`amount_above`): amount must be an amount of money, not the number -5",
+    let unnamed = |settings: Value, setting: &str, expected: &str| {
+        let kind = settings["type"].as_str().unwrap().to_owned();
+        check(one(settings), &format!("[1].{setting}"), &format!("rule 2 (`{kind}`): {setting} {expected}"));
+    };
+    unnamed(json!({ "type": "amount_above", "weight": [1] }), "weight", "must be a number, not a list");
+    unnamed(json!({ "type": "amount_above", "weight": { "a": 1 } }), "weight", "must be a number, not a table");
+    unnamed(json!({ "type": "amount_above", "weight": null }), "weight", "must be a number, not a value of another kind");
+    unnamed(json!({ "type": "amount_above", "weight": 1.1e15 }), "weight", "must be a number up to 10^15, not the number 1100000000000000");
+    unnamed(json!({ "type": "amount_above", "amount": -5 }), "amount", "must be an amount of money, not the number -5");
+    unnamed(json!({ "type": "velocity_sum", "within": 5 }), "within", "must be a duration such as \"1h\", not the number 5");
+    unnamed(json!({ "type": "velocity_sum", "within": "0s" }), "within", "must be longer than nothing");
+    unnamed(json!({ "type": "round_amount", "multiple_of": 0 }), "multiple_of", "must be more than nothing");
+    unnamed(json!({ "type": "equal_amounts", "count": 2.5 }), "count", "must be a whole number from 1 on, not the number 2.5");
+    unnamed(json!({ "type": "equal_amounts", "count": 0 }), "count", "must be a whole number from 1 on, not the number 0");
+    unnamed(json!({ "type": "amount_in", "amounts": 5 }), "amounts", "must be a list of amounts, not the number 5");
+    unnamed(
+        json!({ "type": "amount_in", "amounts": [1, "x"] }),
+        "amounts",
+        "must be a list of amounts of money, and in it, not the text `x`",
     );
+    unnamed(json!({ "type": "risky_place", "places": "Pune" }), "places", "must be a list of texts, not the text `Pune`");
+    unnamed(json!({ "type": "odd_hours", "to": "6 am" }), "to", "must be a time of day such as \"06:00\", not the text `6 am`");
+    unnamed(json!({ "type": "new_device", "first": 1 }), "first", "must be true or false, not the number 1");
+    unnamed(json!({ "type": "model", "types": { "p2p": "x" } }), "types.p2p", "must be a number, not the text `x`");
     check(
-        json!([{ "name": "fast", "type": "velocity_sum", "within": "1 hour" }]),
+        one(json!({ "name": "fast", "type": "velocity_sum", "within": "1 hour" })),
+        "[1].within",
         "rule `fast`: within: `1 hour` is no duration: write whole numbers with their units, as in 250ms, 30s, 5m, 1h30m, 1d",
     );
-    check(json!([{ "name": "fast", "type": "velocity_sum", "within": "0s" }]), "rule `fast`: within must be longer than nothing");
-    check(json!([{ "type": "round_amount", "multiple_of": 0 }]), "rule 1 (`round_amount`): multiple_of must be more than nothing");
     check(
-        json!([{ "name": "fast", "type": "velocity_sum", "limit": 5 }]),
-        "rule `fast` has no setting `limit`; it has name, type, above, within, weight",
+        one(json!({ "name": "fast", "type": "velocity_sum", "limit": 5 })),
+        "[1].limit",
+        "rule `fast` has no setting `limit`; it has off, name, type, above, within, weight",
     );
-    check(json!([{ "type": "new_device" }, { "type": "new_device" }]), "two rules are called `new_device`; name them, name = \"…\"");
+    check(one(json!({ "type": "new_device" })), "[1]", "two rules are called `new_device`; name them, name = \"…\"");
+}
+
+#[test]
+fn everything_that_is_wrong_with_the_rules_is_said_at_once() {
+    let rules =
+        json!([{ "type": "new_device", "weight": "x" }, { "type": "new_device" }, { "name": "y" , "type": "amount_above", "amount": "z" }]);
+    let why = read(&json!({ "rules": rules })).map(|_| ()).unwrap_err();
+    assert_eq!(
+        why,
+        "config field `rules[0].weight`: rule 1 (`new_device`): weight must be a number, not the text `x`; \
+         config field `rules[2].amount`: rule `y`: amount must be a number, not the text `z`"
+    );
 }
 
 #[test]
@@ -238,6 +308,18 @@ fn what_else_makes_no_sense_is_refused_too() {
         json!({ "places": { "Nowhere": [91, 0] } }),
         "config field `places`: the place `Nowhere` is nowhere: write [degrees north, degrees east], up to 90 and 180",
     );
+    check(json!({ "preset": "gpay" }), "config field `preset`: there is no preset `gpay`; there are upi and paytm");
+    check(
+        json!({ "zone": "Asia/Atlantis" }),
+        "config field `zone`: there is no time zone `Asia/Atlantis`: write a name such as Asia/Kolkata, or how far from UTC, as in +05:30",
+    );
+    check(
+        json!({ "fields": { "device": "d" } }),
+        "config field `fields.device`: there is no such field; there are transaction_id, amount, device_id, location, merchant_id, \
+         merchant_category, transaction_type, payment_method, device_users, payer",
+    );
+    check(json!({ "fields": { "amount": "" } }), "config field `fields.amount`: a path is a name, or several joined by dots");
+    check(json!({ "payments_kept": 0 }), "config field `payments_kept`: at least one must be kept");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What a pipeline needs of the machine: the store, brokers, the sandbox. Shared by the commands that run or check one.
 
 use crate::broker::{Broker, BrokerError, FileBroker, FileFormat, FileOptions, KafkaBroker, KafkaOptions, LocalBroker, MemoryBroker};
-use crate::config::{Carrier, ClusterKind, Format, Pipeline};
+use crate::config::{Carrier, ClusterKind, Format, Guarantee, Pipeline, Stream};
 use crate::pipeline::{Brokers, Plugins};
 use crate::sandbox::{Sandbox, SandboxOptions};
-use crate::store::{DiskStore, MemoryStore, Store};
+use crate::store::{DiskStore, MemoryStore, Store, StoreError};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,7 +57,26 @@ pub fn store(pipeline: &Pipeline) -> Result<Arc<dyn Store>> {
     if !durable {
         return Ok(Arc::new(MemoryStore::new()));
     }
-    Ok(Arc::new(DiskStore::open(&pipeline.data)?))
+    match DiskStore::open(&pipeline.data) {
+        Err(StoreError::Damaged(path, why)) if is_in_logs(pipeline) => {
+            let aside = path.with_extension("damaged");
+            tracing::warn!("{} is damaged ({why}); it goes to {} and is made anew from the logs at Kafka", path.display(), aside.display());
+            std::fs::rename(&path, &aside).with_context(|| format!("{} cannot be put aside", path.display()))?;
+            Ok(Arc::new(DiskStore::open(&pipeline.data)?))
+        }
+        opened => Ok(Arc::new(opened?)),
+    }
+}
+
+/// Whether the store holds nothing but a copy of what is in the logs at Kafka.
+fn is_in_logs(pipeline: &Pipeline) -> bool {
+    let kind = |cluster: &str| pipeline.cluster(cluster).map(|cluster| &cluster.kind);
+    let at_kafka = |stream: &Stream| match &stream.carrier {
+        Carrier::Topic { cluster, .. } => matches!(kind(cluster), Some(ClusterKind::Kafka { .. })),
+        Carrier::File { .. } | Carrier::Internal => false,
+    };
+    let embedded = |stream: &Stream| matches!(&stream.carrier, Carrier::Topic { .. }) && !at_kafka(stream);
+    pipeline.guarantee == Guarantee::ExactlyOnce && pipeline.streams.iter().any(at_kafka) && !pipeline.streams.iter().any(embedded)
 }
 
 /// The clusters of a pipeline.

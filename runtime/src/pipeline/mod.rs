@@ -6,6 +6,7 @@ mod backoff;
 mod board;
 mod brokers;
 mod crew;
+mod error;
 mod excess;
 mod ledger;
 mod load;
@@ -18,8 +19,9 @@ mod worker;
 
 pub use board::{Board, Standings};
 pub use brokers::{Brokers, TopicError};
+pub use error::PipelineError;
 pub use load::{LoadFailed, Loaded, Plugins};
 pub use plan::{PlanError, PlanErrors, plan};
 pub use reload::{BuildStatus, Builds, Reload, Reloader};
-pub use supervise::{Control, PipelineError, RunOptions, Supervisor};
+pub use supervise::{Control, RunOptions, Supervisor};
 pub use watch::{NewFile, Watch};

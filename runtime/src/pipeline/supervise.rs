@@ -10,14 +10,14 @@ use super::excess::Excess;
 use super::ledger::Ledger;
 use super::reload::{Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
-use super::{PlanErrors, Plugins, TopicError, schema};
+use super::{PipelineError, Plugins, schema};
 use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
-use crate::config::{Pipeline, ShareLimit, Start as FileStart};
+use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
 use crate::route::Input;
-use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageError, StageSpec};
-use crate::store::{Changes, Store, StoreError};
-use crate::task::{Fetch, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
+use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageSpec};
+use crate::store::{Changes, Store};
+use crate::task::{Fetch, Handover, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
 use crate::time::{Clock, Millis};
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
@@ -73,73 +73,6 @@ impl Control {
     }
 }
 
-/// Why a pipeline does not run, or no longer does.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// The plugins do not fit the pipeline.
-    #[error(transparent)]
-    Plan(#[from] PlanErrors),
-    /// A topic cannot be used.
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A broker failed for good.
-    #[error(transparent)]
-    Broker(BrokerError),
-    /// An operator failed for good.
-    #[error(transparent)]
-    Stage(StageError),
-    /// An operator has set aside more events than it may. See why, with `sangam dlq` or from the reason here, mend the plugin or its input, and
-    /// start again: it goes on where it stopped.
-    #[error(
-        "the operator `{operator}` could not take {dead} of its last {events} events ({:.2} %), more than {} % within {} s: nothing of \
-         this commit is kept, and the pipeline goes on there once it is started again; the last reason was: {last}; mend the plugin or \
-         what it reads, or raise `dead_letters_max`",
-        *dead as f64 * 100.0 / (*events).max(1) as f64, f64::from(limit.millionths) / 1e4, limit.window.as_secs_f64()
-    )]
-    TooManyDeadLetters {
-        /// The operator.
-        operator: String,
-        /// Dead letters in the window.
-        dead: u64,
-        /// Events in the window.
-        events: u64,
-        /// What is allowed.
-        limit: ShareLimit,
-        /// Why the last one was refused.
-        last: String,
-    },
-    /// The number of partitions under keyed state has changed.
-    #[error(
-        "the operator `{operator}` would run in {now} slices, but its state was made in {then}: keys would not be found again; \
-         go back to {then} partitions (or `parallelism`), or start with an empty data folder"
-    )]
-    Repartitioned {
-        /// The operator.
-        operator: String,
-        /// Then.
-        then: u32,
-        /// Now.
-        now: u32,
-    },
-    /// The build cannot read the state that is stored.
-    #[error("the operator `{operator}` cannot go on from its state: {why}")]
-    Schema {
-        /// The operator.
-        operator: String,
-        /// Why, and what to do.
-        why: String,
-    },
-    /// The host cannot start a thread.
-    #[error("a worker thread cannot be started: {0}")]
-    Thread(std::io::Error),
-    /// A worker has vanished, which is a bug.
-    #[error("a worker thread ended without a word; please report this")]
-    Vanished,
-}
-
 /// How a crew's time ended.
 enum Watched {
     /// The run is over.
@@ -190,7 +123,7 @@ pub struct Supervisor {
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
 /// How long a run waits for its partitions before it starts with those that it has: one that goes on for ever, and one that is to end.
-const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(45));
 
 impl Supervisor {
     /// Runs until the input ends (where it can), or the control says stop.
@@ -228,13 +161,19 @@ impl Supervisor {
         let groups = &self.topology.groups;
         let expected: usize = groups.iter().flat_map(|group| &group.reads).map(|s| self.brokers.partitions(*s) as usize).sum();
         // A run that is to stop when all is done must know what all is: it waits for every partition.
-        let patience = if self.options.drain || self.options.close_at_end { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
+        // So does one that cannot share: partitions of a process that was killed come only when the group has given that one up.
+        let alone = ledger.and_then(|_| self.hands_on_in_memory());
+        let all = self.options.drain || self.options.close_at_end || alone.is_some();
+        let patience = if all { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
         let until = Instant::now() + patience;
         while holdings.held.len() < expected && Instant::now() < until && !control.stopping() {
             self.look_for_changes(&mut subscriptions, &mut holdings)?;
             if holdings.held.len() < expected {
                 wait(TICK, control);
             }
+        }
+        if let Some(operator) = alone.filter(|_| holdings.held.len() < expected && !control.stopping()) {
+            return Err(Failed::Fatal(PipelineError::Shared { held: holdings.held.len(), expected, operator }));
         }
         loop {
             if let Some(ledger) = ledger {
@@ -261,6 +200,13 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// An operator that gets events from other tasks in memory.
+    fn hands_on_in_memory(&self) -> Option<String> {
+        let consumers = self.topology.streams.iter().flat_map(|stream| &stream.consumers);
+        let operator = consumers.filter(|consumer| consumer.to != Handover::Here).find_map(|c| self.topology.operators.get(c.operator))?;
+        Some(operator.name.to_string())
     }
 
     fn subscribe(&self) -> Result<Vec<Option<Box<dyn Subscription>>>, Failed> {
@@ -298,7 +244,8 @@ impl Supervisor {
                     Assignment::Gained { topic, partition, committed, source } => {
                         if let Some(stream) = stream_of(&topic) {
                             holdings.lost.retain(|(s, p, _)| (*s, *p) != (stream, partition));
-                            holdings.held.push(Held { stream, partition, source, start: Some(committed) });
+                            let start = if self.is_for_all(stream) { committed.map(|_| 0) } else { committed };
+                            holdings.held.push(Held { stream, partition, source, start: Some(start) });
                         }
                     }
                     Assignment::Lost { topic, partition, handback } => {
@@ -311,6 +258,14 @@ impl Supervisor {
             }
         }
         Ok(any)
+    }
+
+    /// Whether a stream brings nothing but what every task is to know. A store that does not say how far it was read knows nothing of it: it
+    /// is read from its start then, however far the group has been that shares the pipeline's name.
+    fn is_for_all(&self, stream: usize) -> bool {
+        let earliest = self.pipeline.streams.get(stream).is_some_and(|file| file.start == FileStart::Earliest);
+        let node = self.topology.streams.get(stream);
+        earliest && node.is_some_and(|node| node.leads() && node.consumers.iter().all(|consumer| consumer.to == Handover::ToAll))
     }
 
     /// Makes the tasks, from the store, and puts them on worker threads.

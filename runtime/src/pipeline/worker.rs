@@ -169,7 +169,8 @@ impl Worker {
 
     /// One step of every task; true when any had something to do.
     fn round(&mut self, fetch: Fetch) -> Result<bool, TaskError> {
-        let (mut busy, mut caught_up, mut ended, mut lag) = (false, true, true, 0);
+        // Without a task there is nothing that could have ended: partitions may come yet.
+        let (mut busy, mut caught_up, mut ended, mut lag) = (false, true, !self.tasks.is_empty(), 0);
         for task in &mut self.tasks {
             let step = task.step(fetch, &mut self.outbox)?;
             busy |= step.busy;

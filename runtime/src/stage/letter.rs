@@ -71,6 +71,16 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// A reason with the place of the event; one that an operator has emitted has none.
+    pub(super) fn placed(&self, row: &Row, reason: &str) -> String {
+        let stream = self.streams.get(usize::from(row.stream)).map_or("", String::as_str);
+        if row.offset < 0 {
+            reason.to_owned()
+        } else {
+            format!("{reason} (stream `{stream}`, partition {}, offset {})", row.partition, row.offset)
+        }
+    }
+
     /// Appends `row` to `out` as it came, with the reason and the place of origin in its headers.
     pub fn dead_letter(&self, events: &Events, row: &Row, subject: Subject<'_>, failure: &Failure, out: &mut Events) {
         let own = events.headers(row);

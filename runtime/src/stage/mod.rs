@@ -193,6 +193,8 @@ impl Stage {
     pub fn process(&mut self, events: &Events, input: usize, end: Millis, out: &mut Outputs) -> Result<(), StageError> {
         let end = end.max(self.watermark);
         self.read_clock();
+        // What was due when the clock came to show so much happens before what comes with it.
+        self.fire_due_by_clock(out)?;
         self.unreadable.clear();
         let run = &mut Run { events, input, out };
         if let Some(input) = self.spec.inputs.get(input) {
@@ -235,10 +237,16 @@ impl Stage {
     /// As [`Stage::process`].
     pub fn fire_clock(&mut self, out: &mut Outputs) -> Result<(), StageError> {
         self.read_clock();
+        self.fire_due_by_clock(out)
+    }
+
+    fn fire_due_by_clock(&mut self, out: &mut Outputs) -> Result<(), StageError> {
+        if self.next_clock_timer().is_none_or(|at| at > self.now) {
+            return Ok(());
+        }
         self.unreadable.clear();
         self.admitted.clear();
-        let run = &mut Run { events: &Events::default(), input: 0, out };
-        self.fire_by_clock(run)
+        self.fire_by_clock(&mut Run { events: &Events::default(), input: 0, out })
     }
 
     fn asks_for_processing_time(&self) -> bool {

@@ -66,7 +66,7 @@ impl Refuser {
                 self.origin.dead_letter(run.events, row, Subject::Event(&self.input), failure, &mut run.out.fallback);
                 run.out.order.push(Way::Fallback);
             }
-            OnError::Stop => return Err(StageError::Stop(self.origin.operator.to_string(), failure.message.clone())),
+            OnError::Stop => return Err(StageError::Stop(self.origin.operator.to_string(), self.origin.placed(row, &failure.message))),
         }
         Ok(())
     }

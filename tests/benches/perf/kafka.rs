@@ -2,7 +2,14 @@
 
 use crate::{Ask, Place};
 use anyhow::Context;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sangam::broker::{Broker, KafkaBroker, KafkaOptions, OutRecord};
+use sangam::config::Guarantee;
 use sangam::pipeline::{Control, RunOptions};
 use sangam::store::Changes;
 use sangam_tests::bench::frames::Frames;
@@ -20,45 +27,123 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the clock looks how far the run is.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Runs W1 and W2 from a topic to a topic, with commits at the default interval, from the first event to the last one; joining the group is not counted.
+/// How often everything is committed, in the engine and in the loop that it is compared with.
+const COMMIT: Duration = Duration::from_millis(200);
+
+/// Runs W1 and W2 from a topic to a topic under both guarantees, beside a plain loop that passes the records of W1 on under the same one.
+/// Counted is from the first event to the commit of the last one; joining the group is not.
 pub fn run(ask: &Ask, place: &Place) -> anyhow::Result<()> {
     let Ok(address) = std::env::var(BROKER) else {
         println!("kafka: {BROKER} names no broker, so nothing is measured");
         return Ok(());
     };
-    let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::connect(KafkaOptions::new(address))?);
+    let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::connect(KafkaOptions::new(&address))?);
     for workload in [Workload::W1, Workload::W2] {
-        // A name of its own for each run: topics and consumer groups of the last one are still there.
-        let name = format!("{}-{}", workload.name().to_lowercase(), std::process::id());
-        let [input, output] = [format!("bench-in-{name}"), format!("bench-out-{name}")];
+        let input = format!("bench-in-{}-{}", workload.name().to_lowercase(), std::process::id());
         broker.create(&input, 1)?;
-        broker.create(&output, 1)?;
         fill(broker.as_ref(), &input, &generate(workload.events(), ask.events))?;
-        let mut pipeline = engine::pipeline(workload, "bench", [&input, &output]);
-        pipeline.name = format!("bench-{name}");
-        let mut supervisor = engine::supervisor(pipeline, &place.plugins, &broker, RunOptions::default())?;
-        let metrics = supervisor.topology.operators.first().context("no operator")?.metrics.clone();
-        let control = Control::default();
-        let told = control.clone();
-        let run = std::thread::spawn(move || supervisor.run(&told));
-        let until = Instant::now() + PATIENCE;
-        let reached = |events: u64| {
-            while metrics.events_in.get() < events && !run.is_finished() && Instant::now() < until {
-                std::thread::sleep(LOOK);
-            }
-        };
-        reached(1);
-        let (wall, cpu) = (Instant::now(), cpu_ns());
-        reached(ask.events as u64);
-        let (wall, cpu) = (wall.elapsed().as_secs_f64(), (cpu_ns() - cpu) as f64);
-        control.stop();
-        run.join().map_err(|_| anyhow::anyhow!("the run has panicked"))??;
-        let (events, outputs) = (metrics.events_in.get(), metrics.events_out.get());
-        anyhow::ensure!(events == ask.events as u64, "{events} of {} events came from the topic", ask.events);
-        let (eps, cpu_ns) = (events as f64 / wall, cpu / events as f64);
-        println!("RESULT bench=kafka workload={} events={events} outputs={outputs} eps={eps:.0} cpu_ns={cpu_ns:.0}", workload.name());
+        for (guarantee, said) in [(Guarantee::AtLeastOnce, "at_least_once"), (Guarantee::ExactlyOnce, "exactly_once")] {
+            let plain = (workload == Workload::W1).then(|| plain(&address, &input, ask.events, guarantee)).transpose()?;
+            let (eps, cpu_ns, outputs) = engine(&broker, &input, workload, guarantee, ask.events, place)?;
+            let ratio = plain.map(|plain| format!(" plain_eps={plain:.0} of_plain={:.2}", eps / plain)).unwrap_or_default();
+            println!(
+                "RESULT bench=kafka workload={} guarantee={said} events={} outputs={outputs} eps={eps:.0} cpu_ns={cpu_ns:.0}{ratio}",
+                workload.name(),
+                ask.events
+            );
+        }
     }
     Ok(())
+}
+
+/// Runs a workload; returns events per second, processor time per event, and outputs.
+fn engine(
+    broker: &Arc<dyn Broker>,
+    input: &str,
+    workload: Workload,
+    guarantee: Guarantee,
+    events: usize,
+    place: &Place,
+) -> anyhow::Result<(f64, f64, u64)> {
+    // A name of its own for each run: topics and consumer groups of the last one are still there.
+    let name = format!("{input}-{guarantee:?}").to_lowercase();
+    let output = format!("{name}-out");
+    broker.create(&output, 1)?;
+    let mut pipeline = engine::pipeline(workload, "bench", [input, &output]);
+    (pipeline.name, pipeline.guarantee, pipeline.commit_interval) = (name, guarantee, COMMIT);
+    let mut supervisor = engine::supervisor(pipeline, &place.plugins, broker, RunOptions::default())?;
+    let metrics = supervisor.topology.operators.first().context("no operator")?.metrics.clone();
+    let control = Control::default();
+    let told = control.clone();
+    let run = std::thread::spawn(move || supervisor.run(&told));
+    let until = Instant::now() + PATIENCE;
+    let reached = |events: u64| {
+        while metrics.events_in.get() < events && !run.is_finished() && Instant::now() < until {
+            std::thread::sleep(LOOK);
+        }
+    };
+    reached(1);
+    let (wall, cpu) = (Instant::now(), cpu_ns());
+    reached(events as u64);
+    control.stop();
+    run.join().map_err(|_| anyhow::anyhow!("the run has panicked"))??;
+    let (wall, cpu) = (wall.elapsed().as_secs_f64(), (cpu_ns() - cpu) as f64);
+    let came = metrics.events_in.get();
+    anyhow::ensure!(came == events as u64, "{came} of {events} events came from the topic");
+    Ok((came as f64 / wall, cpu / came as f64, metrics.events_out.get()))
+}
+
+/// What somebody would write without an engine: every record of a topic to another one, committed as often; returns events per second.
+fn plain(address: &str, input: &str, events: usize, guarantee: Guarantee) -> anyhow::Result<f64> {
+    let output = format!("{input}-plain-{guarantee:?}").to_lowercase();
+    KafkaBroker::connect(KafkaOptions::new(address))?.create(&output, 1)?;
+    let exactly = guarantee == Guarantee::ExactlyOnce;
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", address).set("enable.idempotence", "true").set("linger.ms", "2");
+    if exactly {
+        settings.set("transactional.id", &output);
+    }
+    let producer: BaseProducer = settings.create()?;
+    if exactly {
+        producer.init_transactions(PATIENCE)?;
+        producer.begin_transaction()?;
+    }
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", address).set("group.id", &output).set("auto.offset.reset", "earliest");
+    settings.set("enable.auto.commit", "false").set("isolation.level", "read_committed").set("fetch.queue.backoff.ms", "10");
+    let consumer: BaseConsumer = settings.create()?;
+    consumer.subscribe(&[input])?;
+    let (mut done, mut started, mut committed) = (0, None, Instant::now());
+    while done < events {
+        let Some(message) = consumer.poll(Duration::from_millis(10)) else { continue };
+        let message = message?;
+        started.get_or_insert_with(Instant::now);
+        let mut record = BaseRecord::<[u8], [u8]>::to(&output).partition(0).payload(message.payload().unwrap_or_default());
+        while let Err((why, back)) = producer.send(record) {
+            anyhow::ensure!(why.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{why}");
+            record = back;
+            producer.poll(LOOK);
+        }
+        done += 1;
+        if committed.elapsed() >= COMMIT || done == events {
+            // Not the crate's flush, which sleeps in slices of 100 ms.
+            while producer.in_flight_count() > 0 {
+                producer.poll(LOOK);
+            }
+            let mut offsets = TopicPartitionList::new();
+            offsets.add_partition_offset(input, 0, Offset::Offset(message.offset() + 1))?;
+            if exactly {
+                let member = consumer.group_metadata().context("no member of a group")?;
+                producer.send_offsets_to_transaction(&offsets, &member, PATIENCE)?;
+                producer.commit_transaction(PATIENCE)?;
+                producer.begin_transaction()?;
+            } else {
+                consumer.commit(&offsets, CommitMode::Sync)?;
+            }
+            committed = Instant::now();
+        }
+    }
+    Ok(events as f64 / started.map_or(1.0, |started| started.elapsed().as_secs_f64()))
 }
 
 /// Writes all records to a topic.

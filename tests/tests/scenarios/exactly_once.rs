@@ -1,8 +1,11 @@
 //! Over a real Kafka every result is there once, whatever ends a run and wherever the next one is: outputs, offsets and state are one
 //! transaction.
 
+use sangam::pipeline::PipelineError;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, broker, committed, produce, topic, unique};
+use sangam_tests::kafka::{bootstrap, broker, committed, delete, produce, topic, unique};
+use sangam_tests::program;
+use sangam_tests::spy::{Fault, SpyStore};
 use sangam_tests::world::{Running, World, eventually};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -123,4 +126,102 @@ fn two_processes_share_the_work_and_hand_it_over_with_the_state() {
     until_counted(&tallies, events);
     two.stop().unwrap();
     all_counted_once(&tallies, events);
+}
+
+#[test]
+fn a_process_without_partitions_waits_for_its_turn() {
+    let (words, tallies, name) = (topic("words", 1), topic("tallies", 1), unique("counting"));
+    let toml = counting(&words, &tallies);
+    let worlds = [process(&name, &toml), process(&name, &toml)];
+    let running: Vec<Running> = worlds.iter().map(World::start).collect();
+    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    until_counted(&tallies, 1);
+    eventually("both are at work", || running.iter().all(|running| running.control.running()).then_some(()));
+    // Whoever has the partition leaves; the other one is still there to take it.
+    let (has, waits): (Vec<_>, Vec<_>) = running.into_iter().partition(|running| running.metrics.commits.get() > 0);
+    assert_eq!((has.len(), waits.len()), (1, 1));
+    has.into_iter().for_each(|running| running.stop().unwrap());
+    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    until_counted(&tallies, 2);
+    waits.into_iter().for_each(|running| running.stop().unwrap());
+    all_counted_once(&tallies, 2);
+}
+
+#[test]
+fn a_second_process_is_refused_where_events_change_tasks_in_memory_and_the_first_goes_on() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    // Nothing says by what the topic is partitioned, so that events change tasks.
+    let toml = counting(&words, &tallies).replace("key = [\"text\"]", "");
+    let (first, second) = (process(&name, &toml), process(&name, &toml));
+    let mut events = say(&words, 0);
+    let running = first.start();
+    until_counted(&tallies, events);
+    let why = second.start().outcome().unwrap_err();
+    assert!(matches!(why, PipelineError::Shared { expected: 3, .. }), "{why}");
+    assert!(why.to_string().contains("run one process, or have `count` read a topic that is partitioned by its key"), "{why}");
+    events += say(&words, 1);
+    until_counted(&tallies, events);
+    running.stop().unwrap();
+    all_counted_once(&tallies, events);
+}
+
+#[test]
+fn another_number_of_partitions_under_keyed_state_is_refused_also_without_a_disk() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    say(&words, 0);
+    process(&name, &counting(&words, &tallies)).drain().unwrap();
+    let more = topic("words", PARTITIONS + 1);
+    let why = process(&name, &counting(&more, &tallies)).drain().unwrap_err();
+    assert!(matches!(why, PipelineError::Repartitioned { then: 3, now: 4, .. }), "{why}");
+}
+
+#[test]
+fn a_disk_that_is_full_stops_the_pipeline_and_what_was_committed_counts() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    let store = Arc::new(SpyStore::default());
+    let world = World::over(&counting(&words, &tallies), store.clone(), Arc::new(tempfile::tempdir().unwrap())).named(&name);
+    let world = world.plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
+    let mut events = say(&words, 0);
+    let running = world.start();
+    until_counted(&tallies, events);
+    // The transaction is committed before the copy on the disk is written.
+    store.fail(Some(Fault::Full));
+    events += say(&words, 1);
+    assert!(running.outcome().unwrap_err().to_string().contains("no space left"));
+    store.fail(None);
+    world.drain().unwrap();
+    all_counted_once(&tallies, events);
+}
+
+#[test]
+fn a_copy_that_is_ahead_of_its_log_is_thrown_away() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    let world = process(&name, &counting(&words, &tallies));
+    let events = say(&words, 0);
+    world.drain().unwrap();
+    // Somebody deletes the logs: what they held is gone, and the copy of it must not be taken for the truth.
+    for log in [format!("{name}.count.changelog"), format!("{name}.positions")] {
+        delete(&log);
+    }
+    world.drain().unwrap();
+    assert!(world.dump("state/").is_empty(), "state without a log");
+    all_counted_once(&tallies, events);
+}
+
+#[test]
+fn a_damaged_disk_is_put_aside_and_made_anew() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("plugins")).unwrap();
+    std::fs::write(folder.path().join("plugins/count.wasm"), wasm("count")).unwrap();
+    std::fs::write(folder.path().join("p.toml"), format!("name = \"{name}\"\ndata = \"data\"\n{}", counting(&words, &tallies))).unwrap();
+    let mut events = 0;
+    for round in 0..2 {
+        events += say(&words, round);
+        let ran = program::run(folder.path(), &["run", "--drain", "--no-screen", "p.toml"], "");
+        assert!(ran.ok, "{}", ran.err);
+        assert_eq!(ran.err.contains("is made anew from the logs at Kafka"), round > 0, "{}", ran.err);
+        all_counted_once(&tallies, events);
+        std::fs::write(folder.path().join("data/sangam.redb"), vec![7; 100_000]).unwrap();
+    }
 }

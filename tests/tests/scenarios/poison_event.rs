@@ -120,6 +120,7 @@ fn a_pipeline_that_is_to_stop_at_errors_stops_before_the_event_and_keeps_what_wa
     stopping.send("orders", 0, &events);
     let why = stopping.drain().unwrap_err().to_string();
     assert!(why.contains("`sink` failed, and `on_error = \"stop\"`") && why.contains("no route"), "{why}");
+    assert!(why.contains("stream `orders`, partition 0, offset 3"), "{why}");
     assert_eq!(times(&stopping.read("done")), [0, 1], "nothing of the commit that it is in");
     // With the file mended it goes on where it stopped.
     let mended = stopping.with_pipeline(PIPELINE);

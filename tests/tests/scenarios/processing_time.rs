@@ -54,6 +54,18 @@ fn a_timer_rings_at_its_time_and_every_run_in_between_is_a_restart() {
 }
 
 #[test]
+fn an_event_that_comes_when_the_clock_has_moved_finds_done_what_was_due_by_then() {
+    let world = world(ALARM);
+    world.send("orders", 0, &[order("a", "after", "tea", 1_000)]);
+    world.drain().unwrap();
+    world.clock.advance(1_000);
+    world.send("orders", 0, &[order("a", "count", "", 0)]);
+    world.drain().unwrap();
+    assert_eq!(rang(&world), [("tea".to_owned(), 1_000, 1_000)]);
+    assert_eq!(world.values("rang")[0]["events"], 1, "it rang before the second order");
+}
+
+#[test]
 fn a_jump_of_the_clock_rings_everything_that_was_missed_in_order() {
     let world = world(ALARM);
     let orders = [order("a", "after", "late", 95), order("b", "after", "again", 70), order("c", "after", "early", 20)];
@@ -131,52 +143,4 @@ fn a_new_build_takes_the_pending_timers_over() {
     world.clock.advance(1_000);
     eventually("it rings", || (names(&world) == ["tea"]).then_some(()));
     running.stop().unwrap();
-}
-
-#[test]
-fn timers_are_kept_by_key_and_name_and_the_earliest_is_the_one_that_is_waited_for() {
-    // Case T01 of `vectors/semantics.json`.
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/semantics.json");
-    let cases: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let cases = cases["vectors"].as_array().unwrap().iter();
-    let cases: Vec<_> = cases.filter(|case| case["category"] == "timers_dedupe" && case["config"]["domain"] == "processing").collect();
-    assert!(!cases.is_empty());
-    for case in cases {
-        let world = world(ALARM);
-        let running = world.start();
-        let (mut logical, mut armed) = (Vec::new(), Vec::new());
-        let mut registered = 0;
-        // What is pending, once what has happened so far is done: that is known when nothing changes any more.
-        let mut look = |registered: i64, clock: i64| {
-            let steps = case["steps"].as_array().unwrap().iter().filter(|step| step[0] == "register").take(registered as usize);
-            let due = |step: &&Value| step[2].as_i64().unwrap() > clock;
-            let pending = steps.filter(due).count();
-            let standing = eventually("it is done", || {
-                let standings = running.control.standings();
-                standings.operators.values().next().filter(|standing| standing.clock_timers == pending).cloned()
-            });
-            logical.push(Value::from(standing.clock_timers));
-            armed.push(standing.next_clock_timer.map_or(Value::Null, |at| (at - NOW).into()));
-        };
-        let steps = case["steps"].as_array().unwrap();
-        for (i, step) in steps.iter().enumerate() {
-            if step[0] == "register" {
-                let (name, at) = (step[1].as_str().unwrap(), step[2].as_i64().unwrap());
-                // Twice: the same timer is one timer.
-                for _ in 0..2 {
-                    world.send("orders", 0, &[order("key", "at", &format!("{name}@{at}"), NOW + at)]);
-                }
-                registered += 1;
-                if steps.get(i + 1).is_none_or(|next| next[0] != "register") {
-                    look(registered, 0);
-                }
-            } else {
-                let at = step[1].as_i64().unwrap();
-                world.clock.advance(NOW + at - sangam::time::Clock::now(&world.clock));
-                look(registered, at);
-            }
-        }
-        assert_eq!(case["expect"], json!({"logical_after": logical, "physical_armed_at": armed}), "{}", case["id"]);
-        running.stop().unwrap();
-    }
 }

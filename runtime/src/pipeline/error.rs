@@ -1,0 +1,90 @@
+//! Why a pipeline ends without having been asked to: what a person must see to.
+//!
+//! What passes by itself is no such error; `crew` sorts the two.
+
+use super::{PlanErrors, TopicError};
+use crate::broker::BrokerError;
+use crate::config::ShareLimit;
+use crate::stage::StageError;
+use crate::store::StoreError;
+
+/// Why a pipeline does not run, or no longer does.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The plugins do not fit the pipeline.
+    #[error(transparent)]
+    Plan(#[from] PlanErrors),
+    /// A topic cannot be used.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A broker failed for good.
+    #[error(transparent)]
+    Broker(BrokerError),
+    /// An operator failed for good.
+    #[error(transparent)]
+    Stage(StageError),
+    /// An operator has set aside more events than it may. See why, with `sangam dlq` or from the reason here, mend the plugin or its input, and
+    /// start again: it goes on where it stopped.
+    #[error(
+        "the operator `{operator}` could not take {dead} of its last {events} events ({:.2} %), more than {} % within {} s: nothing of \
+         this commit is kept, and the pipeline goes on there once it is started again; the last reason was: {last}; mend the plugin or \
+         what it reads, or raise `dead_letters_max`",
+        *dead as f64 * 100.0 / (*events).max(1) as f64, f64::from(limit.millionths) / 1e4, limit.window.as_secs_f64()
+    )]
+    TooManyDeadLetters {
+        /// The operator.
+        operator: String,
+        /// Dead letters in the window.
+        dead: u64,
+        /// Events in the window.
+        events: u64,
+        /// What is allowed.
+        limit: ShareLimit,
+        /// Why the last one was refused.
+        last: String,
+    },
+    /// The number of partitions under keyed state has changed.
+    #[error(
+        "the operator `{operator}` would run in {now} slices, but its state was made in {then}: keys would not be found again; \
+         go back to {then} partitions (or `parallelism`), or start with an empty data folder"
+    )]
+    Repartitioned {
+        /// The operator.
+        operator: String,
+        /// Then.
+        then: u32,
+        /// Now.
+        now: u32,
+    },
+    /// Another process has a part of the work, and this pipeline hands events on between tasks in memory.
+    #[error(
+        "this process was given {held} of {expected} partitions, another one has the rest; but the operator `{operator}` gets its events from other \
+         tasks, which reaches no further than one process: run one process, or have `{operator}` read a topic that is partitioned by its key \
+         (write the events to one first, and say so with `key` at that stream)"
+    )]
+    Shared {
+        /// Partitions that this process has.
+        held: usize,
+        /// Partitions that there are.
+        expected: usize,
+        /// An operator that gets events from other tasks.
+        operator: String,
+    },
+    /// The build cannot read the state that is stored.
+    #[error("the operator `{operator}` cannot go on from its state: {why}")]
+    Schema {
+        /// The operator.
+        operator: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The host cannot start a thread.
+    #[error("a worker thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// A worker has vanished, which is a bug.
+    #[error("a worker thread ended without a word; please report this")]
+    Vanished,
+}
