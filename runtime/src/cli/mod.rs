@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod demo;
+pub mod dlq;
 pub mod exec;
 pub mod inspect;
 pub mod new;
@@ -42,6 +43,8 @@ enum Command {
     Validate(validate::Validate),
     /// Say why a window of a running pipeline has not fired: who holds its watermark back, and since when.
     Why(why::WhyCommand),
+    /// Look at what operators refused or failed at, and replay it.
+    Dlq(dlq::Dlq),
     /// Show what a .wasm file says about itself.
     Inspect(inspect::Inspect),
 }
@@ -49,7 +52,7 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_));
+    let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) | Command::Dlq(_));
     start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
     let out = &mut std::io::stdout();
     let done = match &cli.command {
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Test(command) => test::run(command, out),
         Command::Validate(command) => validate::run(command, out),
         Command::Why(command) => why::run(command, out),
+        Command::Dlq(command) => dlq::run(command, out),
         Command::Inspect(command) => inspect::run(command, out),
     };
     match done {

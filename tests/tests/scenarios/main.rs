@@ -9,6 +9,7 @@ mod broadcast;
 mod command_line;
 mod conformance;
 mod count_guest;
+mod dead_letters;
 mod examples;
 mod exchange;
 mod hostile_guest;

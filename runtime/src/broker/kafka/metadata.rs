@@ -72,8 +72,8 @@ impl Metadata {
         }
     }
 
-    /// Makes a topic and waits until it can be seen.
-    pub(super) fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+    /// Makes a topic with settings of its own and waits until it can be seen.
+    pub(super) fn create(&self, topic: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<(), BrokerError> {
         // Also tells an unreachable cluster in better words than the admin client has.
         if self.partitions(topic)?.is_some() {
             return Ok(());
@@ -84,6 +84,7 @@ impl Metadata {
         let admin: AdminClient<Watch> = self.options.client().create_with_context(Watch::default()).map_err(sort)?;
         // -1: as many replicas as the cluster makes by default.
         let wanted = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(-1));
+        let wanted = settings.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value));
         let limits = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
         for result in block_on(admin.create_topics([&wanted], &limits)).map_err(sort)? {
             match result {

@@ -8,6 +8,7 @@ mod gate;
 mod headers;
 mod lane;
 mod metadata;
+mod once;
 mod options;
 mod queue;
 mod rebalance;
@@ -23,8 +24,9 @@ use parking_lot::Mutex;
 
 use self::consumer::KafkaSubscription;
 use self::metadata::Metadata;
+use self::once::{KafkaOnce, LEDGER_SETTINGS};
 use self::sink::KafkaSink;
-use super::{Broker, BrokerError, Sink, Subscribe, Subscription};
+use super::{Broker, BrokerError, OnceSink, Sink, Subscribe, Subscription, Written};
 
 /// A Kafka cluster.
 pub struct KafkaBroker {
@@ -52,7 +54,7 @@ impl Broker for KafkaBroker {
     }
 
     fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
-        self.metadata.lock().create(topic, partitions)
+        self.metadata.lock().create(topic, partitions, &[])
     }
 
     fn subscribe(&self, subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
@@ -67,5 +69,17 @@ impl Broker for KafkaBroker {
 
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
         Ok(Box::new(KafkaSink::new(&self.options)?))
+    }
+
+    fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
+        self.metadata.lock().create(ledger, 1, LEDGER_SETTINGS)?;
+        Ok(Box::new(KafkaOnce::new(&self.options, ledger)?))
+    }
+
+    fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
+        if self.partitions(ledger)?.is_none() {
+            return Ok(Written::new());
+        }
+        once::written(&self.options, ledger)
     }
 }

@@ -130,7 +130,7 @@ impl Sink for KafkaSink {
     fn settled(&mut self, _: bool) {}
 }
 
-fn to_kafka<'a>(record: &OutRecord<'a>, headers: Option<OwnedHeaders>) -> BaseRecord<'a, [u8], [u8]> {
+pub(super) fn to_kafka<'a>(record: &OutRecord<'a>, headers: Option<OwnedHeaders>) -> BaseRecord<'a, [u8], [u8]> {
     // Kafka knows no time before 1970, and its client takes 0 for "now"; a record without time gets just that.
     let timestamp = (record.time != WATERMARK_MIN).then(|| record.time.max(1));
     BaseRecord {
