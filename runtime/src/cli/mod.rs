@@ -1,6 +1,7 @@
 //! The command line: each command in its file; this one knows only their names.
 
 pub mod build;
+pub mod debug;
 pub mod demo;
 pub mod dlq;
 pub mod exec;
@@ -12,6 +13,7 @@ pub mod test;
 pub mod validate;
 pub mod why;
 
+mod bytes;
 mod surroundings;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +47,8 @@ enum Command {
     Why(why::WhyCommand),
     /// Look at what operators refused or failed at, and replay it.
     Dlq(dlq::Dlq),
+    /// Run a captured call again, bit for bit, or through another build.
+    Debug(debug::Debug),
     /// Show what a .wasm file says about itself.
     Inspect(inspect::Inspect),
 }
@@ -52,7 +56,10 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) | Command::Dlq(_));
+    let quiet = matches!(
+        cli.command,
+        Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) | Command::Dlq(_) | Command::Debug(_)
+    );
     start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
     let out = &mut std::io::stdout();
     let done = match &cli.command {
@@ -65,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Validate(command) => validate::run(command, out),
         Command::Why(command) => why::run(command, out),
         Command::Dlq(command) => dlq::run(command, out),
+        Command::Debug(command) => debug::run(command, out),
         Command::Inspect(command) => inspect::run(command, out),
     };
     match done {

@@ -1,15 +1,14 @@
 //! Dead letters that one can work with: listed, shown, exported, tried with a mended build, and sent back, each event once.
 
 use sangam::broker::OutRecord;
-use sangam::store::DiskStore;
 use sangam_tests::guests::wasm;
 use sangam_tests::kafka::{self, bootstrap, broker, produce, topic, unique};
-use sangam_tests::program::{self, Ran};
+use sangam_tests::place::Place;
+use sangam_tests::program;
 use sangam_tests::world::{World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 const WORDS: &str = r#"
@@ -22,54 +21,6 @@ const WORDS: &str = r#"
     input = "words"
     output = "tallies"
 "#;
-
-/// A folder with a pipeline that the real program runs, and whose store is opened in between.
-struct Place {
-    folder: Arc<tempfile::TempDir>,
-    toml: String,
-}
-
-impl Place {
-    fn new(toml: &str, plugins: &[(&str, &str)]) -> Place {
-        let place = Place { folder: Arc::new(tempfile::tempdir().unwrap()), toml: toml.to_owned() };
-        std::fs::create_dir(place.folder.path().join("plugins")).unwrap();
-        plugins.iter().for_each(|(name, guest)| place.plugin(name, guest));
-        std::fs::write(place.folder.path().join("p.toml"), format!("name = \"test\"\n{toml}")).unwrap();
-        place
-    }
-
-    fn plugin(&self, name: &str, guest: &str) {
-        std::fs::write(self.folder.path().join(format!("plugins/{name}.wasm")), wasm(guest)).unwrap();
-    }
-
-    /// Its store, open as long as the world is there.
-    fn world(&self) -> World {
-        let store = DiskStore::open(&self.folder.path().join("data")).unwrap();
-        World::over(&self.toml, Arc::new(store), self.folder.clone())
-    }
-
-    fn sangam(&self, args: &[&str]) -> Ran {
-        program::run(self.folder.path(), args, "")
-    }
-
-    /// Runs the program, which must end well, and gives back what it printed.
-    fn said(&self, args: &[&str]) -> String {
-        let ran = self.sangam(args);
-        assert!(ran.ok, "{args:?}: {}{}", ran.out, ran.err);
-        ran.out
-    }
-
-    fn drain(&self) {
-        self.said(&["run", "--drain", "p.toml"]);
-    }
-
-    /// The program, running until it is killed.
-    fn start(&self, args: &[&str]) -> Child {
-        let mut command = Command::new(program::path());
-        command.current_dir(self.folder.path()).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command.spawn().unwrap()
-    }
-}
 
 fn word(text: &str) -> Value {
     json!({ "text": text })
@@ -232,13 +183,13 @@ fn a_replay_that_is_killed_goes_on_where_it_was() {
 #[test]
 fn a_running_pipeline_has_its_dead_letters_to_itself() {
     let place = broken();
-    let mut child = place.start(&["run", "--no-screen", "p.toml"]);
-    let said = eventually("the pipeline has its store open", || {
-        let ran = place.sangam(&["dlq", "list", "p.toml"]);
-        (!ran.ok).then_some(ran.err)
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let world = place.world();
+    let running = world.start();
+    let ran = place.sangam(&["dlq", "list", "p.toml"]);
+    let said = ran.err;
+    assert!(!ran.ok, "{}", ran.out);
+    running.stop().unwrap();
+    drop(world);
     assert!(said.contains("the pipeline is running") && said.contains("Stop it"), "{said}");
     assert!(place.said(&["dlq", "list", "p.toml"]).contains("2 dead letters"));
 }
@@ -307,7 +258,7 @@ fn a_pipeline_that_has_not_run_has_no_dead_letters_and_says_so() {
 
 #[test]
 fn the_state_that_the_key_has_counts_when_a_build_is_tried() {
-    // What it answers grows with what it has stored: 9,000 answers of some 50 bytes, or of some 150 with a hundred items each.
+    // What it answers grows with what it has stored: 900 answers of some 50 bytes, or of some 150 with a hundred items each.
     let sink = r#"
         data = "data"
         [streams.orders]
@@ -320,18 +271,18 @@ fn the_state_that_the_key_has_counts_when_a_build_is_tried() {
     let place = Place::new(sink, &[("kitchen-sink", "kitchen-sink")]);
     let order = |act: &str, number: i64| json!({"key": "k", "act": act, "with": {"number": number, "text": "item"}});
     let items = (0..100).map(|n| (n, order("list_push", n)));
-    place.world().send("orders", 0, &items.chain([(200, order("flood", 9_000))]).collect::<Vec<_>>());
-    let toml = format!("name = \"test\"\n{sink}        limits = {{ output = \"64KiB\" }}\n");
+    place.world().send("orders", 0, &items.chain([(200, order("flood", 900))]).collect::<Vec<_>>());
+    let toml = format!("name = \"test\"\n{sink}        limits = {{ output = \"4KiB\" }}\n");
     std::fs::write(place.folder.path().join("p.toml"), &toml).unwrap();
     place.drain();
     let mended = program::guest("kitchen-sink");
     let still = place.said(&["dlq", "replay", "p.toml", "--with", &mended]);
     assert!(still.contains("still fails: limit: "), "{still}");
     // Without the state of the key they would fit.
-    std::fs::write(place.folder.path().join("p.toml"), toml.replace("64KiB", "1MiB")).unwrap();
+    std::fs::write(place.folder.path().join("p.toml"), toml.replace("4KiB", "100KiB")).unwrap();
     let still = place.said(&["dlq", "replay", "p.toml", "--with", &mended]);
     assert!(still.contains("still fails: limit: "), "{still}");
-    std::fs::write(place.folder.path().join("p.toml"), toml.replace("64KiB", "64MiB")).unwrap();
+    std::fs::write(place.folder.path().join("p.toml"), toml.replace("4KiB", "64MiB")).unwrap();
     assert!(place.said(&["dlq", "replay", "p.toml", "--with", &mended]).ends_with("1 replayed\n"));
 }
 

@@ -6,6 +6,7 @@ mod bad_input;
 mod batches;
 mod batching;
 mod broadcast;
+mod captures;
 mod command_line;
 mod conformance;
 mod count_guest;

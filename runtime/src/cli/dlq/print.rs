@@ -2,10 +2,10 @@
 //!
 //! What a guest or an event says is made harmless before it reaches a terminal; JSON keeps every byte.
 
+use super::super::bytes::{TEXT_BYTES_MAX, base64, shown, value_shown};
 use super::Letter;
 use crate::admin::moment;
 use crate::config::Format;
-use crate::route::msgpack_to_json;
 use crate::sandbox::printable;
 use crate::stage::letter::header;
 use crate::time::Millis;
@@ -17,9 +17,8 @@ pub(super) type Row = [String; 7];
 
 const HEADINGS: [&str; 7] = ["letter", "time", "operator", "kind", "attempt", "replayed", "error"];
 
-/// The most bytes of an error in a table, and of anything where all of a letter is shown.
+/// The most bytes of an error in a table.
 const CELL_BYTES_MAX: usize = 120;
-const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// A letter in a table.
 pub(super) fn row(letter: &Letter, replayed: Option<Millis>) -> Row {
@@ -143,46 +142,12 @@ fn bytes(bytes: Option<&[u8]>) -> Value {
     }
 }
 
-fn value_shown(value: &[u8], format: Option<Format>) -> String {
-    let mut as_json = Vec::new();
-    if format == Some(Format::MessagePack) && msgpack_to_json(value, &mut as_json).is_ok() {
-        return format!("{} ({} bytes of MessagePack)", printable(&as_json, TEXT_BYTES_MAX), value.len());
-    }
-    shown(value)
-}
-
-/// Bytes as text where they are text, else in hexadecimal.
-fn shown(bytes: &[u8]) -> String {
-    if std::str::from_utf8(bytes).is_ok() {
-        return printable(bytes, TEXT_BYTES_MAX);
-    }
-    let hex: String = bytes.iter().take(TEXT_BYTES_MAX).map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex} ({} bytes)", bytes.len())
-}
-
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let number = (0..3).fold(0, |number, i| number << 8 | u32::from(group.get(i).copied().unwrap_or(0)));
-        for i in 0..4 {
-            let digit = DIGITS.get((number >> (18 - 6 * i) & 63) as usize).copied().unwrap_or(b'=');
-            out.push(if i > group.len() { '=' } else { char::from(digit) });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_no_text_are_written_as_rfc_4648_says() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")] {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
+    fn bytes_that_are_text_are_written_as_text() {
         assert_eq!(bytes(Some(&[0xfb, 0xff, 0xfe])), json!({"base64": "+//+"}));
         assert_eq!((bytes(Some(b"text")), bytes(Some(b"")), bytes(None)), (json!({"text": "text"}), json!({"text": ""}), Value::Null));
     }

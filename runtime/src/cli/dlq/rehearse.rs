@@ -165,6 +165,7 @@ impl Rehearsal<'_> {
                     ports: node.outputs.len(),
                     store: self.store.clone(),
                     clock: Arc::new(SystemClock),
+                    captures: None,
                 };
                 Ok(place.insert(Stage::new(spec, slice)?))
             }
