@@ -286,10 +286,9 @@ fn the_state_that_the_key_has_counts_when_a_build_is_tried() {
     assert!(place.said(&["dlq", "replay", "p.toml", "--with", &mended]).ends_with("1 replayed\n"));
 }
 
-#[test]
-fn dead_letters_at_kafka_are_replayed_once_while_the_pipeline_runs() {
-    let (words, tallies, refused) = (topic("words", 2), topic("tallies", 1), topic("refused", 2));
-    let toml = format!(
+/// A pipeline with everything at Kafka, its dead letters too.
+fn at_kafka(words: &str, tallies: &str, refused: &str) -> String {
+    format!(
         r#"
             dead_letters = "refused"
             [clusters.main]
@@ -311,9 +310,21 @@ fn dead_letters_at_kafka_are_replayed_once_while_the_pipeline_runs() {
             output = "tallies"
             "#,
         bootstrap()
-    );
+    )
+}
+
+/// A folder for the program, with the same pipeline under a name of its own, as the name is also the ledger's.
+fn beside(toml: &str) -> Place {
     let place = Place::new("", &[("count", "count-broken")]);
-    std::fs::write(place.folder.path().join("p.toml"), format!("name = \"{}\"\n{}", unique("dlq"), toml)).unwrap();
+    std::fs::write(place.folder.path().join("p.toml"), format!("name = \"{}\"\n{toml}", unique("dlq"))).unwrap();
+    place
+}
+
+#[test]
+fn dead_letters_at_kafka_are_replayed_once_while_the_pipeline_runs() {
+    let (words, tallies, refused) = (topic("words", 2), topic("tallies", 1), topic("refused", 2));
+    let toml = at_kafka(&words, &tallies, &refused);
+    let place = beside(&toml);
     let world = World::on_disk(&toml).plugin("count", &wasm("count-broken")).broker("main", Arc::new(broker()));
     let running = world.start();
     produce(&words, 1, &[("k", r#"{"text": "a"}"#), ("k", r#"{"text": "b!"}"#), ("k", "no json")]);
@@ -340,4 +351,58 @@ fn dead_letters_at_kafka_are_replayed_once_while_the_pipeline_runs() {
     let texts: Vec<Value> = seen.iter().map(|seen| serde_json::from_slice(seen.value.as_deref().unwrap()).unwrap()).collect();
     assert_eq!(texts, [json!({"text": "a", "seen": 1}), json!({"text": "b!", "seen": 1})]);
     running.stop().unwrap();
+}
+
+#[test]
+fn a_replay_into_kafka_that_is_killed_goes_on_where_it_was() {
+    const EVENTS: usize = 1_500;
+    let (words, tallies, refused) = (topic("words", 2), topic("tallies", 1), topic("refused", 1));
+    let toml = at_kafka(&words, &tallies, &refused);
+    let texts: Vec<String> = (0..EVENTS).map(|n| format!("{{\"text\": \"w{n}!\"}}")).collect();
+    produce(&words, 0, &texts.iter().map(|text| ("k", text.as_str())).collect::<Vec<_>>());
+    let world = World::on_disk(&toml).plugin("count", &wasm("count-broken")).broker("main", Arc::new(broker()));
+    assert_eq!(world.drain().unwrap()["count"].dead, EVENTS as u64);
+    let place = beside(&toml);
+    let mut child = place.start(&["dlq", "replay", "p.toml"]);
+    let first = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(first.ends_with("replayed to words/0"), "{first}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let rest = place.said(&["dlq", "replay", "p.toml"]);
+    assert!(rest.contains(" replayed, ") && !rest.ends_with("0 replayed, 1500 replayed before\n"), "it was killed before the end");
+    assert_eq!(place.said(&["dlq", "replay", "p.toml"]), "0 replayed, 1500 replayed before\n");
+    let mut times: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    kafka::consume(&words, 2 * EVENTS).into_iter().for_each(|seen| *times.entry(seen.value.unwrap()).or_default() += 1);
+    assert!(times.len() == EVENTS && times.values().all(|count| *count == 2), "each was sent once, and is back once");
+}
+
+#[test]
+fn dead_letters_can_be_looked_at_while_the_cluster_that_they_go_back_to_is_down() {
+    let toml = r#"
+        data = "data"
+        [clusters.main]
+        kind = "kafka"
+        brokers = "127.0.0.1:1"
+        [streams.words]
+        cluster = "main"
+        [streams.tallies]
+        [operators.count]
+        input = "words"
+        output = "tallies"
+    "#;
+    let place = Place::new(toml, &[("count", "count")]);
+    let mut headers = vec![0x83];
+    for (name, value) in [("sangam.input", "words"), ("sangam.operator", "count"), ("sangam.error", "boom")] {
+        headers.push(0xa0 | name.len() as u8);
+        headers.extend(name.bytes());
+        headers.extend([0xc4, value.len() as u8]);
+        headers.extend(value.bytes());
+    }
+    let letter = OutRecord { topic: "dead-letters", partition: 0, key: None, value: Some(b"\x80"), headers: &headers, time: 5 };
+    place.world().write(&[letter]);
+    let listed = place.sangam(&["dlq", "list", "p.toml"]);
+    assert!(listed.ok && listed.out.contains("boom") && listed.out.ends_with("1 dead letters, 1 not replayed\n"), "{}", listed.out);
+    assert!(listed.err.contains("127.0.0.1:1") && listed.err.contains("looks as if it had not"), "{}", listed.err);
+    let replay = place.sangam(&["dlq", "replay", "p.toml"]);
+    assert!(!replay.ok && replay.err.contains("127.0.0.1:1") && !replay.out.contains("1 replayed"), "{}{}", replay.out, replay.err);
 }

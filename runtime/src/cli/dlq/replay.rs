@@ -7,7 +7,7 @@ use super::desk::{Desk, ledger, topic};
 use super::rehearse::{Rehearsal, Verdict};
 use super::{Letter, Replay, stream_of};
 use crate::admin::moment;
-use crate::broker::{Named, OnceSink, OutRecord, Written};
+use crate::broker::{BrokerError, Named, OnceSink, OutRecord, Written};
 use crate::config::Carrier;
 use crate::route::partition_of;
 use crate::sandbox::printable;
@@ -36,6 +36,7 @@ pub(super) fn run(replay: &Replay, out: &mut dyn Write) -> Result<()> {
         desk: &desk,
         replay,
         to,
+        targets: BTreeMap::new(),
         rehearsal,
         ledgers: BTreeMap::new(),
         waiting: Vec::new(),
@@ -83,6 +84,8 @@ struct Sender<'a> {
     desk: &'a Desk,
     replay: &'a Replay,
     to: Option<Target>,
+    /// Where the events of each stream go, once looked up.
+    targets: BTreeMap<String, Target>,
     rehearsal: Option<Rehearsal<'a>>,
     /// By broker.
     ledgers: BTreeMap<usize, Ledger>,
@@ -133,6 +136,8 @@ impl Sender<'_> {
         let id = letter.id();
         let target = match self.place(&letter) {
             Ok(target) => target,
+            // Not the letter's fault: it may go back another time.
+            Err(why) if why.is::<BrokerError>() => return Err(why),
             Err(why) => {
                 self.counts.not_possible += 1;
                 return Ok(writeln!(out, "{id}  cannot be replayed: {why}")?);
@@ -174,7 +179,7 @@ impl Sender<'_> {
     }
 
     /// Where a letter's event goes.
-    fn place(&self, letter: &Letter) -> Result<Target> {
+    fn place(&mut self, letter: &Letter) -> Result<Target> {
         let [timer, output, input] = [header::TIMER, header::OUTPUT, header::INPUT].map(|name| letter.header(name));
         if !timer.is_empty() {
             bail!("it is the timer `{}`, and no event", printable(timer.as_bytes(), 100));
@@ -185,7 +190,12 @@ impl Sender<'_> {
         if self.to.is_none() && input.is_empty() {
             bail!("it does not say which stream it came from (`{}`)", header::INPUT);
         }
-        self.to.map_or_else(|| self.desk.target(input, "its stream"), Ok)
+        if let Some(target) = self.to.or_else(|| self.targets.get(input).copied()) {
+            return Ok(target);
+        }
+        let target = self.desk.target(input, "its stream")?;
+        self.targets.insert(input.to_owned(), target);
+        Ok(target)
     }
 
     fn ledger(&mut self, target: Target) -> Result<&Ledger> {

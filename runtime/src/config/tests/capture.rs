@@ -34,5 +34,5 @@ fn a_slip_in_it_is_shown_where_it_is() {
         "1:1: this names no folder; write `capture = { folder = \"captures\", files = 20 }`",
     );
     check("capture = { folder = \"c\", files = 0 }", Kind::OutOfRange, "1:35: `files` must be from 1 to 1000000000, found 0");
-    check("capture = { folder = \"c\", file = 3 }", Kind::UnknownKey, "1:27: unknown key `file` in [capture]; did you mean `files`?");
+    check("capture = { folder = \"c\", file = 3 }", Kind::UnknownKey, "1:27: unknown key `file` in `[capture]`; did you mean `files`?");
 }
