@@ -56,11 +56,12 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(
-        cli.command,
-        Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) | Command::Dlq(_) | Command::Debug(_)
-    );
-    start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
+    start_log(match cli.command {
+        Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) => "error,sangam::guest=info",
+        // What a guest says when it is tried is part of their answer.
+        Command::Dlq(_) | Command::Debug(_) => "error,sangam::guest=off",
+        _ => "warn,sangam=info",
+    });
     let out = &mut std::io::stdout();
     let done = match &cli.command {
         Command::Run(command) => run::run(command),

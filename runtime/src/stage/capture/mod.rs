@@ -31,7 +31,7 @@ pub struct Captured {
     pub pipeline: String,
     /// The operator.
     pub operator: String,
-    /// Its plugin's file, without the ending.
+    /// The module's name, as its manifest says.
     pub plugin: String,
     /// SHA-256 of the module, in hexadecimal.
     pub sha256: String,
