@@ -18,8 +18,8 @@ mod tests;
 
 pub use error::{ConfigErrors, Diagnostic, Kind, Severity};
 pub use meaning::{
-    Admin, Batch, Binding, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, Format, Guarantee, Limits, OnError, OnRemove,
-    Operator, Options, Pipeline, Route, STDIO, Secret, Start, Stream, TimeUnit, Timestamp, Watermarks,
+    Admin, Batch, Binding, Capture, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, Format, Guarantee, Limits, OnError,
+    OnRemove, Operator, Options, Pipeline, Route, STDIO, Secret, Start, Stream, TimeUnit, Timestamp, Watermarks,
 };
 pub use units::{UnitError, parse_bytes, parse_duration};
 pub use values::{SetError, set, to_msgpack};

@@ -20,6 +20,7 @@ pub(super) struct Written {
     pub on_remove: Option<At<OnRemove>>,
     pub guarantee: Option<At<Guarantee>>,
     pub dead_letters: Option<At<String>>,
+    pub capture: Option<WrittenCapture>,
     pub admin: Option<WrittenAdmin>,
     pub clusters: Vec<WrittenCluster>,
     pub streams: Vec<WrittenStream>,
@@ -97,6 +98,13 @@ pub(super) struct WrittenBatch {
     pub interval: Option<At<Duration>>,
 }
 
+/// Where failing calls are kept, and how many.
+pub(super) struct WrittenCapture {
+    pub folder: Option<At<String>>,
+    pub files: Option<At<u64>>,
+    pub bytes: Option<At<u64>>,
+}
+
 pub(super) struct WrittenOperator {
     pub name: At<String>,
     pub plugin: Option<At<String>>,
@@ -109,6 +117,7 @@ pub(super) struct WrittenOperator {
     pub late: Option<At<String>>,
     pub dead_letters: Option<At<String>>,
     pub on_error: Option<At<OnError>>,
+    pub capture: Option<WrittenCapture>,
     pub limits: Option<WrittenLimits>,
     pub batch: Option<WrittenBatch>,
 }
@@ -138,6 +147,8 @@ const PARTITIONS_MAX: u64 = 10_000;
 const MEMORY_MAX: u64 = 4 << 30;
 /// One call's bytes in or out; a run of events ends at 1 GiB.
 const CALL_BYTES_MAX: u64 = 1 << 30;
+/// More than any disk has.
+const CAPTURE_BYTES_MAX: u64 = 1 << 60;
 /// The most of anything that is merely counted.
 const COUNT_MAX: u64 = 1_000_000_000;
 
@@ -171,6 +182,7 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         on_remove: fields.choice("on_remove", &[("keep", OnRemove::Keep)]),
         guarantee: fields.choice("guarantee", &[("at_least_once", Guarantee::AtLeastOnce), ("exactly_once", Guarantee::ExactlyOnce)]),
         dead_letters: fields.name("dead_letters"),
+        capture: capture(source, &fields, "[capture]"),
         admin: fields.table("admin", "[admin]").map(|fields| admin(source, fields)),
         clusters: fields.tables("clusters").into_iter().map(|(name, fields)| cluster(source, name, fields)).collect(),
         streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(source, name, fields)).collect(),
@@ -304,6 +316,7 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
         late: fields.name("late"),
         dead_letters: fields.name("dead_letters"),
         on_error: on_error(source, &fields),
+        capture: capture(source, &fields, &format!("[operators.{}.capture]", name.value)),
         limits: fields.table("limits", format!("[operators.{}.limits]", name.value)).map(limits),
         batch: fields.table("batch", format!("[operators.{}.batch]", name.value)).map(|table| batch(source, table.place.clone(), table)),
         name,
@@ -314,6 +327,24 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
     }
     fields.finish();
     written
+}
+
+/// A folder, or a table for one with other bounds.
+fn capture(source: &Source<'_>, fields: &Fields<'_>, title: &str) -> Option<WrittenCapture> {
+    let Some(place) = fields.table_place("capture") else {
+        return Some(WrittenCapture { folder: Some(fields.text("capture")?), files: None, bytes: None });
+    };
+    let table = fields.table("capture", title)?;
+    let written = WrittenCapture {
+        folder: table.text("folder"),
+        files: table.count("files", COUNT_MAX),
+        bytes: table.bytes("bytes", CAPTURE_BYTES_MAX),
+    };
+    if table.lacks("folder") {
+        source.error(Kind::MissingKey, &place, "this names no folder; write `capture = { folder = \"captures\", files = 20 }`");
+    }
+    table.finish();
+    Some(written)
 }
 
 fn on_error(source: &Source<'_>, fields: &Fields<'_>) -> Option<At<OnError>> {

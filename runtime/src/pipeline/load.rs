@@ -132,7 +132,7 @@ impl Loaded {
     /// How the plugin reads a stream that the file binds to one of its inputs.
     pub fn input(&self, operator: &Operator, binding: &Binding, wants: &mut Wants) -> Result<Input, PlanError> {
         let index = input_of(operator, self.plugin.manifest(), binding)?;
-        let input = Input::new(self.plugin.manifest(), index, &operator.key, self.declared.clone(), wants);
+        let input = Input::new(self.plugin.manifest(), index, &operator.key, self.declared.clone(), &binding.stream, wants);
         input.map_err(|why| PlanError::Input(operator.name.clone(), why))
     }
 }

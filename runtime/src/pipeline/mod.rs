@@ -18,6 +18,6 @@ pub use board::{Board, Standings};
 pub use brokers::{Brokers, TopicError};
 pub use load::{LoadFailed, Loaded, Plugins};
 pub use plan::{PlanError, PlanErrors, plan};
-pub use reload::{BuildStatus, Builds, Reload, Reloader};
+pub use reload::{BuildStatus, Builds, Reload, Reloader, compatible};
 pub use supervise::{Control, PipelineError, RunOptions, Supervisor};
 pub use watch::{NewFile, Watch};

@@ -7,10 +7,13 @@ use sangam_protocol::manifest::{EventType, Kind, Manifest};
 use sangam_protocol::msgpack::{Reader, write};
 
 use super::Wants;
+use std::sync::Arc;
 
 /// How an operator reads the events of one stream.
 #[derive(Clone, Debug)]
 pub struct Input {
+    /// The stream's name.
+    stream: Arc<str>,
     key: Key,
     tag: Option<Named>,
     types: Vec<Type>,
@@ -68,7 +71,8 @@ pub const RECORD_KEY: &str = "$key";
 pub const ALL_KEY: &str = "$all";
 
 impl Input {
-    /// Reads the manifest's input `index` together with what the pipeline says, and adds the fields it needs to `wants`.
+    /// Reads the manifest's input `index` together with what the pipeline says, and adds the fields it needs to `wants`, those of the
+    /// stream called `stream`.
     ///
     /// `key` overrides the manifest's key when it is not empty. `declared` are the fields that the operator named itself when it was
     /// configured, for an input that is dynamic.
@@ -77,6 +81,7 @@ impl Input {
         index: usize,
         key: &[String],
         declared: Option<EventType>,
+        stream: &str,
         wants: &mut Wants,
     ) -> Result<Input, InputError> {
         let input = manifest.inputs.get(index).cloned().unwrap_or_default();
@@ -105,12 +110,18 @@ impl Input {
             several => Key::Fields(several.iter().map(&mut named).collect()),
         };
         Ok(Input {
+            stream: stream.into(),
             key,
             tag: input.tag.as_ref().map(&mut named),
             types,
             first_kind: manifest.first_type(index) as u8,
             tell_kind: manifest.first_type(manifest.inputs.len()) > 1,
         })
+    }
+
+    /// The name of the stream that it reads.
+    pub fn stream(&self) -> &Arc<str> {
+        &self.stream
     }
 
     /// Whether the operator keeps state per key.

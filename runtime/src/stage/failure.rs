@@ -15,6 +15,8 @@ pub struct Failure {
     pub backtrace: Vec<String>,
     /// The event of the frame that it happened at, where the guest says so.
     pub event: Option<u32>,
+    /// The file that the failed call is captured in.
+    pub capture: Option<String>,
 }
 
 /// Kinds of failure; the text is what stands in a dead letter's `sangam.error.kind`.
@@ -52,12 +54,18 @@ impl FailureKind {
             FailureKind::Fault => "fault",
         }
     }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<FailureKind> {
+        use FailureKind::{Effects, Fault, Late, Limit, Reject, Timeout, Trap, Unreadable};
+        [Reject, Late, Unreadable, Trap, Timeout, Limit, Effects, Fault].into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 impl Failure {
     /// A failure without a backtrace.
     pub fn new(kind: FailureKind, message: String) -> Failure {
-        Failure { kind, message, backtrace: Vec::new(), event: None }
+        Failure { kind, message, backtrace: Vec::new(), event: None, capture: None }
     }
 }
 

@@ -5,16 +5,21 @@
 
 mod bisect;
 mod call;
+mod capture;
 mod failure;
+pub mod letter;
 mod outputs;
 mod probation;
 mod refuse;
 mod watermark;
 
+pub use call::read_effects;
+pub use capture::{CaptureError, Captured, Captures, Read, Recorded};
 pub use failure::{Failure, FailureKind, StageError};
-pub use outputs::{Outputs, Way, push_header};
+pub use letter::{Origin, Subject};
+pub use outputs::{Outputs, Way};
 pub use probation::RolledBack;
-pub use refuse::{OnError, Origin};
+pub use refuse::OnError;
 pub use watermark::{Aligned, Alignment, Combined, Generator, Idleness, Quantile, Standing, Strategy};
 
 use crate::events::Events;
@@ -57,6 +62,8 @@ pub struct StageSpec {
     pub store: Arc<dyn Store>,
     /// Processing time, for operators that ask for it.
     pub clock: Arc<dyn Clock>,
+    /// Where failed calls are kept; `None`: nowhere.
+    pub captures: Option<Arc<Captures>>,
 }
 
 /// One operator over one slice of keys.
@@ -69,6 +76,8 @@ pub struct Stage {
     memory_bytes: i64,
     probation: Option<Probation>,
     rolled_back: Option<RolledBack>,
+    /// The last call, if it has failed and may be worth a file.
+    failed_call: Option<Captured>,
     table: KeyedTable,
     /// Timers by the clock: a table of keys that have nothing else.
     clock_table: KeyedTable,
@@ -131,6 +140,7 @@ impl Stage {
             memory_bytes: 0,
             probation: None,
             rolled_back: None,
+            failed_call: None,
             table,
             clock_table,
             now: Millis::MIN,
@@ -189,7 +199,10 @@ impl Stage {
         self.fire_due_by_clock(out)?;
         self.unreadable.clear();
         let run = &mut Run { events, input, out };
-        self.refuser.broadcast = self.spec.inputs.get(input).is_some_and(Input::broadcast);
+        if let Some(input) = self.spec.inputs.get(input) {
+            self.refuser.broadcast = input.broadcast();
+            self.refuser.input = input.stream().clone();
+        }
         self.admit(run);
         self.spec.metrics.events_in.inc_by(events.len() as u64);
         let mut from = 0;

@@ -1,7 +1,6 @@
 //! What a stage lets out: a run of events per port, and the events that it could not take.
 
 use crate::events::Events;
-use sangam_protocol::msgpack::{Reader, write};
 
 /// What a stage lets out in one run.
 #[derive(Debug, Default)]
@@ -49,37 +48,5 @@ impl Outputs {
         self.late.clear();
         self.dead_letters.clear();
         self.order.clear();
-    }
-}
-
-/// Appends to `out` the headers `from` (a MessagePack map, or nothing) with one more.
-pub fn push_header(headers: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let mut reader = Reader::new(headers);
-    let pairs = if headers.is_empty() { 0 } else { reader.map().unwrap_or(0) };
-    let mut out = Vec::with_capacity(headers.len() + name.len() + value.len() + 8);
-    write::map(&mut out, pairs + 1);
-    out.extend_from_slice(reader.rest());
-    write::str(&mut out, name);
-    write::bin(&mut out, value);
-    *headers = out;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    #[test]
-    fn headers_grow_without_losing_any() {
-        let mut headers = Vec::new();
-        for i in 0..20 {
-            push_header(&mut headers, &format!("h{i}"), &[i]);
-        }
-        let read: BTreeMap<String, Vec<u8>> = {
-            let mut reader = Reader::new(&headers);
-            (0..reader.map().unwrap()).map(|_| (reader.str().unwrap().to_owned(), reader.bin().unwrap().to_vec())).collect()
-        };
-        assert_eq!(read.len(), 20);
-        assert_eq!(read["h19"], [19]);
     }
 }

@@ -1,6 +1,7 @@
 //! Why was my event refused? What becomes of an event that an operator cannot take.
 
-use super::{Failure, FailureKind, Run, StageError, StageSpec, Way, outputs::push_header};
+use super::letter::{Origin, Subject};
+use super::{Failure, FailureKind, Run, StageError, StageSpec, Way};
 use crate::events::{Events, Row, Span};
 use crate::metrics::OperatorMetrics;
 use std::sync::Arc;
@@ -17,20 +18,11 @@ pub enum OnError {
     Stop,
 }
 
-/// Where a dead letter came from, for its headers.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// The operator.
-    pub operator: Arc<str>,
-    /// SHA-256 of its code, in hexadecimal; empty where the event never reached it.
-    pub plugin: Arc<str>,
-    /// Names of the pipeline's streams.
-    pub streams: Arc<[String]>,
-}
-
 /// Sends events where they belong that an operator did not process, and counts them.
 pub(super) struct Refuser {
     origin: Origin,
+    /// The stream that the run at hand comes from.
+    pub input: Arc<str>,
     on_error: OnError,
     metrics: OperatorMetrics,
     /// Whether this is the first of the operator's tasks.
@@ -43,7 +35,7 @@ impl Refuser {
     /// `first` says whether it is that of the operator's first task.
     pub fn new(spec: &StageSpec, first: bool) -> Refuser {
         let origin = Origin { operator: spec.name.clone(), plugin: spec.plugin.sha256().into(), streams: spec.streams.clone() };
-        Refuser { origin, on_error: spec.on_error, metrics: spec.metrics.clone(), first, broadcast: false }
+        Refuser { origin, input: "".into(), on_error: spec.on_error, metrics: spec.metrics.clone(), first, broadcast: false }
     }
 
     /// Settles row `i` of the run, which is not processed because of `failure`.
@@ -63,7 +55,7 @@ impl Refuser {
             }
             OnError::DeadLetter => {
                 self.metrics.dead_letters.inc();
-                self.origin.dead_letter(run.events, row, failure, &mut run.out.dead_letters);
+                self.origin.dead_letter(run.events, row, Subject::Event(&self.input), failure, &mut run.out.dead_letters);
                 run.out.order.push(Way::DeadLetter);
             }
             OnError::Stop => return Err(StageError::Stop(self.origin.operator.to_string(), self.origin.placed(row, &failure.message))),
@@ -85,49 +77,10 @@ impl Refuser {
         timer.push(&crate::events::Record { key: Some(key), time: at, offset: -1, ..Default::default() });
         if let (OnError::DeadLetter, Some(row)) = (self.on_error, timer.rows.first()) {
             let failure = Failure { message: format!("the timer `{name}` for {at}: {}", failure.message), ..failure.clone() };
-            self.origin.dead_letter(&timer, row, &failure, &mut run.out.dead_letters);
+            self.origin.dead_letter(&timer, row, Subject::Timer(name), &failure, &mut run.out.dead_letters);
             run.out.order.push(Way::DeadLetter);
         }
         Ok(())
-    }
-}
-
-impl Origin {
-    /// A reason with the place of the event; one that an operator has emitted has none.
-    fn placed(&self, row: &Row, reason: &str) -> String {
-        let stream = self.streams.get(usize::from(row.stream)).map_or("", String::as_str);
-        if row.offset < 0 {
-            reason.to_owned()
-        } else {
-            format!("{reason} (stream `{stream}`, partition {}, offset {})", row.partition, row.offset)
-        }
-    }
-
-    /// Appends `row` to `out` as it came, with the reason and the place of origin in its headers.
-    pub fn dead_letter(&self, events: &Events, row: &Row, failure: &Failure, out: &mut Events) {
-        let mut headers = events.headers(row).to_vec();
-        let stream = self.streams.get(usize::from(row.stream)).map_or("", String::as_str);
-        let backtrace = failure.backtrace.join("\n");
-        let (partition, offset) = (row.partition.to_string(), row.offset.to_string());
-        let fields = [
-            ("sangam.operator", &*self.operator),
-            ("sangam.plugin", &*self.plugin),
-            ("sangam.error.kind", failure.kind.as_str()),
-            ("sangam.error", &*failure.message),
-            ("sangam.backtrace", &*backtrace),
-            ("sangam.stream", stream),
-            ("sangam.partition", &*partition),
-            ("sangam.offset", &*offset),
-        ];
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            push_header(&mut headers, name, value.as_bytes());
-        }
-        let at = out.rows.len();
-        copy(events, row, out);
-        let span = out.store(&headers);
-        if let Some(row) = out.rows.get_mut(at) {
-            row.headers = span;
-        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::broker::{BrokerError, Source};
 use crate::config::Batch;
 use crate::events::Events;
 use crate::route::{Scanner, partition_of};
-use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Way};
+use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Subject, Way};
 use crate::store::Changes;
 use crate::store::Store;
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
@@ -473,18 +473,18 @@ impl Task {
             *i += 1;
             for stream in streams {
                 if let Some(reason) = outbox.write(*stream, events, row, self.partition, as_it_came)? {
-                    self.keep_unwritable(spec, operator, events, row, reason, outbox)?;
+                    self.keep_unwritable((spec, operator), *stream, events, row, reason, outbox)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Keeps an output that its stream cannot take.
+    /// Keeps an output that the stream `to` cannot take.
     fn keep_unwritable(
         &mut self,
-        spec: &OperatorNode,
-        operator: usize,
+        (spec, operator): (&OperatorNode, usize),
+        to: usize,
         events: &Events,
         row: usize,
         reason: String,
@@ -493,7 +493,8 @@ impl Task {
         let failure = Failure::new(FailureKind::Effects, format!("an output cannot be written: {reason}"));
         let mut letters = Events::default();
         if let (Some(row), Some(stream)) = (events.rows.get(row), spec.dead_letters) {
-            self.origin(operator).dead_letter(events, row, &failure, &mut letters);
+            let to = self.topology.stream_names.get(to).map_or("", String::as_str);
+            self.origin(operator).dead_letter(events, row, Subject::Output(to), &failure, &mut letters);
             outbox.write(stream, &letters, 0, self.partition, true)?;
         }
         Ok(())
@@ -532,7 +533,7 @@ impl Task {
                         parcel.push_from(events, i);
                     }
                 }
-                Err(reason) => self.refuse_for(to.operator, events, i, &Failure::new(FailureKind::Unreadable, reason), outbox)?,
+                Err(reason) => self.refuse_for(to, events, i, &Failure::new(FailureKind::Unreadable, reason), outbox)?,
             }
         }
         for (partition, events) in parcels.into_iter().enumerate() {
@@ -544,16 +545,9 @@ impl Task {
     }
 
     /// Settles an event that never gets as far as its operator.
-    fn refuse_for(
-        &mut self,
-        operator: usize,
-        events: &Events,
-        row: usize,
-        failure: &Failure,
-        outbox: &mut Outbox,
-    ) -> Result<(), TaskError> {
+    fn refuse_for(&mut self, to: Consumer, events: &Events, row: usize, failure: &Failure, outbox: &mut Outbox) -> Result<(), TaskError> {
         let topology = self.topology.clone();
-        let Some((spec, row)) = topology.operators.get(operator).zip(events.rows.get(row)) else { return Ok(()) };
+        let Some((spec, row)) = topology.operators.get(to.operator).zip(events.rows.get(row)) else { return Ok(()) };
         let metrics = &spec.metrics;
         metrics.events_in.inc();
         match spec.on_error {
@@ -564,7 +558,8 @@ impl Task {
             OnError::DeadLetter => {
                 metrics.dead_letters.inc();
                 let mut letters = Events::default();
-                self.origin(operator).dead_letter(events, row, failure, &mut letters);
+                let input = spec.inputs.get(to.input).map_or("", |input| &**input.stream());
+                self.origin(to.operator).dead_letter(events, row, Subject::Event(input), failure, &mut letters);
                 if let Some(stream) = spec.dead_letters {
                     outbox.write(stream, &letters, 0, self.partition, true)?;
                 }

@@ -3,7 +3,7 @@
 
 use sangam_protocol::key;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, broker, compacted, committed, produce, topic};
+use sangam_tests::kafka::{bootstrap, broker, committed, compacted, produce, topic};
 use sangam_tests::world::{World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -61,6 +61,8 @@ fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
         assert_eq!((has("sangam.operator"), has("sangam.plugin")), ("sink".to_owned(), sha256.clone()), "{act}");
         let origin = [has("sangam.stream"), has("sangam.partition"), has("sangam.offset")];
         assert_eq!(origin, ["orders".to_owned(), "1".to_owned(), (i * 10 + 7).to_string()], "{act}");
+        let more = [has("sangam.input"), has("sangam.timestamp"), has("sangam.attempts")];
+        assert_eq!(more, ["orders".to_owned(), (i * 100 + 7).to_string(), "1".to_owned()], "{act}");
         assert_eq!(has("trace"), "id", "{act}: the event's own headers stay");
         assert_eq!(letter.key.as_deref(), Some(&b"the record's key"[..]), "{act}");
         assert_eq!(letter.value(), order("k", act, 11_000, "boom"), "{act}");
@@ -141,6 +143,9 @@ fn a_poison_timer_is_set_aside_and_the_others_fire() {
     assert_eq!(told, [(b"k1".to_vec(), 1_001, "trap".to_owned()), (b"k3".to_vec(), 1_003, "trap".to_owned())]);
     assert!(letters[0].header("sangam.error").starts_with("the timer `poison` for 1001: "), "{}", letters[0].header("sangam.error"));
     assert!(letters[0].header("sangam.backtrace").contains("on_timer"));
+    assert_eq!((letters[0].header("sangam.timer"), letters[0].header("sangam.timestamp")), ("poison".to_owned(), "1001".to_owned()));
+    let nowhere = ["sangam.input", "sangam.stream", "sangam.partition", "sangam.offset"];
+    assert!(nowhere.iter().all(|name| letters[0].header(name).is_empty()), "no event has led to it: {:?}", letters[0].headers);
     let fired: Vec<_> = world.values("done").into_iter().filter(|done| done["act"] != "wake").map(|done| done["act"].clone()).collect();
     assert_eq!(fired.len(), 3, "{fired:?}");
 }
