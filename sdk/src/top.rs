@@ -42,6 +42,20 @@ impl<T> Top<T> {
         Top { n, kept: n, order }
     }
 
+    /// The best of these rows, best first: for rows that are all at hand. Equal ones keep their order.
+    ///
+    /// ```
+    /// use sangam_sdk::top::Top;
+    ///
+    /// assert_eq!(Top::new(2, |a: &i64, b| a.cmp(b)).best([3, 1, 2]), [1, 2]);
+    /// ```
+    pub fn best(&self, rows: impl IntoIterator<Item = T>) -> Vec<T> {
+        let mut rows: Vec<T> = rows.into_iter().collect();
+        rows.sort_by(self.order);
+        rows.truncate(self.n);
+        rows
+    }
+
     /// Keeps up to `rows` rows, so that one can move up when one before it goes. What is beyond is forgotten, and a ranking that loses more
     /// rows than were kept behind it gets shorter.
     #[must_use]
