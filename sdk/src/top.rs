@@ -3,6 +3,7 @@
 //! It has no timer and no time: a ranking per window is this in the state of a window, and an endless one grows no further than
 //! [`Top::keep`] says.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 use crate::change::Change;
@@ -47,11 +48,11 @@ impl<T> Top<T> {
     /// ```
     /// use sangam_sdk::top::Top;
     ///
-    /// assert_eq!(Top::new(2, |a: &i64, b| a.cmp(b)).best([3, 1, 2]), [1, 2]);
+    /// assert_eq!(Top::new(2, |a: &i64, b| a.cmp(b)).best(&[3, 1, 2]), [&1, &2]);
     /// ```
-    pub fn best(&self, rows: impl IntoIterator<Item = T>) -> Vec<T> {
-        let mut rows: Vec<T> = rows.into_iter().collect();
-        rows.sort_by(self.order);
+    pub fn best<R: Borrow<T>>(&self, rows: impl IntoIterator<Item = R>) -> Vec<R> {
+        let mut rows: Vec<R> = rows.into_iter().collect();
+        rows.sort_by(|a, b| (self.order)(a.borrow(), b.borrow()));
         rows.truncate(self.n);
         rows
     }
