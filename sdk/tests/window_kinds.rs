@@ -244,6 +244,23 @@ fn a_window_that_is_open_tells_what_is_new_and_remembers_what_it_has_told() {
 }
 
 #[test]
+fn what_earlier_windows_tell_at_one_time_is_told_together() {
+    let mut h = Harness::<given::Sales>::new();
+    let part = |sales| given::Part { shop: "a".into(), start: 0, end: 100, sales };
+    let mut check = |time: Millis, watermark: Millis, expected: &[i64]| {
+        h.send(time, part(1)).advance(watermark);
+        assert_eq!(h.take::<given::Part>("out").iter().map(|part| part.sales).collect::<Vec<_>>(), expected, "{time}, then {watermark}");
+    };
+    check(20, 29, &[]);
+    check(20, 30, &[2]);
+    check(50, 35, &[]);
+    // The other half of what is told at 50 comes while the watermark has moved on, but not past it.
+    check(50, 59, &[]);
+    check(50, 60, &[3]);
+    check(90, 99, &[6]);
+}
+
+#[test]
 fn an_event_that_is_ignored_is_processed_and_opens_no_window() {
     let mut h = Harness::<given::Sales>::new();
     let part = |start, sales| given::Part { shop: "a".into(), start, end: 100, sales };

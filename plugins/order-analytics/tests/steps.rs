@@ -98,6 +98,27 @@ fn the_top_runs_along_as_the_groups_tell_their_news() {
 }
 
 #[test]
+fn groups_from_several_slices_are_ranked_when_all_have_told() {
+    let mut h = with(&json!({ "role": "top" }));
+    let mut tell = |city: &str, time: Millis, watermark: Millis| {
+        let result = json!({
+            "window_start": 0, "window_end": 60_000, "city": city, "category": "tea",
+            "orders": time, "revenue": 1.0, "orders_added": 1, "revenue_added": 1.0
+        });
+        send(&mut h, time, &result);
+        h.advance(watermark);
+        tops(&mut h).len()
+    };
+    assert_eq!(tell("Pune", 10_000, 9_000), 0);
+    assert_eq!(tell("Agra", 10_000, 12_000), 1);
+    // One slice is ahead of the other one.
+    assert_eq!(tell("Pune", 20_000, 13_000), 0);
+    assert_eq!(tell("Pune", 30_000, 18_000), 0);
+    assert_eq!(tell("Agra", 20_000, 20_001), 1);
+    assert_eq!(tell("Agra", 30_000, 59_998), 1);
+}
+
+#[test]
 fn a_group_tells_what_it_has_and_what_of_it_is_new() {
     let mut steps = Steps::new(&json!({ "update": "10s" }), &json!({}));
     steps.send(1_000, "Pune", 1.5).advance(10_000).send(11_000, "Pune", 2.0).send(12_000, "Pune", 3.0).advance(20_000).end();

@@ -101,7 +101,7 @@ pub(super) fn touched<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, pane: &mut P
             (pane.count, fires) = (0, true);
         }
     }
-    let marks = trigger.early > 0 && !closed && mark(pane, call.time, call.watermark, trigger.early);
+    let marks = trigger.early > 0 && !closed && mark(pane, call, trigger.early);
     if fires {
         call.fire(pane, window)?;
     }
@@ -112,10 +112,12 @@ pub(super) fn touched<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, pane: &mut P
 ///
 /// The first time is the first multiple after the event's time (Flink `ContinuousEventTimeTrigger`), then every multiple before which an
 /// event has come: one that would only tell the same again is left out, also because a window without an end would never stop.
-fn mark<A>(pane: &mut Pane<A>, time: Millis, watermark: Millis, every: Millis) -> bool {
+fn mark<A: Aggregate>(pane: &mut Pane<A>, call: &Call<'_, '_, '_, A>, every: Millis) -> bool {
     let from = match pane.mark {
-        None => Some(time.max(watermark)),
-        Some(mark) if mark <= watermark => Some(watermark),
+        None => Some(call.time.max(call.watermark)),
+        // What earlier windows tell at one time may come in parts: it is all there when the watermark has passed that time.
+        Some(_) if pane.told && matches!(call.spec.kind, Kind::Given) => Some(call.time.max(call.watermark)),
+        Some(mark) if mark <= call.watermark => Some(call.watermark),
         Some(_) => None,
     };
     if let Some(from) = from {
