@@ -31,6 +31,8 @@ impl Sold {
 /// A group in a window.
 #[state]
 pub struct Group {
+    /// A number made of the name, by which it is found among many.
+    pub hash: u32,
     /// The values that tell it from others; none where the operator's key does.
     pub name: Vec<String>,
     /// What it has sold.
@@ -50,12 +52,32 @@ impl Group {
     }
 }
 
-/// Adds groups in order of their names to others in that order.
+/// The number of a name. Names of different numbers differ; nothing but speed depends on how often equal ones do.
+pub fn hash<'p>(parts: impl Iterator<Item = &'p str>) -> u32 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = 0u64;
+    for part in parts {
+        for chunk in part.as_bytes().chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(chunk).for_each(|(word, byte)| *word = *byte);
+            hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR).rotate_left(29);
+        }
+        hash = (hash ^ (part.len() as u64 + 1)).wrapping_mul(FACTOR);
+    }
+    (hash >> 32) as u32
+}
+
+/// The order in which groups are kept.
+fn kept(a: &Group, b: &Group) -> Ordering {
+    a.hash.cmp(&b.hash).then_with(|| a.name.cmp(&b.name))
+}
+
+/// Adds groups to others, both in the order in which they are kept.
 pub fn merge(groups: &mut Vec<Group>, more: Vec<Group>) {
     // A single order into many groups is the common case where windows overlap and do not share.
     if more.len() * 8 > groups.len() {
         groups.extend(more);
-        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        groups.sort_by(kept);
         groups.dedup_by(|second, first| {
             let same = first.name == second.name;
             if same {
@@ -66,7 +88,7 @@ pub fn merge(groups: &mut Vec<Group>, more: Vec<Group>) {
         return;
     }
     for group in more {
-        match groups.binary_search_by(|known| known.name.cmp(&group.name)) {
+        match groups.binary_search_by(|known| kept(known, &group)) {
             Ok(place) => groups.get_mut(place).into_iter().for_each(|known| known.merge(&group)),
             Err(place) => groups.insert(place, group),
         }
@@ -89,11 +111,14 @@ mod tests {
 
     fn groups(list: &[(&str, u64, Cents)]) -> Vec<Group> {
         let group = |(name, orders, cents): &(&str, u64, Cents)| Group {
+            hash: hash([*name].into_iter()),
             name: vec![(*name).to_owned()],
             sold: Sold { orders: *orders, cents: *cents },
             ..Group::default()
         };
-        list.iter().map(group).collect()
+        let mut groups: Vec<Group> = list.iter().map(group).collect();
+        groups.sort_by(kept);
+        groups
     }
 
     #[test]
@@ -116,6 +141,17 @@ mod tests {
         expected[5].1 += 7;
         expected.push(("z", 1, 1));
         check(&many, &[("g15", 7, 0), ("z", 1, 1)], &expected);
+    }
+
+    #[test]
+    fn names_of_other_parts_have_other_numbers() {
+        let names: [&[&str]; 9] =
+            [&["a", "bc"], &["ab", "c"], &["", "abc"], &["abc", ""], &[], &[""], &["", ""], &["12345678", "9"], &["123456789"]];
+        let numbers: std::collections::BTreeSet<u32> = names.iter().map(|name| hash(name.iter().copied())).collect();
+        assert_eq!(numbers.len(), names.len());
+        let many: std::collections::BTreeSet<u32> = (0..100_000).map(|i| hash([format!("customer-{i}").as_str()].into_iter())).collect();
+        // By chance two numbers of 32 bits would be equal about once among so many.
+        assert!(many.len() > 99_990, "{}", many.len());
     }
 
     #[test]

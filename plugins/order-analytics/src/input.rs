@@ -8,7 +8,7 @@ use sangam_sdk::window::Untouched;
 use sangam_sdk::*;
 use serde::Deserialize;
 
-use crate::group::{Group, Sold};
+use crate::group::{Group, Sold, hash};
 use crate::money::{Cents, cents};
 use crate::settings::{GROUP_BY_MAX, Settings};
 
@@ -75,9 +75,16 @@ impl Filter {
 }
 
 impl Name<'_> {
-    /// The order of this name and that of a group.
-    pub fn cmp(&self, name: &[String]) -> Ordering {
-        self.parts().iter().map(|part| &**part).cmp(name.iter().map(String::as_str))
+    /// The order of a group and one of this name, by which groups are kept.
+    #[inline]
+    pub fn order(&self, hash: u32, group: &Group) -> Ordering {
+        group.hash.cmp(&hash).then_with(|| group.name.iter().map(String::as_str).cmp(self.texts()))
+    }
+
+    /// The number by which the group is found.
+    #[inline]
+    pub fn hash(&self) -> u32 {
+        hash(self.texts())
     }
 
     /// The name as a group keeps it.
@@ -91,6 +98,10 @@ impl Name<'_> {
             [one] => *one == ctx.key(),
             parts => parts.iter().enumerate().all(|(i, part)| ctx.key_part(i) == Some(part)) && ctx.key_part(parts.len()).is_none(),
         }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts().iter().map(|part| &**part)
     }
 
     fn parts(&self) -> &[Cow<'_, str>] {

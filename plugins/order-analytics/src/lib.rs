@@ -15,14 +15,14 @@ use sangam_sdk::window::{Untouched, WindowSpec};
 use sangam_sdk::*;
 
 use group::{Group, Sold};
-use input::Part;
+use input::{Name, Part};
 pub use record::Record;
 pub use settings::{Role, Settings};
 
 /// What one window of one key has gathered.
 #[state]
 pub struct OrderAnalytics {
-    /// Groups by name; with the role `top` none.
+    /// Groups, in an order that makes them easy to find; with the role `top` none.
     groups: Vec<Group>,
     /// The best of them; with the role `top` only.
     best: TopN<Group>,
@@ -67,23 +67,7 @@ impl OrderAnalytics {
             return Ok(());
         }
         let order = settings.order(&row)?;
-        let place = match settings.role {
-            Role::Groups if self.groups.is_empty() && !order.name.is_key(ctx) => return Err(not_its_key(settings).into()),
-            // The key is the name.
-            Role::Groups => {
-                if self.groups.is_empty() {
-                    Err(0)
-                } else {
-                    Ok(0)
-                }
-            }
-            _ => self.groups.binary_search_by(|group| order.name.cmp(&group.name).reverse()),
-        };
-        let place = place.unwrap_or_else(|place| {
-            let name = if settings.role == Role::Groups { Vec::new() } else { order.name.owned() };
-            self.groups.insert(place, Group { name, ..Group::default() });
-            place
-        });
+        let place = if settings.role == Role::Groups { self.only(&order.name, settings, ctx)? } else { self.find(&order.name) };
         if let Some(group) = self.groups.get_mut(place) {
             group.sold.add(1, order.cents);
         }
@@ -108,6 +92,26 @@ impl OrderAnalytics {
 }
 
 impl OrderAnalytics {
+    /// The place of the group of this name.
+    fn find(&mut self, name: &Name<'_>) -> usize {
+        let hash = name.hash();
+        self.groups.binary_search_by(|group| name.order(hash, group)).unwrap_or_else(|place| {
+            self.groups.insert(place, Group { hash, name: name.owned(), ..Group::default() });
+            place
+        })
+    }
+
+    /// The place of the group that the key is.
+    fn only(&mut self, name: &Name<'_>, settings: &Settings, ctx: &Context) -> Result<usize> {
+        if self.groups.is_empty() {
+            if !name.is_key(ctx) {
+                return Err(not_its_key(settings));
+            }
+            self.groups.push(Group::default());
+        }
+        Ok(0)
+    }
+
     /// Puts a group where it belongs now. A group only ever sells more, so one that is not among the best comes back by its own doing,
     /// and those behind them need not be kept.
     fn rank(&mut self, Part { group, added }: Part, settings: &Settings) {

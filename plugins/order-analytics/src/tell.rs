@@ -24,14 +24,16 @@ impl OrderAnalytics {
     pub(crate) fn tell(&mut self, window: Window, closed: bool, settings: &Settings, ctx: &Context) -> Vec<Out> {
         let saying = Saying { window, closed, settings, ctx };
         let mut out = Vec::new();
-        for group in &mut self.groups {
+        let mut groups: Vec<&mut Group> = self.groups.iter_mut().collect();
+        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        for group in &mut groups {
             let tells = if settings.role == Role::Groups { closed || group.sold != group.told } else { closed };
             if tells {
                 out.push(saying.group(group));
                 group.told = group.sold.clone();
             }
         }
-        for group in &mut self.groups {
+        for group in groups {
             for rule in broken(&settings.rules, Of::Group, &group.sold, &mut group.alerted) {
                 out.push(saying.alert(rule, Some(group), &group.sold));
             }
