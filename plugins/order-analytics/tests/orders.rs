@@ -178,6 +178,20 @@ fn groups_are_told_apart_by_any_fields_of_any_path() {
 }
 
 #[test]
+fn with_another_key_there_is_a_top_for_each() {
+    let alerts = json!([{ "name": "any", "of": "window", "orders_above": 0 }]);
+    let mut h = with(&json!({ "group_by": ["city"], "update": "0s", "alerts": alerts })).key("country");
+    for (country, city, amount) in [("IN", "Pune", 1.0), ("NP", "Patan", 5.0), ("IN", "Agra", 2.0)] {
+        send(&mut h, 0, &json!({ "country": country, "city": city, "amount": amount }));
+    }
+    h.end();
+    let keys: Vec<String> = h.outputs().iter().map(|sent| format!("{} {}", sent.port, sent.key())).collect();
+    assert_eq!(keys, ["groups Agra", "groups Pune", "alerts IN", "top IN", "groups Patan", "alerts NP", "top NP"]);
+    let tops: Vec<String> = take(&mut h, "top").iter().map(|value| support::top(value, &["city"])).collect();
+    assert_eq!(tops, ["0..60000 closed 2 3.0: Agra 1 2.0, Pune 1 1.0", "0..60000 closed 1 5.0: Patan 1 5.0"]);
+}
+
+#[test]
 fn no_two_groups_run_together() {
     let mut h = with(&json!({ "update": "0s" }));
     for (city, category) in [("a", "bc"), ("ab", "c"), ("", "abc"), ("abc", ""), ("a/b", "c"), ("a", "b/c"), ("पुणे", "चाय")]

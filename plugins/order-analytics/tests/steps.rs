@@ -147,6 +147,13 @@ fn a_window_of_many_groups_is_watched_by_the_operator_that_sees_them_all() {
     check(&["Pune", "Agra", "Pune", "Kochi", "Kochi"], 1);
 }
 
+/// Bytes of the state of a key.
+fn bytes(h: &mut Orders, key: &str) -> usize {
+    let mut bytes = Vec::new();
+    sangam_sdk::Encode::encode(&h.state(key).unwrap(), &mut bytes);
+    bytes.len()
+}
+
 #[test]
 fn a_ranking_keeps_no_more_groups_than_it_shows() {
     let mut steps = Steps::new(&json!({ "update": "0s" }), &json!({ "top": 3 }));
@@ -155,15 +162,27 @@ fn a_ranking_keeps_no_more_groups_than_it_shows() {
     }
     steps.groups.advance(59_999);
     steps.pass();
-    let snapshot = steps.top.state("").unwrap();
-    let bytes = {
-        let mut bytes = Vec::new();
-        sangam_sdk::Encode::encode(&snapshot, &mut bytes);
-        bytes.len()
-    };
-    assert!(bytes < 150, "{bytes} bytes for three groups of 500");
+    let kept = bytes(&mut steps.top, "");
+    assert!(kept < 150, "{kept} bytes for three groups of 500");
     steps.end();
     assert_eq!(tops(&mut steps.top).len(), 1);
+}
+
+#[test]
+fn a_group_is_small() {
+    let name = "city-000".len() + "tea".len();
+    let mut alone = with(&json!({}));
+    let mut steps = Steps::new(&json!({}), &json!({}));
+    for i in 0..1_000 {
+        let city = format!("city-{:03}", i % 500);
+        send(&mut alone, 0, &order(&city, "tea", 499.99));
+        steps.send(0, &city, 499.99);
+    }
+    let each = bytes(&mut alone, "") / 500;
+    assert!(each <= 24 + name, "{each} bytes for a group among others");
+    let key = steps.groups.keys()[0].clone();
+    let own = bytes(&mut steps.groups, &key);
+    assert!(own <= 32, "{own} bytes for a group under its own key");
 }
 
 #[test]
