@@ -340,6 +340,7 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
             Error::Reject(why) => self.writer.reject(index, RejectKind::Reject, &why),
             Error::Late(why) => self.writer.reject(index, RejectKind::Late, &why),
             Error::Drop(why) => self.writer.reject(index, RejectKind::Drop, &why),
+            Error::Ignore => {}
             Error::Fault(why) => return Err(Stop { event: Some(index), why }),
         }
         Ok(())
@@ -435,6 +436,7 @@ fn of_batch(error: Error) -> String {
     match error {
         Error::Fault(why) => why,
         Error::Reject(why) | Error::Late(why) | Error::Drop(why) => format!("it has no event to refuse: {why}"),
+        Error::Ignore => "it has no event to ignore".into(),
     }
 }
 
@@ -443,5 +445,6 @@ fn of_timer(error: Error) -> String {
     match error {
         Error::Fault(why) => why,
         Error::Reject(why) | Error::Late(why) | Error::Drop(why) => format!("on_timer has no event to refuse: {why}"),
+        Error::Ignore => "on_timer has no event to ignore".into(),
     }
 }

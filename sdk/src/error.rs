@@ -23,6 +23,8 @@ pub enum Error {
     Late(String),
     /// The operator has no use for the event: counted and gone.
     Drop(String),
+    /// The event is fine and none of the operator's business: it counts as processed, and nothing of it remains.
+    Ignore,
     /// The operator failed: the batch leaves no trace and is tried again; if it keeps failing, the pipeline's ladder decides.
     Fault(String),
 }
@@ -62,12 +64,23 @@ pub fn discard(why: impl Into<String>) -> Error {
     Error::Drop(why.into())
 }
 
+/// Passes the event over: it counts as processed, and nothing of it remains. What an `add` of a window returns for an event that does not belong
+/// into it; an operator that emits what it likes emits nothing instead.
+///
+/// ```
+/// assert_eq!(sangam_sdk::ignore(), sangam_sdk::Error::Ignore);
+/// ```
+pub fn ignore() -> Error {
+    Error::Ignore
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, why) = match self {
             Error::Reject(why) => ("rejected", why),
             Error::Late(why) => ("late", why),
             Error::Drop(why) => ("dropped", why),
+            Error::Ignore => return f.write_str("ignored"),
             Error::Fault(why) => ("fault", why),
         };
         f.write_str(what)?;

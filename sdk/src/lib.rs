@@ -59,7 +59,7 @@ pub use config::Config;
 pub use context::{Context, Timer};
 pub use duration::Duration;
 pub use emit::{Emit, Emitter, Forward, Leave, Output, Payload};
-pub use error::{Error, Result, discard, late, reject};
+pub use error::{Error, Result, discard, ignore, late, reject};
 pub use event::{Event, FieldPath, Raw, Row};
 pub use field::{Encode, Field, Value};
 pub use large::{CellKey, List, Map, OwnedCellKey};

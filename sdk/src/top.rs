@@ -3,6 +3,7 @@
 //! It has no timer and no time: a ranking per window is this in the state of a window, and an endless one grows no further than
 //! [`Top::keep`] says.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 use crate::change::Change;
@@ -40,6 +41,20 @@ impl<T> Top<T> {
     /// The first `n` rows by `order`, and no others: enough where rows only ever come.
     pub const fn new(n: usize, order: fn(&T, &T) -> Ordering) -> Self {
         Top { n, kept: n, order }
+    }
+
+    /// The best of these rows, best first: for rows that are all at hand. Equal ones keep their order.
+    ///
+    /// ```
+    /// use sangam_sdk::top::Top;
+    ///
+    /// assert_eq!(Top::new(2, |a: &i64, b| a.cmp(b)).best(&[3, 1, 2]), [&1, &2]);
+    /// ```
+    pub fn best<R: Borrow<T>>(&self, rows: impl IntoIterator<Item = R>) -> Vec<R> {
+        let mut rows: Vec<R> = rows.into_iter().collect();
+        rows.sort_by(|a, b| (self.order)(a.borrow(), b.borrow()));
+        rows.truncate(self.n);
+        rows
     }
 
     /// Keeps up to `rows` rows, so that one can move up when one before it goes. What is beyond is forgotten, and a ranking that loses more

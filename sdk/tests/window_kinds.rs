@@ -170,3 +170,144 @@ fn a_refused_event_joins_no_sessions() {
     assert_eq!(h.rejects().len(), 2);
     assert!(h.is_idle());
 }
+
+mod given {
+    use super::*;
+    use sangam_sdk::window::Untouched;
+
+    #[event]
+    pub struct Part {
+        pub shop: String,
+        pub start: Millis,
+        pub end: Millis,
+        pub sales: i64,
+    }
+
+    #[state]
+    pub struct Sales {
+        sales: i64,
+        told: i64,
+    }
+
+    #[operator(key = "shop", window = given, early = "10ms")]
+    impl Sales {
+        fn bounds(part: &Part) -> Window {
+            Window { start: part.start, end: part.end }
+        }
+        fn add(&mut self, part: Part) -> Result<(), Untouched> {
+            match part.sales {
+                0 => Err(ignore().into()),
+                sales if sales < 0 => Err(reject("nothing is unsold").into()),
+                sales => {
+                    self.sales += sales;
+                    Ok(())
+                }
+            }
+        }
+        fn early(&mut self, w: Window) -> Part {
+            let news = self.sales - std::mem::replace(&mut self.told, self.sales);
+            Part { shop: "early".into(), start: w.start, end: w.end, sales: news }
+        }
+        fn close(self, w: Window) -> Part {
+            Part { shop: "closed".into(), start: w.start, end: w.end, sales: self.sales }
+        }
+    }
+}
+
+/// Runs parts `(time, start, end, sales)`, each followed by a watermark just before its time, up to the end of time; what comes out, as text.
+fn parts(given: &[(Millis, Millis, Millis, i64)]) -> Vec<String> {
+    let mut results = Vec::new();
+    for batch in [1, 2, 100] {
+        let mut h = Harness::<given::Sales>::new().batch(batch);
+        for (time, start, end, sales) in given {
+            h.send(*time, given::Part { shop: "a".into(), start: *start, end: *end, sales: *sales }).advance(time - 1);
+        }
+        h.end();
+        let found: Vec<_> = h.take::<given::Part>("out").iter().map(|p| format!("{} {}..{} {}", p.shop, p.start, p.end, p.sales)).collect();
+        assert!(h.is_idle(), "something is left");
+        assert!(results.is_empty() || results == found, "in batches of {batch}");
+        results = found;
+    }
+    results
+}
+
+#[test]
+fn results_of_windows_are_gathered_by_the_same_windows_also_where_those_overlap() {
+    let found = parts(&[(99, 0, 100, 1), (149, 50, 150, 2), (99, 0, 100, 3), (149, 50, 150, 4), (199, 100, 200, 5)]);
+    assert_eq!(found, ["closed 0..100 1", "closed 50..150 6", "closed 100..200 5"], "the second part of the first window was late");
+}
+
+#[test]
+fn a_window_that_is_open_tells_what_is_new_and_remembers_what_it_has_told() {
+    let found = parts(&[(5, 0, 100, 1), (12, 0, 100, 2), (14, 0, 100, 3), (60, 0, 100, 4), (60, 50, 100, 9)]);
+    assert_eq!(found, ["early 0..100 3", "early 0..100 7", "early 50..100 9", "closed 0..100 10", "closed 50..100 9"]);
+}
+
+#[test]
+fn what_earlier_windows_tell_at_one_time_is_told_together() {
+    let mut h = Harness::<given::Sales>::new();
+    let part = |sales| given::Part { shop: "a".into(), start: 0, end: 100, sales };
+    let mut check = |time: Millis, watermark: Millis, expected: &[i64]| {
+        h.send(time, part(1)).advance(watermark);
+        assert_eq!(h.take::<given::Part>("out").iter().map(|part| part.sales).collect::<Vec<_>>(), expected, "{time}, then {watermark}");
+    };
+    check(20, 29, &[]);
+    check(20, 30, &[2]);
+    check(50, 35, &[]);
+    // The other half of what is told at 50 comes while the watermark has moved on, but not past it.
+    check(50, 59, &[]);
+    check(50, 60, &[3]);
+    check(90, 99, &[6]);
+}
+
+#[test]
+fn an_event_that_is_ignored_is_processed_and_opens_no_window() {
+    let mut h = Harness::<given::Sales>::new();
+    let part = |start, sales| given::Part { shop: "a".into(), start, end: 100, sales };
+    h.send(1, part(0, 0));
+    assert!(h.is_idle());
+    assert_eq!((h.rejects().len(), h.late().len(), h.dropped().len()), (0, 0, 0));
+    h.send(1, part(0, 7)).send(1, part(0, -1)).send(1, part(0, 0)).send(1, part(100, 3)).end();
+    let why: Vec<_> = h.rejects().iter().map(|reject| reject.why.as_str()).collect();
+    assert_eq!(why, ["nothing is unsold", "its window ends at 100, before it has begun at 100"]);
+    assert_eq!(h.take::<given::Part>("out").iter().map(|part| part.sales).collect::<Vec<_>>(), [7, 7]);
+}
+
+mod careful {
+    use super::*;
+    use sangam_sdk::window::Untouched;
+
+    #[state]
+    pub struct Clicks {
+        clicks: u64,
+    }
+
+    #[operator(key = "user", window = session("30s"))]
+    impl Clicks {
+        fn add(&mut self, click: Click) -> Result<(), Untouched> {
+            if click.stay < 0 {
+                return Err(reject("before it came").into());
+            }
+            self.clicks += 1;
+            Ok(())
+        }
+        fn merge(&mut self, later: Self) {
+            self.clicks += later.clicks;
+        }
+        fn close(self, w: Window) -> Visit {
+            Visit { start: w.start, end: w.end, clicks: self.clicks }
+        }
+    }
+}
+
+#[test]
+fn an_event_that_is_refused_untouched_neither_joins_nor_prolongs_sessions() {
+    let mut h = Harness::<careful::Clicks>::new();
+    for (time, stay) in [(0, 0), (50, 0), (25, -1), (60, -1)] {
+        h.send(seconds(time), Click { user: "ann".into(), stay });
+    }
+    h.end();
+    let found: Vec<_> = h.take::<Visit>("out").iter().map(|visit| (visit.start / 1_000, visit.end / 1_000, visit.clicks)).collect();
+    assert_eq!(found, [(0, 30, 1), (50, 80, 1)]);
+    assert_eq!(h.rejects().len(), 2);
+}

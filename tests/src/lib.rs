@@ -4,6 +4,7 @@ pub mod bench;
 pub mod guest;
 pub mod guests;
 pub mod kafka;
+pub mod place;
 pub mod play;
 pub mod program;
 pub mod spy;

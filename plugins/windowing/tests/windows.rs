@@ -228,7 +228,11 @@ fn a_configuration_that_cannot_be_met_is_refused_in_a_sentence() {
         json!({ "type": "tumbling", "size": "one hour" }),
         "`one hour` is no duration: write whole numbers with their units, as in 250ms, 30s, 5m, 1h30m, 1d",
     );
-    window(json!("1h"), "invalid type: string \"1h\", expected a table such as { type = \"tumbling\", size = \"1h\" }");
+    window(
+        json!(60),
+        "invalid type: integer `60`, expected a length such as \"1h\", or a table such as { type = \"hopping\", size = \"1h\", slide = \"5m\" }",
+    );
+    window(json!("0s"), "a window has some length: \"10s\", \"5m\", \"1h\"");
     aggregate(json!([]), "it is empty: name at least one, for example { fn = \"count\" }");
     aggregate(
         json!([{ "fn": "median", "field": "d" }]),

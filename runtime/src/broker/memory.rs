@@ -2,7 +2,9 @@
 //!
 //! Records, offsets and commits are the embedded broker's; only the faults are its own.
 
-use super::{Assignment, Broker, BrokerError, Handback, LocalBroker, OutRecord, Polled, Sink, Source, Subscribe, Subscription};
+use super::{
+    Assignment, Broker, BrokerError, Handback, LocalBroker, OnceSink, OutRecord, Polled, Sink, Source, Subscribe, Subscription, Written,
+};
 use crate::events::Events;
 use crate::store::{Changes, Store};
 use parking_lot::Mutex;
@@ -102,6 +104,14 @@ impl Broker for MemoryBroker {
 
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
         Ok(Box::new(MemorySink { controls: self.controls(), inner: self.topics.sink()?, fences: self.controls.0.lock().fences }))
+    }
+
+    fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
+        self.topics.once(ledger)
+    }
+
+    fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
+        self.topics.written(ledger)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::store::Changes;
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,17 @@ pub trait Broker: Send + Sync {
 
     /// Starts to write topics.
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError>;
+
+    /// Starts to write records with names, which are noted down in the ledger of that name; makes the ledger where there is none. Another
+    /// process that wrote to it before writes no more.
+    fn once(&self, _ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
+        Err(BrokerError::Fatal("a file cannot remember what has been written to it".to_owned()))
+    }
+
+    /// What a ledger holds.
+    fn written(&self, _ledger: &str) -> Result<Written, BrokerError> {
+        Ok(Written::new())
+    }
 
     /// Whether it has transactions.
     fn has_transactions(&self) -> bool {
@@ -258,4 +270,25 @@ pub trait Sink: Send {
     /// The changes that were handed out with the last flush have been written (`true`) or have been lost (`false`). With a loss goes
     /// everything that the sink still holds; call it so, too, to give up records before their flush.
     fn settled(&mut self, written: bool);
+}
+
+/// Names of records that have been written, each with when.
+pub type Written = BTreeMap<String, Millis>;
+
+/// A record with a name. Without a record, the name alone is noted down.
+#[derive(Clone, Debug)]
+pub struct Named<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The record.
+    pub record: Option<OutRecord<'a>>,
+}
+
+/// Writes records that must not come twice. It does not compare: the caller looks into [`OnceSink::written`] first.
+pub trait OnceSink {
+    /// What the ledger holds.
+    fn written(&mut self) -> Result<Written, BrokerError>;
+
+    /// Writes all the records and their names, or nothing; `now` is noted down as when.
+    fn write(&mut self, records: &[Named<'_>], now: Millis) -> Result<(), BrokerError>;
 }

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is what this is for")]
 
-use super::{Assignment, Broker, BrokerError, OutRecord, Polled, Sink, Source, Start, Subscribe, Subscription};
+use super::{Assignment, Broker, BrokerError, Named, OutRecord, Polled, Sink, Source, Start, Subscribe, Subscription};
 use crate::events::Events;
 use crate::store::{Changes, Store};
 use crate::time::{Millis, WATERMARK_MIN};
@@ -39,6 +39,8 @@ pub const CASES: &[(&str, Case)] = &[
     ("a group that starts with the latest sees only what comes then", a_latest_group_sees_what_comes),
     ("a flush that was not written is not seen, where the sink lives in the store", a_flush_that_was_not_written_is_not_seen),
     ("offsets go up through many commits of two sinks", offsets_go_up_through_many_commits),
+    ("a record is written together with its name", a_record_is_written_together_with_its_name),
+    ("whoever takes a ledger over sees all of it", whoever_takes_a_ledger_over_sees_all_of_it),
 ];
 
 /// Makes a topic called after the case.
@@ -273,6 +275,37 @@ fn offsets_go_up_through_many_commits(world: &World<'_>) {
     let events = read(world, &mut *reader.sources[0], 30);
     assert_eq!(values(&events), texts);
     assert!(events.rows.windows(2).all(|rows| rows[0].offset < rows[1].offset));
+}
+
+fn a_record_is_written_together_with_its_name(world: &World<'_>) {
+    let (topic, ledger) = (topic(world, 2), format!("{}-ledger", world.name));
+    assert!(world.broker.written(&ledger).unwrap().is_empty());
+    let mut once = world.broker.once(&ledger).unwrap();
+    let named = |name, partition, value: &'static [u8]| Named { name, record: Some(record(&topic, partition, value)) };
+    once.write(&[named("one", 1, b"first"), named("two", 0, b"second"), Named { name: "no record", record: None }], 1_000).unwrap();
+    once.write(&[named("three", 1, b"third")], 2_000).unwrap();
+    let written: Vec<_> = world.broker.written(&ledger).unwrap().into_iter().collect();
+    assert_eq!(written, [("no record", 1_000), ("one", 1_000), ("three", 2_000), ("two", 1_000)].map(|(name, at)| (name.to_owned(), at)));
+    let mut reader = subscribe(world, "once", &topic, Start::Earliest, 2);
+    assert_eq!(values(&read(world, &mut *reader.sources[0], 1)), ["second"]);
+    assert_eq!(values(&read(world, &mut *reader.sources[1], 2)), ["first", "third"]);
+    let never_made = format!("{}-never-made", world.name);
+    let nowhere = Named { name: "four", record: Some(record(&never_made, 0, b"lost")) };
+    assert!(once.write(&[named("five", 0, b"lost with it"), nowhere], 3_000).is_err());
+    assert_eq!(world.broker.written(&ledger).unwrap().len(), 4, "neither name is noted down");
+}
+
+fn whoever_takes_a_ledger_over_sees_all_of_it(world: &World<'_>) {
+    let (topic, ledger) = (topic(world, 1), format!("{}-ledger", world.name));
+    let names: Vec<String> = (0..20).map(|i| format!("name {i:02}")).collect();
+    for name in &names {
+        let mut once = world.broker.once(&ledger).unwrap();
+        once.write(&[Named { name, record: Some(record(&topic, 0, name.as_bytes())) }], 1).unwrap();
+    }
+    let mut once = world.broker.once(&ledger).unwrap();
+    assert!(once.written().unwrap().into_keys().eq(names.iter().cloned()));
+    let mut reader = subscribe(world, "taken-over", &topic, Start::Earliest, 1);
+    assert_eq!(values(&read(world, &mut *reader.sources[0], 20)), names);
 }
 
 /// Repeats until it is done or patience is at its end; at least once.

@@ -1,7 +1,9 @@
 //! The command line: each command in its file; this one knows only their names.
 
 pub mod build;
+pub mod debug;
 pub mod demo;
+pub mod dlq;
 pub mod exec;
 pub mod inspect;
 pub mod new;
@@ -11,6 +13,7 @@ pub mod test;
 pub mod validate;
 pub mod why;
 
+mod bytes;
 mod surroundings;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +45,10 @@ enum Command {
     Validate(validate::Validate),
     /// Say why a window of a running pipeline has not fired: who holds its watermark back, and since when.
     Why(why::WhyCommand),
+    /// Look at what operators refused or failed at, and replay it.
+    Dlq(dlq::Dlq),
+    /// Run a captured call again, bit for bit, or through another build.
+    Debug(debug::Debug),
     /// Show what a .wasm file says about itself.
     Inspect(inspect::Inspect),
 }
@@ -49,8 +56,12 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_));
-    start_log(if quiet { "error,sangam::guest=info" } else { "warn,sangam=info" });
+    start_log(match cli.command {
+        Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) => "error,sangam::guest=info",
+        // What a guest says when it is tried is part of their answer.
+        Command::Dlq(_) | Command::Debug(_) => "error,sangam::guest=off",
+        _ => "warn,sangam=info",
+    });
     let out = &mut std::io::stdout();
     let done = match &cli.command {
         Command::Run(command) => run::run(command),
@@ -61,6 +72,8 @@ pub fn main() -> ExitCode {
         Command::Test(command) => test::run(command, out),
         Command::Validate(command) => validate::run(command, out),
         Command::Why(command) => why::run(command, out),
+        Command::Dlq(command) => dlq::run(command, out),
+        Command::Debug(command) => debug::run(command, out),
         Command::Inspect(command) => inspect::run(command, out),
     };
     match done {

@@ -12,19 +12,9 @@ use std::sync::Arc;
 /// Reads and checks a pipeline file; the error lists everything that is wrong with it.
 pub fn read_pipeline(path: &Path) -> Result<Pipeline> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    // By this name it also knows the folder that paths in it start at.
     let name = path.display().to_string();
-    let mut pipeline = Pipeline::parse(&text, &name, &|name| std::env::var(name).ok())?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    pipeline.data = folder.join(&pipeline.data);
-    pipeline.plugins = folder.join(&pipeline.plugins);
-    for stream in &mut pipeline.streams {
-        if let Carrier::File { path, .. } = &mut stream.carrier
-            && path != Path::new(crate::config::STDIO)
-        {
-            *path = folder.join(&*path);
-        }
-    }
-    Ok(pipeline)
+    Ok(Pipeline::parse(&text, &name, &|name| std::env::var(name).ok())?)
 }
 
 /// A sandbox with its cache of compiled code in the user's cache folder.

@@ -265,10 +265,23 @@ pub struct Operator {
     pub dead_letters_max: Option<ShareLimit>,
     /// What happens to an event that the operator refuses or fails on.
     pub on_error: OnError,
+    /// Where failing calls are kept; `None`: nowhere.
+    pub capture: Option<Capture>,
     /// What one call may use.
     pub limits: Limits,
     /// When events that have come are handed over as a batch; `None`: at once.
     pub batch: Option<Batch>,
+}
+
+/// Where failing calls are kept, and how many of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The most files in it.
+    pub files: usize,
+    /// The most bytes of all of them.
+    pub bytes: u64,
 }
 
 /// When an operator gets its events as a batch: as soon as either holds.
@@ -486,6 +499,7 @@ impl Operator {
             dead_letters: None,
             dead_letters_max: None,
             on_error: OnError::default(),
+            capture: None,
             limits: Limits::default(),
         }
     }
@@ -530,7 +544,17 @@ impl Fallback {
     }
 }
 
-// === impl Watermarks, Limits ===
+// === impl Watermarks, Capture, Limits ===
+
+impl Capture {
+    /// The word that stands for none.
+    pub const OFF: &str = "off";
+
+    /// A folder with the usual bounds.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Capture { folder: folder.into(), files: 100, bytes: 256 << 20 }
+    }
+}
 
 impl Default for Watermarks {
     fn default() -> Self {

@@ -21,6 +21,7 @@ pub(super) struct Written {
     pub guarantee: Option<At<Guarantee>>,
     pub dead_letters: Option<At<String>>,
     pub dead_letters_max: Option<At<ShareLimit>>,
+    pub capture: Option<WrittenCapture>,
     pub admin: Option<WrittenAdmin>,
     pub clusters: Vec<WrittenCluster>,
     pub streams: Vec<WrittenStream>,
@@ -98,6 +99,13 @@ pub(super) struct WrittenBatch {
     pub interval: Option<At<Duration>>,
 }
 
+/// Where failing calls are kept, and how many.
+pub(super) struct WrittenCapture {
+    pub folder: Option<At<String>>,
+    pub files: Option<At<u64>>,
+    pub bytes: Option<At<u64>>,
+}
+
 pub(super) struct WrittenOperator {
     pub name: At<String>,
     pub plugin: Option<At<String>>,
@@ -111,6 +119,7 @@ pub(super) struct WrittenOperator {
     pub dead_letters: Option<At<String>>,
     pub dead_letters_max: Option<At<ShareLimit>>,
     pub on_error: Option<At<WrittenOnError>>,
+    pub capture: Option<WrittenCapture>,
     pub limits: Option<WrittenLimits>,
     pub batch: Option<WrittenBatch>,
     /// Neither `input` nor `inputs` stands there, nor anything that was meant to.
@@ -155,6 +164,8 @@ const PARTITIONS_MAX: u64 = 10_000;
 const MEMORY_MAX: u64 = 4 << 30;
 /// One call's bytes in or out; a run of events ends at 1 GiB.
 const CALL_BYTES_MAX: u64 = 1 << 30;
+/// More than any disk has.
+const CAPTURE_BYTES_MAX: u64 = 1 << 60;
 /// The most of anything that is merely counted.
 const COUNT_MAX: u64 = 1_000_000_000;
 /// The window of a share, and how much must have happened in it, where the file does not say.
@@ -194,6 +205,7 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         guarantee: fields.choice("guarantee", &[("at_least_once", Guarantee::AtLeastOnce), ("exactly_once", Guarantee::ExactlyOnce)]),
         dead_letters: fields.name("dead_letters"),
         dead_letters_max: dead_letters_max(source, &fields),
+        capture: capture(source, &fields, "[capture]"),
         admin: fields.table("admin", "[admin]").map(|fields| admin(source, fields)),
         clusters: fields.tables("clusters").into_iter().map(|(name, fields)| cluster(source, name, fields)).collect(),
         streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(source, name, fields)).collect(),
@@ -328,6 +340,7 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
         dead_letters: fields.name("dead_letters"),
         dead_letters_max: dead_letters_max(source, &fields),
         on_error: on_error(source, &name.value, &fields),
+        capture: capture(source, &fields, &format!("[operators.{}.capture]", name.value)),
         limits: fields.table("limits", format!("[operators.{}.limits]", name.value)).map(limits),
         batch: fields.table("batch", format!("[operators.{}.batch]", name.value)).map(|table| batch(source, table.place.clone(), table)),
         lacks_input: false,
@@ -336,6 +349,24 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
     written.lacks_input = fields.lacks("input") && fields.lacks("inputs");
     fields.finish();
     written
+}
+
+/// A folder, or a table for one with other bounds.
+fn capture(source: &Source<'_>, fields: &Fields<'_>, title: &str) -> Option<WrittenCapture> {
+    let Some(place) = fields.table_place("capture") else {
+        return Some(WrittenCapture { folder: Some(fields.text("capture")?), files: None, bytes: None });
+    };
+    let table = fields.table("capture", title)?;
+    let written = WrittenCapture {
+        folder: table.text("folder"),
+        files: table.count("files", COUNT_MAX),
+        bytes: table.bytes("bytes", CAPTURE_BYTES_MAX),
+    };
+    if table.lacks("folder") {
+        source.error(Kind::MissingKey, &place, "this names no folder; write `capture = { folder = \"captures\", files = 20 }`");
+    }
+    table.finish();
+    Some(written)
 }
 
 /// One word, or a table for what needs to be told more.

@@ -26,8 +26,8 @@ pub enum PipelineError {
     /// An operator failed for good.
     #[error(transparent)]
     Stage(StageError),
-    /// An operator has set aside more events than it may. See why, with `sangam dlq` or from the reason here, mend the plugin or its input, and
-    /// start again: it goes on where it stopped.
+    /// An operator has set aside more events than it may. Mend the plugin or what it reads, and start again: it goes on with the first event that is
+    /// not committed. Reasons of earlier ones are in the dead letters.
     #[error(
         "the operator `{operator}` could not take {dead} of its last {events} events ({:.2} %), more than {} % within {} s: nothing of \
          this commit is kept, and the pipeline goes on there once it is started again; the last reason was: {last}; mend the plugin or \

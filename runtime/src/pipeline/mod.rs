@@ -22,6 +22,6 @@ pub use brokers::{Brokers, TopicError};
 pub use error::PipelineError;
 pub use load::{LoadFailed, Loaded, Plugins};
 pub use plan::{PlanError, PlanErrors, plan};
-pub use reload::{BuildStatus, Builds, Reload, Reloader};
+pub use reload::{BuildStatus, Builds, Reload, Reloader, compatible};
 pub use supervise::{Control, RunOptions, Supervisor};
 pub use watch::{NewFile, Watch};

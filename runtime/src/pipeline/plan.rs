@@ -9,10 +9,11 @@ use crate::events::Format;
 use crate::metrics::Metrics;
 use crate::route::{InputError, TimeUnit, Wants};
 use crate::sandbox::Limits;
-use crate::stage::OnError;
+use crate::stage::{Captures, OnError};
 use crate::task::{Consumer, Group, Handover, OperatorNode, StreamNode, TopicRef, Topology};
 use sangam_protocol::effects::EffectLimits;
 use sangam_protocol::manifest::Kind;
+use std::sync::Arc;
 
 /// Everything that keeps a pipeline from being planned.
 #[derive(Debug)]
@@ -481,6 +482,7 @@ impl Planner<'_> {
                     FileOnError::Stop => OnError::Stop,
                     FileOnError::Fallback(fallback) => OnError::Fallback(fallback.breaker),
                 },
+                captures: operator.capture.as_ref().map(|bounds| Arc::new(Captures::new(&self.pipeline.name, bounds))),
                 batch: operator.batch,
                 metrics: metrics.operator(&self.pipeline.name, &operator.name),
                 group: groups.of_operator.get(o).copied().unwrap_or(0),

@@ -201,8 +201,8 @@ fn try_out(plugins: &Plugins, wanted: &[Wanted], name: &str, path: &Path, bytes:
     }
 }
 
-/// Whether a new build can take over from the one that runs, with its state.
-fn compatible(runs: &Manifest, new: &Manifest) -> Result<(), String> {
+/// Whether a new build can take over from the one that runs, with its state; if not, why.
+pub fn compatible(runs: &Manifest, new: &Manifest) -> Result<(), String> {
     if new.kind != runs.kind {
         return Err(format!("it is {:?}, the running build is {:?}; give it another name and another operator", new.kind, runs.kind));
     }

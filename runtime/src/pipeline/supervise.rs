@@ -323,6 +323,7 @@ impl Supervisor {
             store: self.store.clone(),
             clock: self.clock.clone(),
             ports: node.outputs.len(),
+            captures: node.captures.clone(),
         })
     }
 

@@ -108,6 +108,7 @@ impl Stage {
         }
         if let Some(poison) = poison {
             self.went_wrong(&poison);
+            let poison = self.captured(poison);
             let row = self.admitted.get(event).map_or(0, |admitted| admitted.row as usize);
             self.settle_unreadable(run, row)?;
             self.refuser.refuse(run, row, &poison)?;
@@ -129,6 +130,7 @@ impl Stage {
                 portion = self.due.len() / 2;
                 continue;
             }
+            let failure = self.captured(failure);
             let name = self.table.timer_name(last.name).to_owned();
             let key = self.table.name(last.id).to_vec();
             self.refuser.refuse_timer(run, &key, &name, last.at, &failure)?;
@@ -157,6 +159,7 @@ impl Stage {
                 portion = timers / 2;
                 continue;
             }
+            let failure = self.captured(failure);
             let name = self.clock_table.timer_name(last.name).to_owned();
             let key = self.clock_table.name(last.id).to_vec();
             self.refuser.refuse_timer(run, &key, &name, last.at, &failure)?;
@@ -177,11 +180,19 @@ impl Stage {
                     self.spec.metrics.faults.inc();
                     // What broke may be the guest's memory: never call it again.
                     self.instance = None;
-                    if !self.probation_failed(&failure) {
+                    if !self.on_probation() {
                         return Ok(Some(failure));
                     }
+                    let failure = self.captured(failure);
+                    self.probation_failed(&failure);
                 }
             }
         }
+    }
+
+    /// Keeps the last call, which has ended in `failure` for good, where failed calls are kept.
+    fn captured(&mut self, failure: Failure) -> Failure {
+        let kept = self.failed_call.take().zip(self.spec.captures.as_ref()).and_then(|(call, captures)| captures.keep(&call));
+        Failure { capture: kept, ..failure }
     }
 }

@@ -1,14 +1,16 @@
 //! One call of the guest: the frame is built, the effects are checked whole, and only then applied.
 
+use super::capture::{Call, Captured, Recorder};
 use super::refuse::{Refuser, copy};
 use super::{Admitted, Failure, FailureKind, Outputs, Run, Stage, StageError, Way};
 use crate::events::{Events, Format, Row, Span};
 use crate::sandbox::StateReads;
 use crate::store::{Due, KeyId, KeyedTable, Store, StoreError};
 use crate::time::Millis;
-use sangam_protocol::effects::{Answering, Cause, Effects, Emit, OutputKey, RejectKind};
+use sangam_protocol::effects::{Answering, Cause, EffectLimits, Effects, Emit, OutputKey, RejectKind};
 use sangam_protocol::frame::DueTimer;
 use sangam_protocol::key::BROADCAST;
+use sangam_protocol::manifest::Manifest;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -49,6 +51,7 @@ pub(super) enum CallFailed {
 impl Stage {
     /// Calls the guest once, with the due timers in `self.due`, and applies its effects; on failure nothing has changed.
     pub(super) fn call(&mut self, run: &mut Run<'_>, span: Stretch) -> Result<(), CallFailed> {
+        self.failed_call = None;
         self.build_frame(run, span);
         self.instance().map_err(CallFailed::Fatal)?;
         let Stage {
@@ -64,6 +67,8 @@ impl Stage {
             unreadable,
             refuser,
             watermark,
+            probation,
+            failed_call,
             ..
         } = self
         else {
@@ -76,24 +81,37 @@ impl Stage {
         let time = events.last().and_then(|last| run.events.rows.get(last.row as usize)).map_or(span.watermark, |row| row.time);
         let started = Instant::now();
         let mut reads = Reads { table, store: spec.store.as_ref(), slots, failed: None };
-        let bytes = instance.process(pieces, time, &mut reads);
+        // What fails as a part of more is called again, until it is alone; a new build on probation is taken back at its first failure.
+        let is_last = events.len() + timers == 1 || probation.is_some();
+        let mut recorded = None;
+        let bytes = if spec.captures.is_some() && is_last {
+            let mut recorder = Recorder::new(&mut reads);
+            let bytes = instance.process(pieces, time, &mut recorder);
+            recorded = recorder.into_reads();
+            bytes
+        } else {
+            instance.process(pieces, time, &mut reads)
+        };
         spec.metrics.call_seconds.observe(started.elapsed().as_secs_f64());
         spec.metrics.calls.inc();
         if let Some(why) = reads.failed {
             return Err(CallFailed::Fatal(why.into()));
         }
+        let mut failed = |failure: Failure, effects: Option<&[u8]>| {
+            if let Some(reads) = recorded.take() {
+                *failed_call = Some(Captured::new(spec, Call { frame: pieces, time, answering, reads }, failure.clone(), effects));
+            }
+            failure
+        };
         let bytes = bytes.map_err(|why| {
             if why.is_hosts_fault() {
                 CallFailed::Fatal(StageError::Host(spec.name.to_string(), why))
             } else {
-                CallFailed::Failure(why.into())
+                CallFailed::Failure(failed(why.into(), None))
             }
         })?;
-        let effects = Effects::read(bytes, answering, &spec.limits.effects).map_err(|why| CallFailed::Failure(why.into()))?;
-        if !spec.plugin.manifest().processing_time && effects.clock_timers().next().is_some() {
-            let why = "it sets a processing-time timer, but its manifest does not say `\"processing_time\": true`";
-            return Err(CallFailed::Failure(Failure::new(FailureKind::Effects, why.to_owned())));
-        }
+        let effects = read_effects(bytes, answering, &spec.limits.effects, spec.plugin.manifest());
+        let effects = effects.map_err(|why| CallFailed::Failure(failed(why, Some(bytes))))?;
 
         // From here on nothing can fail but `on_error = "stop"`, which gives the whole commit up.
         table.consume(due);
@@ -186,6 +204,19 @@ impl Stage {
             self.frame.key(self.table.name(*id), self.table.state(*id));
         }
     }
+}
+
+/// Reads what a guest has answered, and checks it whole.
+///
+/// # Errors
+/// What is wrong with it, or the fault that it stands for.
+pub fn read_effects<'a>(bytes: &'a [u8], answering: Answering, limits: &EffectLimits, manifest: &Manifest) -> Result<Effects<'a>, Failure> {
+    let effects = Effects::read(bytes, answering, limits)?;
+    if !manifest.processing_time && effects.clock_timers().next().is_some() {
+        let why = "it sets a processing-time timer, but its manifest does not say `\"processing_time\": true`";
+        return Err(Failure::new(FailureKind::Effects, why.to_owned()));
+    }
+    Ok(effects)
 }
 
 /// The slot of a key in this batch, a new one where it has none yet.

@@ -57,6 +57,12 @@ impl FailureKind {
             FailureKind::CircuitOpen => "circuit_open",
         }
     }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<FailureKind> {
+        use FailureKind::{Effects, Fault, Late, Limit, Reject, Timeout, Trap, Unreadable};
+        [Reject, Late, Unreadable, Trap, Timeout, Limit, Effects, Fault].into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 impl Failure {

@@ -144,8 +144,11 @@ pub fn with_headers(own: &[u8], drop: &dyn Fn(&str) -> bool, fields: &[(&str, &s
     out
 }
 
-/// The headers of a record, in order; a value may be missing.
-pub fn pairs(headers: &[u8]) -> Result<Vec<(&str, Option<&[u8]>)>, Error> {
+/// A header: its name, and its value where it has one.
+pub type Pair<'a> = (&'a str, Option<&'a [u8]>);
+
+/// The headers of a record, in order.
+pub fn pairs(headers: &[u8]) -> Result<Vec<Pair<'_>>, Error> {
     if headers.is_empty() {
         return Ok(Vec::new());
     }

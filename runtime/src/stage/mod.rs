@@ -5,6 +5,7 @@
 
 mod bisect;
 mod call;
+mod capture;
 mod circuit;
 mod failure;
 pub mod letter;
@@ -13,6 +14,8 @@ mod probation;
 mod refuse;
 mod watermark;
 
+pub use call::read_effects;
+pub use capture::{CaptureError, Captured, Captures, Read, Recorded};
 pub use failure::{Failure, FailureKind, StageError};
 pub use letter::{Origin, Subject};
 pub use outputs::{Outputs, Way};
@@ -61,6 +64,8 @@ pub struct StageSpec {
     pub store: Arc<dyn Store>,
     /// Processing time, for operators that ask for it.
     pub clock: Arc<dyn Clock>,
+    /// Where failed calls are kept; `None`: nowhere.
+    pub captures: Option<Arc<Captures>>,
 }
 
 /// One operator over one slice of keys.
@@ -73,6 +78,8 @@ pub struct Stage {
     memory_bytes: i64,
     probation: Option<Probation>,
     rolled_back: Option<RolledBack>,
+    /// The last call, if it has failed and may be worth a file.
+    failed_call: Option<Captured>,
     table: KeyedTable,
     /// Timers by the clock: a table of keys that have nothing else.
     clock_table: KeyedTable,
@@ -137,6 +144,7 @@ impl Stage {
             memory_bytes: 0,
             probation: None,
             rolled_back: None,
+            failed_call: None,
             table,
             clock_table,
             now: Millis::MIN,

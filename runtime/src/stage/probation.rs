@@ -66,8 +66,16 @@ impl Stage {
         }
     }
 
-    /// A call failed; true when that brought the old build back and the batch is to be tried again.
-    pub(super) fn probation_failed(&mut self, failure: &Failure) -> bool {
-        self.probation.is_some() && self.roll_back(&failure.message)
+    /// Whether a new build is being watched.
+    pub(super) fn on_probation(&self) -> bool {
+        self.probation.is_some()
+    }
+
+    /// A call failed while a new build was watched: the old one comes back.
+    pub(super) fn probation_failed(&mut self, failure: &Failure) {
+        match &failure.capture {
+            Some(file) => self.roll_back(&format!("{} (captured in {file})", failure.message)),
+            None => self.roll_back(&failure.message),
+        };
     }
 }

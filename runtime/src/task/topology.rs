@@ -5,7 +5,7 @@ use crate::events::Format;
 use crate::metrics::OperatorMetrics;
 use crate::route::{Input, TimeUnit, Wants};
 use crate::sandbox::{Limits, Plugin};
-use crate::stage::OnError;
+use crate::stage::{Captures, OnError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,6 +124,8 @@ pub struct OperatorNode {
     pub limits: Limits,
     /// What becomes of events that it refuses or fails at.
     pub on_error: OnError,
+    /// Where its failed calls are kept.
+    pub captures: Option<Arc<Captures>>,
     /// What it counts.
     pub metrics: OperatorMetrics,
     /// When events that have come are handed over as a batch; `None`: at once.

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Error, Expr, ExprLit, FnArg, ImplItemFn, ItemImpl, Lit, LitStr, Result, Type, parse_quote};
+use syn::{Error, Expr, ExprLit, FnArg, ImplItemFn, ItemImpl, Lit, LitStr, Result, ReturnType, Type, parse_quote};
 
 use crate::operator::{Args, Windowing, library_calls, method};
 use crate::params::Params;
@@ -10,7 +10,7 @@ use crate::text;
 
 /// What `window = ..` may be.
 const KINDS: &str = "write window = \"1m\", hopping(\"1h\", \"5m\"), sliding(\"10s\"), session(\"30m\"), cumulate(\"1d\", \"1h\"), count(100, 10), \
-                     global, or configured";
+                     global, given, or configured";
 
 /// Expands the window form.
 pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStream> {
@@ -50,6 +50,8 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
         quote!(<#this>::merge(self, #(#call),*))
     });
     let gap = declared.gap;
+    let bounds = bounds(block)?;
+    let early = method(block, "early").map(|early| early_of(early, this, &closed.output)).transpose()?;
     let is_row = text::last_name(event).as_deref() == Some("Row");
     let fields = match (method(block, "fields"), is_row) {
         (Some(_), true) => quote! {
@@ -99,7 +101,8 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             type Event<'a> = #open;
             const NAME: &'static str = #name;
             const ANY_KIND: bool = #any_kind;
-            const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE;
+            const FALLIBLE: bool = <#added_output as ::sangam_sdk::window::Added>::FALLIBLE;
+            const UNTOUCHED: bool = <#added_output as ::sangam_sdk::window::Added>::UNTOUCHED;
             #[inline]
             #[allow(unused_variables)]
             fn spec(config: &Self::Config) -> ::sangam_sdk::Result<&::sangam_sdk::window::WindowSpec> {
@@ -107,6 +110,8 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
                 #spec
             }
             #gap
+            #bounds
+            #early
             #[allow(unused_variables)]
             fn merge(&mut self, config: &Self::Config, event: Self) {
                 #merge
@@ -220,7 +225,10 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
             spec.as_ref().map_err(|why| ::sangam_sdk::Error::Fault(::core::clone::Clone::clone(why)))
         },
     };
-    let merges = !matches!(name.as_str(), "tumbling" | "global");
+    if name == "given" && method(block, "bounds").is_none() {
+        return Err(Error::new_spanned(window, "which window does an event name? `fn bounds(event: &Total) -> Window`"));
+    }
+    let merges = !matches!(name.as_str(), "tumbling" | "global" | "given");
     Ok(Declared { spec, check, gap, configured: false, merges })
 }
 
@@ -234,7 +242,7 @@ fn kind(window: &Expr) -> Result<(String, Vec<TokenStream>)> {
         }
         Expr::Path(path) => {
             let name = path.path.get_ident().map(ToString::to_string).ok_or_else(wrong)?;
-            if ["session", "global", "configured"].contains(&name.as_str()) { Ok((name, Vec::new())) } else { Err(wrong()) }
+            if ["session", "global", "given", "configured"].contains(&name.as_str()) { Ok((name, Vec::new())) } else { Err(wrong()) }
         }
         Expr::Call(call) => {
             let Expr::Path(path) = &*call.func else { return Err(wrong()) };
@@ -287,16 +295,7 @@ fn trigger(windowing: &Windowing) -> Result<TokenStream> {
 }
 
 fn gap_of(gap: &ImplItemFn, block: &ItemImpl) -> Result<TokenStream> {
-    let wrong =
-        || Error::new_spanned(&gap.sig, "`gap` sees the event, and the configuration if it likes: `fn gap(event: &Click) -> Millis`");
-    let config = match gap.sig.inputs.len() {
-        1 => quote!(),
-        2 => quote!(, config),
-        _ => return Err(wrong()),
-    };
-    if gap.sig.inputs.iter().any(|input| !matches!(input, FnArg::Typed(param) if matches!(&*param.ty, Type::Reference(_)))) {
-        return Err(wrong());
-    }
+    let config = sees_event(gap, "`gap` sees the event, and the configuration if it likes: `fn gap(event: &Click) -> Millis`")?;
     let this = &block.self_ty;
     Ok(quote! {
         #[allow(unused_variables)]
@@ -304,6 +303,63 @@ fn gap_of(gap: &ImplItemFn, block: &ItemImpl) -> Result<TokenStream> {
             ::core::option::Option::Some(<#this>::gap(event #config))
         }
     })
+}
+
+/// What tells the window that an event names.
+fn bounds(block: &ItemImpl) -> Result<Option<TokenStream>> {
+    let Some(bounds) = method(block, "bounds") else { return Ok(None) };
+    let config = sees_event(bounds, "`bounds` sees the event, and the configuration if it likes: `fn bounds(event: &Total) -> Window`")?;
+    let this = &block.self_ty;
+    // A plain window is a result that never fails.
+    let fallible = matches!(&bounds.sig.output, ReturnType::Type(_, ty) if text::last_name(ty).as_deref() == Some("Result"));
+    let call = quote!(<#this>::bounds(event #config));
+    let call = if fallible { call } else { quote!(::core::result::Result::Ok(#call)) };
+    Ok(Some(quote! {
+        #[allow(unused_variables)]
+        fn bounds(config: &Self::Config, event: &Self::Event<'_>) -> ::sangam_sdk::Result<::sangam_sdk::Window> {
+            #call
+        }
+    }))
+}
+
+/// What a window emits that is still open.
+fn early_of(early: &ImplItemFn, this: &Type, closed: &TokenStream) -> Result<TokenStream> {
+    let params = Params::read(&early.sig, "Window")?;
+    if early.sig.receiver().is_none_or(|receiver| receiver.reference.is_none()) {
+        return Err(Error::new_spanned(&early.sig, "the window goes on: take `&self`, or `&mut self` to note what it has told"));
+    }
+    let (call, output) = (&params.call, &params.output);
+    Ok(quote! {
+        #[allow(unused_variables)]
+        fn early(
+            &mut self,
+            config: &Self::Config,
+            event: ::sangam_sdk::Window,
+            ctx: &mut ::sangam_sdk::Context<'_>,
+            out: &mut ::sangam_sdk::Emitter<'_>,
+        ) -> ::sangam_sdk::Result<()> {
+            const {
+                ::core::assert!(
+                    ::sangam_sdk::manifest::same_ports(<#closed as ::sangam_sdk::Emit>::PORTS, <#output as ::sangam_sdk::Emit>::PORTS),
+                    "early and close must leave by the same ports: let both return the same #[outputs] enum, or one of them ()"
+                )
+            };
+            ::sangam_sdk::Emit::emit(<#this>::early(self, #(#call),*), out)
+        }
+    })
+}
+
+/// The configuration behind the event, for a method that takes both by `&`.
+fn sees_event(method: &ImplItemFn, wrong: &str) -> Result<TokenStream> {
+    let wrong = || Error::new_spanned(&method.sig, wrong);
+    if method.sig.inputs.iter().any(|input| !matches!(input, FnArg::Typed(param) if matches!(&*param.ty, Type::Reference(_)))) {
+        return Err(wrong());
+    }
+    match method.sig.inputs.len() {
+        1 => Ok(quote!()),
+        2 => Ok(quote!(, config)),
+        _ => Err(wrong()),
+    }
 }
 
 fn changes_self(method: &ImplItemFn, name: &str) -> Result<()> {

@@ -10,6 +10,7 @@ mod slices;
 mod sliding;
 mod spec;
 mod store;
+mod written;
 mod zone;
 
 pub use spec::{Kind, Trigger, WindowSpec};
@@ -75,6 +76,8 @@ pub trait Aggregate: State {
     const ANY_KIND: bool;
     /// Whether it can refuse an event, of which then nothing may remain.
     const FALLIBLE: bool;
+    /// Whether it does so before it changes anything, so that nothing has to be taken back.
+    const UNTOUCHED: bool;
 
     /// Which windows, and when they emit.
     fn spec(config: &Self::Config) -> Result<&WindowSpec>;
@@ -84,8 +87,16 @@ pub trait Aggregate: State {
     fn merge(&mut self, config: &Self::Config, later: Self);
     /// Emits the result of a window that is over.
     fn finish(self, config: &Self::Config, event: Window, ctx: &mut Context<'_>, out: &mut Emitter<'_>) -> Result<()>;
-    /// Emits the result of a window that may still change.
+    /// Emits the result of a window that is over but still takes late events.
     fn peek(&self, config: &Self::Config, event: Window, ctx: &mut Context<'_>, out: &mut Emitter<'_>) -> Result<()>;
+    /// Emits what a window has that is still open; it may note what it has told.
+    fn early(&mut self, config: &Self::Config, event: Window, ctx: &mut Context<'_>, out: &mut Emitter<'_>) -> Result<()> {
+        self.peek(config, event, ctx, out)
+    }
+    /// The window that an event belongs to, where events bring their windows.
+    fn bounds(_config: &Self::Config, _event: &Self::Event<'_>) -> Result<Window> {
+        Err(Error::Fault("windows are given, but there is no `fn bounds` that says which window an event belongs to".into()))
+    }
     /// After how long without an event a session that has this one ends; `None`: as the definition says.
     fn gap(_config: &Self::Config, _event: &Self::Event<'_>) -> Option<Millis> {
         None
@@ -163,10 +174,13 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
     /// Puts an event into a pane; one that is refused leaves it as it was.
     #[inline]
     fn gather(&mut self, pane: &mut Pane<A>, event: A::Event<'_>) -> Result<()> {
-        let before = if A::FALLIBLE { Some(pane.content.clone()) } else { None };
+        let before = if A::FALLIBLE && !A::UNTOUCHED { Some(pane.content.clone()) } else { None };
+        let purged = pane.content.is_none();
         let taken = pane.content.get_or_insert_default().gather(self.config, event, self.ctx, self.out);
-        if let (Err(_), Some(before)) = (&taken, before) {
-            pane.content = before;
+        match (&taken, before) {
+            (Err(_), Some(before)) => pane.content = before,
+            (Err(_), None) if purged => pane.content = None,
+            _ => {}
         }
         taken
     }
@@ -235,10 +249,24 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
     /// Emits what a window has, and forgets that if the trigger says so.
     fn fire(&mut self, pane: &mut Pane<A>, window: Window) -> Result<()> {
         if self.spec.trigger.purge {
-            return pane.content.take().map_or(Ok(()), |content| self.finish(content, window));
+            return pane.content.take().map_or(Ok(()), |content| self.tell(content, window));
         }
-        let Some(content) = &pane.content else { return Ok(()) };
-        content.peek(self.config, window, self.ctx, &mut self.out.at(window.last()))
+        let open = self.is_open(window);
+        let Some(content) = &mut pane.content else { return Ok(()) };
+        let out = &mut self.out.at(window.last());
+        if open { content.early(self.config, window, self.ctx, out) } else { content.peek(self.config, window, self.ctx, out) }
+    }
+
+    /// Emits what a window has, which then forgets it, or of which it has a copy.
+    fn tell(&mut self, mut content: A, window: Window) -> Result<()> {
+        if self.is_open(window) {
+            return content.early(self.config, window, self.ctx, &mut self.out.at(window.last()));
+        }
+        self.finish(content, window)
+    }
+
+    fn is_open(&self, window: Window) -> bool {
+        self.watermark < due(window.last())
     }
 
     /// Emits what a window has had.
@@ -275,20 +303,70 @@ pub const fn declared(spec: WindowSpec, merges: bool) -> WindowSpec {
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`add` cannot return `{Self}`",
-    note = "`add` takes the event in and returns nothing, or Result<()> to refuse it; `close` returns what the window emits"
+    note = "`add` takes the event in and returns nothing, or Result<()> or Result<(), Untouched> to refuse it; `close` returns what the window emits"
 )]
 pub trait Added {
+    /// Whether it can refuse the event.
+    const FALLIBLE: bool;
+    /// Whether it refuses before it changes anything.
+    const UNTOUCHED: bool;
     fn result(self) -> Result<()>;
 }
 
 impl Added for () {
+    const FALLIBLE: bool = false;
+    const UNTOUCHED: bool = true;
     fn result(self) -> Result<()> {
         Ok(())
     }
 }
 
 impl Added for Result<()> {
+    const FALLIBLE: bool = true;
+    const UNTOUCHED: bool = false;
     fn result(self) -> Result<()> {
         self
+    }
+}
+
+impl Added for Result<(), Untouched> {
+    const FALLIBLE: bool = true;
+    const UNTOUCHED: bool = true;
+    #[inline]
+    fn result(self) -> Result<()> {
+        self.map_err(|Untouched(error)| error)
+    }
+}
+
+/// The refusal of an event by an `add` that has changed nothing yet.
+///
+/// A window is copied before an `add` that returns `Result<()>`, in case that it changes something and then refuses. One that looks first
+/// and changes afterwards says so, and is spared the copy.
+///
+/// ```
+/// use sangam_sdk::*;
+/// use sangam_sdk::window::Untouched;
+///
+/// #[event] struct Sale { shop: String, amount: f64 }
+/// #[state] struct Revenue { sales: Vec<f64> }
+///
+/// #[operator(key = "shop", window = "1m")]
+/// impl Revenue {
+///     fn add(&mut self, sale: Sale) -> Result<(), Untouched> {
+///         if sale.amount < 0.0 {
+///             return Err(reject("a negative amount").into());
+///         }
+///         self.sales.push(sale.amount);
+///         Ok(())
+///     }
+///     fn close(self, _w: Window) -> Sale { Sale { shop: String::new(), amount: self.sales.iter().sum() } }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untouched(pub Error);
+
+impl<E: Into<Error>> From<E> for Untouched {
+    fn from(error: E) -> Self {
+        Untouched(error.into())
     }
 }

@@ -7,7 +7,7 @@ use sangam_protocol::Millis;
 use super::spec::{Kind, floor};
 use super::store::{Pane, Windows};
 use super::{Aggregate, Call, FOREVER, Window, closed, due};
-use crate::Result;
+use crate::{Result, reject};
 
 /// Takes an event in; true where something is due that was not.
 #[inline(always)]
@@ -22,18 +22,20 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
     {
         return call.gather(pane, event).map(|()| false);
     }
-    let start = match spec.kind {
-        Kind::Tumbling { size } => floor(local, spec.offset, size),
-        Kind::Global => Millis::MIN,
+    // The end is noted where the definition does not tell it.
+    let (start, end) = match spec.kind {
+        Kind::Tumbling { size } => (floor(local, spec.offset, size), 0),
+        Kind::Global => (Millis::MIN, 0),
+        Kind::Given => bounds::<A>(call.config, &event)?,
         _ => return on_shared(call, event, state, local),
     };
-    let window = window(call, start, 0);
+    let window = window(call, start, end);
     if call.over(window) <= call.watermark {
         return Err(closed());
     }
-    let place = state.panes.binary_search_by_key(&start, |pane| pane.start);
+    let place = state.panes.binary_search_by_key(&(start, end), |pane| (pane.start, pane.end));
     let index = place.unwrap_or_else(|index| {
-        state.panes.insert(index, Pane::new(start, 0, A::default()));
+        state.panes.insert(index, Pane::new(start, end, A::default()));
         index
     });
     let Some(pane) = state.panes.get_mut(index) else { return Ok(false) };
@@ -48,6 +50,12 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
         state.panes.remove(index);
     }
     Ok(marked || place.is_err())
+}
+
+/// Start and end of the window that an event names.
+fn bounds<A: Aggregate>(config: &A::Config, event: &A::Event<'_>) -> Result<(Millis, Millis)> {
+    let Window { start, end } = A::bounds(config, event)?;
+    if start < end { Ok((start, end)) } else { Err(reject(format!("its window ends at {end}, before it has begun at {start}"))) }
 }
 
 /// Gathers the event once, then gives it to every window that it belongs to and that still takes events.
@@ -93,7 +101,7 @@ pub(super) fn touched<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, pane: &mut P
             (pane.count, fires) = (0, true);
         }
     }
-    let marks = trigger.early > 0 && !closed && mark(pane, call.time, call.watermark, trigger.early);
+    let marks = trigger.early > 0 && !closed && mark(pane, call, trigger.early);
     if fires {
         call.fire(pane, window)?;
     }
@@ -104,10 +112,12 @@ pub(super) fn touched<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, pane: &mut P
 ///
 /// The first time is the first multiple after the event's time (Flink `ContinuousEventTimeTrigger`), then every multiple before which an
 /// event has come: one that would only tell the same again is left out, also because a window without an end would never stop.
-fn mark<A>(pane: &mut Pane<A>, time: Millis, watermark: Millis, every: Millis) -> bool {
+fn mark<A: Aggregate>(pane: &mut Pane<A>, call: &Call<'_, '_, '_, A>, every: Millis) -> bool {
     let from = match pane.mark {
-        None => Some(time.max(watermark)),
-        Some(mark) if mark <= watermark => Some(watermark),
+        None => Some(call.time.max(call.watermark)),
+        // What earlier windows tell at one time may come in parts: it is all there when the watermark has passed that time.
+        Some(_) if pane.told && matches!(call.spec.kind, Kind::Given) => Some(call.time.max(call.watermark)),
+        Some(mark) if mark <= call.watermark => Some(call.watermark),
         Some(_) => None,
     };
     if let Some(from) = from {
@@ -172,7 +182,7 @@ fn window<A: Aggregate>(call: &Call<'_, '_, '_, A>, start: Millis, end: Millis) 
     match call.spec.kind {
         Kind::Tumbling { size } => call.spec.window(start, start.saturating_add(size)),
         Kind::Global => Window { start, end: FOREVER },
-        Kind::Session { .. } => Window { start, end },
+        Kind::Session { .. } | Kind::Given => Window { start, end },
         _ => call.spec.window(start, end),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
                 && call.over(window) > watermark
                 && let Some(all) = state.gathered(call.config, start, end)?
             {
-                call.finish(all, window)?;
+                call.tell(all, window)?;
             }
         }
     }

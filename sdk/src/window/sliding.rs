@@ -36,7 +36,7 @@ pub(super) fn on_event<A: Aggregate>(
                 && call.over(window) > watermark
                 && let Some(all) = state.gathered(call.config, window.start, window.end)?
             {
-                call.finish(all, window)?;
+                call.tell(all, window)?;
             }
         }
     }

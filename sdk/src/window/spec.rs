@@ -48,6 +48,8 @@ pub enum Kind {
     },
     /// One window for everything.
     Global,
+    /// Those that the events bring along: what earlier windows emitted is gathered by the same windows.
+    Given,
 }
 
 /// When a window emits what it has gathered.
@@ -113,6 +115,19 @@ impl Trigger {
 /// assert_eq!(spec.windows_at(minutes(58)).len(), 12);
 /// assert!(WindowSpec::hopping(minutes(5), hours(1)).check().is_err());
 /// ```
+///
+/// A field of a `#[config]` reads it as the pipeline writes it, a length or a table; what no windows are like is refused:
+///
+/// ```
+/// use sangam_sdk::*;
+/// use sangam_sdk::window::WindowSpec;
+///
+/// #[config] struct Settings { window: WindowSpec }
+///
+/// let settings = Settings::read(b"\x81\xa6window\xa21h").unwrap();
+/// assert_eq!(settings.window, WindowSpec::tumbling(hours(1)));
+/// assert!(Settings::read(b"\x81\xa6window\xa20s").is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowSpec {
     pub(super) kind: Kind,
@@ -164,6 +179,11 @@ impl WindowSpec {
         WindowSpec::new(Kind::Global)
     }
 
+    /// The windows that the events name themselves, as results of earlier windows do: `fn bounds` reads them.
+    pub const fn given() -> WindowSpec {
+        WindowSpec::new(Kind::Given)
+    }
+
     /// Shifts the starts of tumbling, hopping and cumulating windows; less than their size, either way.
     #[must_use]
     pub const fn offset(mut self, offset: Millis) -> WindowSpec {
@@ -208,7 +228,7 @@ impl WindowSpec {
 
     /// Whether the author's aggregate must be able to merge.
     pub const fn merges(&self) -> bool {
-        !matches!(self.kind, Kind::Tumbling { .. } | Kind::Global)
+        !matches!(self.kind, Kind::Tumbling { .. } | Kind::Global | Kind::Given)
     }
 
     /// Says what is wrong with it, in a sentence.
@@ -238,7 +258,7 @@ impl WindowSpec {
                 }
                 (1, 0)
             }
-            Kind::Global => (1, 0),
+            Kind::Global | Kind::Given => (1, 0),
         };
         if longest <= 0 {
             return Err("a window has some length: \"10s\", \"5m\", \"1h\"");
@@ -251,6 +271,9 @@ impl WindowSpec {
         }
         if self.by_clock && self.lateness != 0 {
             return Err("no event is late by the clock: remove the lateness");
+        }
+        if self.by_clock && matches!(self.kind, Kind::Given) {
+            return Err("windows that the events name go by event time");
         }
         if self.lateness < 0 {
             return Err("the lateness is not negative");
@@ -273,7 +296,7 @@ impl WindowSpec {
         match self.kind {
             Kind::Global => vec![self.window(Millis::MIN, FOREVER)],
             Kind::Session { gap } => vec![Window { start: time, end: time.saturating_add(gap) }],
-            Kind::Sliding { .. } | Kind::Count { .. } => Vec::new(),
+            Kind::Sliding { .. } | Kind::Count { .. } | Kind::Given => Vec::new(),
             _ => self.spans_at(self.local(time)).map(|(_, _, window)| window).collect(),
         }
     }

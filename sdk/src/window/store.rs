@@ -72,6 +72,7 @@ impl Def {
             Kind::Session { .. } => (7, 0, 0),
             Kind::Count { size, slide } => (8, size as Millis, slide as Millis),
             Kind::Global => (9, 0, 0),
+            Kind::Given => (10, 0, 0),
         };
         let code = if spec.by_clock { BY_CLOCK + code } else { code };
         Def { code, a, b, offset: spec.offset, zone: spec.zone.as_ref().map_or(0, Zone::mark) }
@@ -98,6 +99,7 @@ impl Def {
             7 => Kind::Session { gap: 1 },
             8 => Kind::Count { size: self.a as u64, slide: self.b as u64 },
             9 => Kind::Global,
+            10 => Kind::Given,
             _ => return None,
         };
         let mut own = WindowSpec { kind, offset: self.offset, ..spec.clone() };

@@ -53,6 +53,7 @@ fn stage(place: &Place, workload: Workload) -> anyhow::Result<Stage> {
         store: Arc::new(MemoryStore::new()),
         clock: supervisor.clock.clone(),
         ports: node.outputs.len(),
+        captures: None,
     };
     Ok(Stage::new(spec, 0)?)
 }

@@ -152,3 +152,17 @@ fn the_summary_of_a_run_says_how_many_keys_are_held() {
     let figures: Vec<&str> = row.split_whitespace().rev().collect();
     assert_eq!(figures[1..3], ["2", "3"], "keys and outputs: {}", ran.out);
 }
+
+#[test]
+fn paths_start_at_the_folder_of_the_pipeline_file_wherever_the_program_is_called_from() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("sub/plugins")).unwrap();
+    fs::copy(guest("count"), folder.path().join("sub/plugins/count.wasm")).unwrap();
+    fs::write(folder.path().join("sub/words.jsonl"), WORDS).unwrap();
+    let pipeline = "[streams.words]\nfile = \"words.jsonl\"\n[streams.out]\nfile = \"out.jsonl\"\n[operators.count]\ninput = \"words\"\noutput = \"out\"";
+    fs::write(folder.path().join("sub/pipeline.toml"), pipeline).unwrap();
+    let ran = run(folder.path(), &["run", "sub/pipeline.toml"], "");
+    assert!(ran.ok, "{}", ran.err);
+    assert_eq!(json_lines(&fs::read_to_string(folder.path().join("sub/out.jsonl")).unwrap()).len(), 3);
+    assert!(folder.path().join("sub/data/pipeline").is_dir());
+}

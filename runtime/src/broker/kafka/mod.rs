@@ -8,6 +8,7 @@ mod gate;
 mod headers;
 mod lane;
 mod metadata;
+mod once;
 mod options;
 mod queue;
 mod rebalance;
@@ -26,9 +27,10 @@ use parking_lot::Mutex;
 
 use self::consumer::KafkaSubscription;
 use self::metadata::Metadata;
+use self::once::{KafkaOnce, LEDGER_SETTINGS};
 use self::sink::KafkaSink;
 use self::transactions::KafkaTransactions;
-use super::{Broker, BrokerError, Replay, Replayed, Sink, Subscribe, Subscription, Transactions};
+use super::{Broker, BrokerError, OnceSink, Replay, Replayed, Sink, Subscribe, Subscription, Transactions, Written};
 use std::sync::Arc;
 
 /// A Kafka cluster.
@@ -91,5 +93,17 @@ impl Broker for KafkaBroker {
 
     fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
         replay::replay(&self.options, topic, partition, from, each)
+    }
+
+    fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
+        self.metadata.lock().create(ledger, 1, LEDGER_SETTINGS)?;
+        Ok(Box::new(KafkaOnce::new(&self.options, ledger)?))
+    }
+
+    fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
+        if self.partitions(ledger)?.is_none() {
+            return Ok(Written::new());
+        }
+        once::written(&self.options, ledger)
     }
 }

@@ -11,6 +11,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::util::IntoOpaque;
 
 use super::watch::Watch;
 use super::{error, headers};
@@ -141,7 +142,12 @@ impl Writer {
     }
 }
 
-fn to_kafka<'a>(record: &OutRecord<'a>, headers: Option<OwnedHeaders>, number: usize) -> BaseRecord<'a, [u8], [u8], usize> {
+/// A record as the client takes it; `opaque` comes back with what became of it.
+pub(super) fn to_kafka<'a, O: IntoOpaque>(
+    record: &OutRecord<'a>,
+    headers: Option<OwnedHeaders>,
+    opaque: O,
+) -> BaseRecord<'a, [u8], [u8], O> {
     // Kafka knows no time before 1970, and its client takes 0 for "now"; a record without time gets just that.
     let timestamp = (record.time != WATERMARK_MIN).then(|| record.time.max(1));
     BaseRecord {
@@ -151,7 +157,7 @@ fn to_kafka<'a>(record: &OutRecord<'a>, headers: Option<OwnedHeaders>, number: u
         key: record.key,
         timestamp,
         headers,
-        delivery_opaque: number,
+        delivery_opaque: opaque,
     }
 }
 

@@ -4,13 +4,15 @@
 //! is no group protocol: whoever subscribes has every partition.
 
 mod block;
+mod once;
 mod sink;
 mod source;
 mod subscription;
 mod topic;
 
-use super::{Broker, BrokerError, Sink, Start, Subscribe, Subscription};
+use super::{Broker, BrokerError, OnceSink, Sink, Start, Subscribe, Subscription, Written};
 use crate::store::{Changes, Store, StoreError};
+use once::LocalOnce;
 use parking_lot::Mutex;
 use sangam_protocol::msgpack::{Reader, write};
 use sink::LocalSink;
@@ -144,6 +146,14 @@ impl Broker for LocalBroker {
 
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
         Ok(Box::new(LocalSink::new(self.clone())))
+    }
+
+    fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
+        Ok(Box::new(LocalOnce::new(self.clone(), ledger)))
+    }
+
+    fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
+        once::written(self, ledger)
     }
 }
 

@@ -1,13 +1,24 @@
 //! Operators, each by itself: defaults, and settings that exclude each other.
 
 use crate::config::error::Kind;
-use crate::config::meaning::{Batch, Binding, Config, Fallback, Limits, OnError, Operator};
+use crate::config::meaning::{Batch, Binding, Capture, Config, Fallback, Limits, OnError, Operator};
 use crate::config::source::Source;
-use crate::config::written::{WrittenBinding, WrittenLimits, WrittenOnError, WrittenOperator};
+use crate::config::written::{WrittenBinding, WrittenCapture, WrittenLimits, WrittenOnError, WrittenOperator};
+use std::path::Path;
 
 /// What the operators mean, not yet wired: dead letters are where the operator itself says.
-pub(super) fn mean(written: &[WrittenOperator], source: &Source<'_>) -> Vec<Operator> {
-    written.iter().map(|operator| mean_one(operator, source)).collect()
+///
+/// `capture` is the pipeline's, and `folder` where paths start.
+pub(super) fn mean(written: &[WrittenOperator], capture: Option<&WrittenCapture>, folder: &Path, source: &Source<'_>) -> Vec<Operator> {
+    let captures = |own: Option<&WrittenCapture>| own.or(capture).and_then(|capture| mean_capture(capture, folder));
+    written.iter().map(|operator| Operator { capture: captures(operator.capture.as_ref()), ..mean_one(operator, source) }).collect()
+}
+
+fn mean_capture(written: &WrittenCapture, folder: &Path) -> Option<Capture> {
+    let named = written.folder.as_ref().filter(|named| named.value != Capture::OFF)?;
+    let base = Capture::new(folder.join(&named.value));
+    let files = written.files.as_ref().map_or(base.files, |at| at.value as usize);
+    Some(Capture { files, bytes: written.bytes.as_ref().map_or(base.bytes, |at| at.value), ..base })
 }
 
 fn mean_one(written: &WrittenOperator, source: &Source<'_>) -> Operator {
@@ -25,6 +36,7 @@ fn mean_one(written: &WrittenOperator, source: &Source<'_>) -> Operator {
         dead_letters: written.dead_letters.as_ref().map(|stream| stream.value.clone()),
         dead_letters_max: written.dead_letters_max.as_ref().map(|limit| limit.value),
         on_error,
+        capture: None,
         limits: written.limits.as_ref().map_or(base.limits, limits),
         batch: written.batch.as_ref().map(|batch| Batch {
             count: batch.count.as_ref().map(|at| at.value as usize),

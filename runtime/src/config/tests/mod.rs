@@ -1,5 +1,6 @@
 //! What is said about bad files, and what good ones mean.
 
+mod capture;
 mod ladder;
 mod meant;
 mod refused;
