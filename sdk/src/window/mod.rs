@@ -4,6 +4,7 @@
 //! of a clock unless they are told to go by it. The rules are in `docs/semantics.md`, pictures of the windows in `docs/windows.md`.
 
 mod counted;
+mod pane;
 mod panes;
 mod session;
 mod slices;
@@ -23,7 +24,7 @@ use crate::emit::Emitter;
 use crate::event::{Event, FieldPath};
 use crate::state::State;
 use crate::{Context, Error, Result, Timer, late};
-use store::Pane;
+use pane::{Pane, Panes};
 
 /// Name of the timer that closes windows.
 const TIMER: &str = "window";
@@ -180,7 +181,7 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
         match self.kind()? {
             Kind::Sliding { .. } => sliding::on_timer(self, now, state, self.size()),
             Kind::Count { .. } => {
-                state.panes.clear();
+                state.panes = Panes::None;
                 Ok(())
             }
             Kind::Hopping { .. } | Kind::Cumulate { .. } if self.spec.shares() => slices::on_timer(self, now, state),

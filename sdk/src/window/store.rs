@@ -5,9 +5,10 @@
 use sangam_protocol::Millis;
 use sangam_protocol::msgpack::{self, Reader, write};
 
+use super::pane::{Pane, Panes};
 use super::spec::{Kind, WindowSpec};
 use super::zone::Zone;
-use super::{Aggregate, Window};
+use super::Aggregate;
 use crate::field::{Cells, Encode, Field};
 use crate::state::State;
 use crate::wrong::Wrong;
@@ -21,28 +22,11 @@ use crate::{Error, Result};
 pub struct Windows<A> {
     pub(super) def: Def,
     /// In order of their starts, younger than all that is folded.
-    pub(super) panes: Vec<Pane<A>>,
+    pub(super) panes: Panes<A>,
     /// Older panes as they are written, in order: only of definitions that share slices.
     pub(super) folded: Vec<u8>,
     /// Windows of an earlier definition.
     pub(super) old: Option<Box<Windows<A>>>,
-}
-
-/// A window that is open, or a slice of several, or some events of a count window.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Pane<A> {
-    /// Its first millisecond on the wall clock; the number of a part of a count window.
-    pub(super) start: Millis,
-    /// The millisecond after it; 0 where the definition tells it.
-    pub(super) end: Millis,
-    /// Events since it emitted last, where the trigger counts them.
-    pub(super) count: u64,
-    /// When it emits early next; the first event's time in a count window.
-    pub(super) mark: Option<Millis>,
-    /// Nothing has come since it emitted early.
-    pub(super) told: bool,
-    /// Nothing after it has been purged.
-    pub(super) content: Option<A>,
 }
 
 /// What open windows depend on, of a definition.
@@ -56,6 +40,9 @@ pub(super) struct Def {
     zone: u64,
 }
 
+/// The code of tumbling windows.
+const TUMBLING: u64 = 1;
+
 /// What is added to the code of windows that go by the clock.
 const BY_CLOCK: u64 = 32;
 
@@ -64,7 +51,7 @@ impl Def {
     pub(super) fn of(spec: &WindowSpec) -> Def {
         let shared = spec.shares();
         let (code, a, b) = match spec.kind {
-            Kind::Tumbling { size } => (1, size, 0),
+            Kind::Tumbling { size } => (TUMBLING, size, 0),
             Kind::Hopping { size, slide } => (if shared { 2 } else { 3 }, size, slide),
             Kind::Cumulate { size, step } => (if shared { 4 } else { 5 }, size, step),
             Kind::Sliding { size } => (6, size, 0),
@@ -75,6 +62,12 @@ impl Def {
         };
         let code = if spec.by_clock { BY_CLOCK + code } else { code };
         Def { code, a, b, offset: spec.offset, zone: spec.zone.as_ref().map_or(0, Zone::mark) }
+    }
+
+    /// Whether the windows are tumbling ones with nothing to say of them but their size.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.code == TUMBLING && self.offset == 0 && self.zone == 0
     }
 
     /// Whether the windows share slices, so that there may be many of them.
@@ -91,7 +84,7 @@ impl Def {
             return None;
         }
         let kind = match self.code % BY_CLOCK {
-            1 => Kind::Tumbling { size: self.a },
+            TUMBLING => Kind::Tumbling { size: self.a },
             2 | 3 => Kind::Hopping { size: self.a, slide: self.b },
             4 | 5 => Kind::Cumulate { size: self.a, step: self.b },
             6 => Kind::Sliding { size: self.a },
@@ -177,8 +170,8 @@ impl<A: Aggregate> Windows<A> {
             while let Some(start) = folded.start()? {
                 panes.push(Pane { content: Some(A::decode(&mut folded.reader)?), ..Pane::blank(start) });
             }
-            panes.append(&mut self.panes);
-            self.panes = panes;
+            panes.append(self.panes.list());
+            self.panes = Panes::Many(panes);
             self.folded.clear();
         }
         Ok(())
@@ -232,7 +225,9 @@ impl<A: Aggregate> Windows<A> {
         }
         self.folded.clear();
         let gone = self.panes.iter().take_while(|pane| over(pane.start)).count();
-        self.panes.drain(..gone);
+        if gone > 0 {
+            self.panes.list().drain(..gone);
+        }
         Ok(())
     }
 
@@ -267,21 +262,6 @@ impl<A: Aggregate> Windows<A> {
             Ok(Some(start)) => Some(start),
             _ => self.panes.first().map(|pane| pane.start),
         }
-    }
-}
-
-impl<A> Pane<A> {
-    pub(super) fn new(start: Millis, end: Millis, content: A) -> Pane<A> {
-        Pane { end, content: Some(content), ..Pane::blank(start) }
-    }
-
-    pub(super) fn blank(start: Millis) -> Pane<A> {
-        Pane { start, end: 0, count: 0, mark: None, told: false, content: None }
-    }
-
-    /// The window of a pane that knows its end.
-    pub(super) fn window(&self) -> Window {
-        Window { start: self.start, end: self.end }
     }
 }
 
@@ -325,7 +305,7 @@ impl<'a> Folded<'a> {
 
 impl<A> Default for Windows<A> {
     fn default() -> Self {
-        Windows { def: Def::default(), panes: Vec::new(), folded: Vec::new(), old: None }
+        Windows { def: Def::default(), panes: Panes::None, folded: Vec::new(), old: None }
     }
 }
 
@@ -333,24 +313,38 @@ impl<A: Aggregate> State for Windows<A> {
     const SCHEMA: &'static str = "null";
 }
 
-/// `[definition, folded or nil, older or nil, pane…]`; `[]` where nothing is open.
+/// `[]` where nothing is open. Plain tumbling windows: `[size, start, content, later, content, …]`, each start as how much later it is than
+/// the one before. All others: `[definition, folded or nil, older or nil, pane…]`.
 impl<'a, A: Field<'a>> Field<'a> for Windows<A> {
     const KIND: &'static str = "array";
     const CELLS: Cells = A::CELLS.inside();
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
         let len = reader.array()?;
+        let mut windows = Windows::default();
         if len == 0 {
-            return Ok(Windows::default());
+            return Ok(windows);
+        }
+        if !len.is_multiple_of(2) && !matches!(reader.peek()?, 0x90..=0x9f) {
+            windows.def = Def { code: TUMBLING, a: reader.u64()? as Millis, ..Def::default() };
+            windows.panes = Panes::with_room((len / 2).min(reader.rest().len()));
+            let mut start = reader.i64()?;
+            for left in (0..len / 2).rev() {
+                windows.panes.push(Pane { content: Option::decode(reader)?, ..Pane::blank(start) });
+                if left > 0 {
+                    start = start.wrapping_add(reader.u64()? as Millis);
+                }
+            }
+            return Ok(windows);
         }
         let Some(count) = len.checked_sub(3) else { return Err(msgpack::Error::Range("open windows").into()) };
-        let def = Def::decode(reader)?;
-        let folded = if reader.nil()? { Vec::new() } else { reader.bin()?.to_vec() };
-        let old = if reader.nil()? { None } else { Some(Box::new(Windows::decode(reader)?)) };
-        let mut panes = Vec::with_capacity(count.min(reader.rest().len()) + 1);
+        windows.def = Def::decode(reader)?;
+        windows.folded = if reader.nil()? { Vec::new() } else { reader.bin()?.to_vec() };
+        windows.old = if reader.nil()? { None } else { Some(Box::new(Windows::decode(reader)?)) };
+        windows.panes = Panes::with_room(count.min(reader.rest().len()));
         for _ in 0..count {
-            panes.push(Pane::decode(reader)?);
+            windows.panes.push(Pane::decode(reader)?);
         }
-        Ok(Windows { def, panes, folded, old })
+        Ok(windows)
     }
 }
 
@@ -358,6 +352,19 @@ impl<A: Encode> Encode for Windows<A> {
     fn encode(&self, out: &mut Vec<u8>) {
         if self.is_empty() {
             return write::array(out, 0);
+        }
+        if self.def.is_plain() && self.old.is_none() && self.panes.iter().all(Pane::is_short) {
+            write::array(out, 1 + 2 * self.panes.len());
+            write::u64(out, self.def.a as u64);
+            let mut before = None;
+            for pane in &*self.panes {
+                match before.replace(pane.start) {
+                    None => write::i64(out, pane.start),
+                    Some(before) => write::u64(out, pane.start.wrapping_sub(before) as u64),
+                }
+                pane.content.encode(out);
+            }
+            return;
         }
         let (folding, plain) = match self.panes.split_last() {
             Some((_, older)) if self.def.folds() => self.panes.split_at(older.len()),
@@ -387,70 +394,26 @@ impl<A: Encode> Encode for Windows<A> {
     }
 }
 
-/// `[start, content]`, `[start, end, content]` or `[start, end, count, mark, content]`, the shortest that says it all; a sixth element
-/// says that it has been told.
-impl<'a, A: Field<'a>> Field<'a> for Pane<A> {
-    const KIND: &'static str = "array";
-    #[inline]
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        let len = reader.array()?;
-        let start = reader.i64()?;
-        if len == 2 {
-            return Ok(Pane { content: Option::decode(reader)?, ..Pane::blank(start) });
-        }
-        let end = if len > 2 { reader.i64()? } else { 0 };
-        let (count, mark) = if len > 3 { (reader.u64()?, Option::decode(reader)?) } else { (0, None) };
-        let told = len > 5 && reader.bool()?;
-        Ok(Pane { start, end, count, mark, told, content: Option::decode(reader)? })
-    }
-}
-
-impl<A: Encode> Encode for Pane<A> {
-    #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
-        let long = self.count != 0 || self.mark.is_some();
-        write::array(out, if long { 5 + usize::from(self.told) } else { 2 + usize::from(self.end != 0) });
-        write::i64(out, self.start);
-        if long || self.end != 0 {
-            write::i64(out, self.end);
-        }
-        if long {
-            write::u64(out, self.count);
-            self.mark.encode(out);
-            if self.told {
-                write::bool(out, true);
-            }
-        }
-        self.content.encode(out);
-    }
-}
-
-/// The size alone for plain tumbling windows, else `[code, a, b, offset, zone]`.
+/// `[code, a, b, offset, zone]` without the zeros at its end.
 impl<'a> Field<'a> for Def {
-    const KIND: &'static str = "any";
-    #[inline]
+    const KIND: &'static str = "array";
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        if !matches!(reader.peek()?, 0x90..=0x9f) {
-            return Ok(Def { code: 1, a: reader.i64()?, ..Def::default() });
-        }
-        if reader.array()? != 5 {
-            return Err(msgpack::Error::Range("a definition of windows").into());
-        }
-        Ok(Def { code: reader.u64()?, a: reader.i64()?, b: reader.i64()?, offset: reader.i64()?, zone: reader.u64()? })
+        let mut left = reader.array()?;
+        let mut next = || {
+            let some = left > 0;
+            left = left.saturating_sub(1);
+            if some { reader.i64() } else { Ok(0) }
+        };
+        let def = Def { code: next()? as u64, a: next()?, b: next()?, offset: next()?, zone: next()? as u64 };
+        if left > 0 { Err(msgpack::Error::Range("a definition of windows").into()) } else { Ok(def) }
     }
 }
 
 impl Encode for Def {
-    #[inline]
     fn encode(&self, out: &mut Vec<u8>) {
-        if self.code == 1 && self.offset == 0 && self.zone == 0 {
-            return write::i64(out, self.a);
-        }
-        write::array(out, 5);
-        write::u64(out, self.code);
-        write::i64(out, self.a);
-        write::i64(out, self.b);
-        write::i64(out, self.offset);
-        write::u64(out, self.zone);
+        let numbers = [self.code as i64, self.a, self.b, self.offset, self.zone as i64];
+        let len = numbers.iter().rposition(|number| *number != 0).map_or(0, |last| last + 1);
+        write::array(out, len);
+        numbers.iter().take(len).for_each(|number| write::i64(out, *number));
     }
 }
