@@ -43,7 +43,7 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             "windows of this kind overlap or join: add `fn merge(&mut self, later: Self)`, which takes in what a later part has gathered",
         ));
     }
-    let (spec, any_kind) = (&declared.spec, declared.configured);
+    let (spec, any_kind, slices) = (&declared.spec, declared.configured, declared.slices);
     let merges = merge.is_some();
     let merge = merge.map(|merge| {
         let call = merge.call;
@@ -100,6 +100,7 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             const NAME: &'static str = #name;
             const ANY_KIND: bool = #any_kind;
             const FALLIBLE: bool = <#added_output as ::sangam_sdk::Emit>::FALLIBLE;
+            const SLICES: bool = #slices;
             #[inline]
             #[allow(unused_variables)]
             fn spec(config: &Self::Config) -> ::sangam_sdk::Result<&::sangam_sdk::window::WindowSpec> {
@@ -171,6 +172,8 @@ struct Declared {
     gap: Option<TokenStream>,
     configured: bool,
     merges: bool,
+    /// Whether its windows may share slices, the older of which stand in a cell.
+    slices: bool,
 }
 
 fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
@@ -187,6 +190,7 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
             gap,
             configured: true,
             merges: true,
+            slices: true,
         });
     }
     let numbers = match (name.as_str(), gap.is_some(), numbers.is_empty()) {
@@ -221,7 +225,8 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
         },
     };
     let merges = !matches!(name.as_str(), "tumbling" | "global");
-    Ok(Declared { spec, check, gap, configured: false, merges })
+    let slices = matches!(name.as_str(), "hopping" | "cumulate");
+    Ok(Declared { spec, check, gap, configured: false, merges, slices })
 }
 
 /// The name of a kind and the numbers that it takes.

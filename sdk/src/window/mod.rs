@@ -4,6 +4,7 @@
 //! of a clock unless they are told to go by it. The rules are in `docs/semantics.md`, pictures of the windows in `docs/windows.md`.
 
 mod counted;
+mod folded;
 mod pane;
 mod panes;
 mod session;
@@ -76,6 +77,8 @@ pub trait Aggregate: State {
     const ANY_KIND: bool;
     /// Whether it can refuse an event, of which then nothing may remain.
     const FALLIBLE: bool;
+    /// Whether overlapping windows may share slices, the older of which stand in a cell.
+    const SLICES: bool;
 
     /// Which windows, and when they emit.
     fn spec(config: &Self::Config) -> Result<&WindowSpec>;
@@ -190,8 +193,8 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
     }
 
     /// When the next thing happens to any window after `now`.
-    fn next_due(&self, now: Millis, state: &Windows<A>) -> Result<Option<Millis>> {
-        if state.panes.is_empty() && state.folded.is_empty() {
+    fn next_due(&self, now: Millis, state: &mut Windows<A>) -> Result<Option<Millis>> {
+        if !state.has_panes() {
             return Ok(None);
         }
         Ok(match self.kind()? {

@@ -157,6 +157,44 @@ impl<A> Panes<A> {
     }
 }
 
+impl<'a, A: Field<'a>> Panes<A> {
+    /// Reads so many short panes: `start, content, later, content, …`, each start as how much later it is than the one before.
+    pub(super) fn decode_short(count: usize, reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        let mut panes = Panes::with_room(count.min(reader.rest().len()));
+        let mut start = None;
+        for _ in 0..count {
+            let this = match start {
+                None => reader.i64()?,
+                Some(start) => Millis::wrapping_add(start, reader.u64()? as Millis),
+            };
+            start = Some(this);
+            panes.push(Pane { content: Option::decode(reader)?, ..Pane::blank(this) });
+        }
+        Ok(panes)
+    }
+
+    /// Reads so many panes.
+    pub(super) fn decode_long(count: usize, reader: &mut Reader<'a>) -> Result<Self, Wrong> {
+        let mut panes = Panes::with_room(count.min(reader.rest().len()));
+        for _ in 0..count {
+            panes.push(Pane::decode(reader)?);
+        }
+        Ok(panes)
+    }
+}
+
+/// Writes what [`Panes::decode_short`] reads.
+pub(super) fn encode_short<A: Encode>(panes: &[Pane<A>], out: &mut Vec<u8>) {
+    let mut before = None;
+    for pane in panes {
+        match before.replace(pane.start) {
+            None => write::i64(out, pane.start),
+            Some(before) => write::u64(out, pane.start.wrapping_sub(before) as u64),
+        }
+        pane.content.encode(out);
+    }
+}
+
 impl<A> Deref for Panes<A> {
     type Target = [Pane<A>];
     #[inline]

@@ -4,8 +4,8 @@
 
 use sangam_protocol::Millis;
 
-use super::spec::{Kind, floor};
 use super::pane::Pane;
+use super::spec::{Kind, floor};
 use super::store::Windows;
 use super::{Aggregate, Call, FOREVER, Window, closed, due};
 use crate::Result;

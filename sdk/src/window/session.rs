@@ -4,8 +4,8 @@
 
 use sangam_protocol::Millis;
 
-use super::panes::touched;
 use super::pane::Pane;
+use super::panes::touched;
 use super::store::Windows;
 use super::{Aggregate, Call, Window, closed};
 use crate::{Result, reject};
