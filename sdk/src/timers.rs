@@ -26,6 +26,8 @@ pub(crate) struct Timers {
     looked: usize,
     /// What was set in this batch and may still fire in it. Entries that moved on leave stale turns behind, here and in the line.
     queue: BinaryHeap<Reverse<Turn>>,
+    /// The entries to write, by the order of setting.
+    order: Vec<u32>,
     slots: usize,
     settings: u32,
     /// Where the watermark stands after the batch.
@@ -163,17 +165,16 @@ impl Timers {
         if self.entries.is_empty() {
             return;
         }
-        let Timers { entries, names, queue, .. } = self;
-        let news = || entries.iter().enumerate().filter(|(_, entry)| entry.is_news());
-        if news().is_sorted_by_key(|(_, entry)| entry.set) {
-            news().for_each(|(_, entry)| entry.write(names, clock, out));
-            return;
+        // Each entry has a number of its own, so that they need not be compared with each other.
+        let Timers { entries, names, order, settings, .. } = self;
+        order.clear();
+        order.resize(*settings as usize, END);
+        for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.is_news()) {
+            if let Some(place) = order.get_mut(entry.set as usize) {
+                *place = index as u32;
+            }
         }
-        // The queue has done its work and sorts this too: a stable sort would be the largest function of a small guest.
-        queue.clear();
-        queue.extend(news().map(|(index, entry)| Reverse((0, entry.set, index as u32))));
-        while let Some(Reverse((_, _, index))) = queue.pop() {
-            let Some(entry) = entries.get(index as usize) else { return };
+        for entry in order.iter().filter_map(|index| entries.get(*index as usize)) {
             entry.write(names, clock, out);
         }
     }
