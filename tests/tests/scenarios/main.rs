@@ -18,6 +18,7 @@ mod inputs;
 mod kafka_broker;
 mod kafka_pipeline;
 mod migration;
+mod operations;
 mod poison_event;
 mod processing_time;
 mod recovery;
