@@ -28,6 +28,10 @@ bench *ARGS:
 fmt:
     cargo fmt --all
 
+# Hold examples/deploy against the schemas of Compose and Kubernetes
+check-deploy:
+    scripts/check-deploy
+
 # Start a Kafka of one node for tests
 kafka-start *PORT:
     scripts/kafka start {{PORT}}

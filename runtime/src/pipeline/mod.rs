@@ -4,7 +4,9 @@
 
 mod board;
 mod brokers;
+mod control;
 mod crew;
+mod health;
 mod ledger;
 mod load;
 mod plan;
@@ -16,8 +18,10 @@ mod worker;
 
 pub use board::{Board, Standings};
 pub use brokers::{Brokers, TopicError};
+pub use control::Control;
+pub use health::{Health, Phase};
 pub use load::{LoadFailed, Loaded, Plugins};
 pub use plan::{PlanError, PlanErrors, plan};
 pub use reload::{BuildStatus, Builds, Reload, Reloader, compatible};
-pub use supervise::{Control, PipelineError, RunOptions, Supervisor};
+pub use supervise::{PipelineError, RunOptions, Supervisor};
 pub use watch::{NewFile, Watch};

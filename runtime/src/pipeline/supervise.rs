@@ -2,9 +2,11 @@
 //!
 //! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
 
-use super::board::{Board, Standings};
+use super::board::Board;
 use super::brokers::Brokers;
+use super::control::Control;
 use super::crew::{Crew, Failed};
+use super::health::Phase;
 use super::ledger::Ledger;
 use super::reload::{Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
@@ -33,42 +35,6 @@ pub struct RunOptions {
     pub close_at_end: bool,
     /// Batches for which a new build is watched; 0 trusts it at once.
     pub watch_batches: u32,
-}
-
-/// Lets others stop a run and look into it.
-#[derive(Clone, Default)]
-pub struct Control {
-    stop: Arc<AtomicBool>,
-    lag: Arc<std::sync::atomic::AtomicU64>,
-    running: Arc<AtomicBool>,
-    standings: Board,
-}
-
-impl Control {
-    /// Asks the run to commit what is under way and end.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether the run was asked to end.
-    pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
-    }
-
-    /// Whether tasks are at work: not before partitions are there, nor while a failure is being got over.
-    pub fn running(&self) -> bool {
-        self.running.load(Ordering::SeqCst)
-    }
-
-    /// How far operators and partitions are, as their workers have said last.
-    pub fn standings(&self) -> Standings {
-        self.standings.read()
-    }
-
-    /// Records that wait to be read, where that is known.
-    pub fn lag(&self) -> u64 {
-        self.lag.load(Ordering::Relaxed)
-    }
 }
 
 /// Why a pipeline does not run, or no longer does.
@@ -127,6 +93,11 @@ pub enum PipelineError {
     /// The host cannot start a thread.
     #[error("a worker thread cannot be started: {0}")]
     Thread(std::io::Error),
+    /// It was told to stop, and then something failed before all that was read was committed.
+    #[error(
+        "stopped, but the last commit failed: {0}; nothing is lost: what came after the commit before will be processed again at the next start"
+    )]
+    Unfinished(String),
     /// A worker has vanished, which is a bug.
     #[error("a worker thread ended without a word; please report this")]
     Vanished,
@@ -203,8 +174,10 @@ impl Supervisor {
                 Err(Failed::Fatal(why)) => return Err(why),
                 Err(Failed::Again(why)) => {
                     if control.stopping() {
-                        return Ok(());
+                        return Err(PipelineError::Unfinished(why));
                     }
+                    control.health().enter(Phase::Recovering);
+                    self.metrics.run.restarts.inc();
                     if started.elapsed() > 2 * BACKOFF.1 {
                         pause = BACKOFF.0;
                     }
@@ -218,7 +191,7 @@ impl Supervisor {
 
     /// Subscribes, and runs crews until the run ends or something fails.
     fn attempt(&mut self, control: &Control) -> Result<(), Failed> {
-        let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref())?;
+        let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref(), control.health())?;
         let ledger = ledger.as_ref();
         let mut subscriptions = self.subscribe()?;
         let mut holdings = Holdings::default();
@@ -232,6 +205,7 @@ impl Supervisor {
         let until = Instant::now() + patience;
         while holdings.held.len() < expected && Instant::now() < until && !control.stopping() {
             self.look_for_changes(&mut subscriptions, &mut holdings)?;
+            control.health().enter(Phase::Gathering { held: holdings.held.len(), expected });
             if holdings.held.len() < expected {
                 wait(TICK, control);
             }
@@ -240,17 +214,19 @@ impl Supervisor {
             return Err(Failed::Fatal(PipelineError::Shared { held: holdings.held.len(), expected, operator }));
         }
         loop {
+            control.health().enter(Phase::Restoring);
             if let Some(ledger) = ledger {
                 let gained = holdings.held.iter().filter(|held| held.start.is_some());
                 let gained: Vec<_> = gained.map(|held| (held.stream, held.partition as u32)).collect();
                 ledger.catch_up(&self.topology, &gained, self.store.as_ref())?;
                 schema::check_all(&self.topology, self.store.as_ref()).map_err(Failed::Fatal)?;
             }
-            let crew = self.start(std::mem::take(&mut holdings.held), &control.standings, ledger)?;
-            control.running.store(true, Ordering::SeqCst);
+            let crew = self.start(std::mem::take(&mut holdings.held), control.board(), ledger)?;
+            control.health().at_work(&crew.gauges);
             let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, control);
-            control.running.store(false, Ordering::SeqCst);
+            control.health().enter(Phase::Starting);
             let sources = crew.stop();
+            control.health().at_rest();
             match watched? {
                 Watched::Done => return Ok(()),
                 Watched::Reassigned => {
@@ -424,7 +400,17 @@ impl Supervisor {
             let outbox = Outbox::new(self.topology.clone(), sinks);
             let first = if self.topology.streams.iter().any(StreamNode::leads) { Fetch::Broadcasts } else { Fetch::All };
             let (reports, gauges_in, standings, clock) = (reports_in.clone(), gauges.clone(), standings.clone(), self.clock.clone());
-            let worker = Worker { tasks, outbox, commands: orders, reports, gauges: gauges_in, standings, clock, first };
+            let worker = Worker {
+                tasks,
+                outbox,
+                commands: orders,
+                reports,
+                gauges: gauges_in,
+                standings,
+                clock,
+                first,
+                metrics: self.metrics.run.worker(i as u32),
+            };
             let name = format!("worker-{i}");
             let thread = std::thread::Builder::new().name(name).spawn(move || worker.run());
             crew.threads.push(thread.map_err(|why| Failed::Fatal(PipelineError::Thread(why)))?);
@@ -445,7 +431,9 @@ impl Supervisor {
     ) -> Result<Watched, Failed> {
         let mut early = false;
         if self.topology.streams.iter().any(StreamNode::leads) {
+            control.health().enter(Phase::Restoring);
             early = crew.read_ahead(control, || self.look_for_changes(subscriptions, holdings))?;
+            control.health().enter(Phase::Running);
         }
         let mut last_commit = Instant::now();
         let mut taken_back: Vec<(usize, String)> = Vec::new();
@@ -465,7 +453,7 @@ impl Supervisor {
                     _ => {}
                 }
             }
-            control.lag.store(crew.gauges.iter().map(|gauges| gauges.lag.load(Ordering::Relaxed)).sum(), Ordering::Relaxed);
+            control.lags(crew.gauges.iter().map(|gauges| gauges.lag.load(Ordering::Relaxed)).sum());
             let reassigned = self.look_for_changes(subscriptions, holdings)? | std::mem::take(&mut early);
             let all = |gauge: fn(&Gauges) -> &AtomicBool| crew.gauges.iter().all(|gauges| gauge(gauges).load(Ordering::SeqCst));
             let quiet = crew.board.under_way() == 0;
@@ -501,6 +489,7 @@ impl Supervisor {
                 }
             }
             self.tell(&work, subscriptions, ledger)?;
+            control.health().committed(&work.positions);
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
             if ledger.is_some() && goes_on {

@@ -21,6 +21,7 @@ mod kafka_broadcast;
 mod kafka_broker;
 mod kafka_pipeline;
 mod migration;
+mod operations;
 mod poison_event;
 mod processing_time;
 mod recovery;
