@@ -2,6 +2,7 @@
 //!
 //! It does not parse, print or serve; `config`, `cli` and `admin` do.
 
+mod alignments;
 mod board;
 mod brokers;
 mod control;

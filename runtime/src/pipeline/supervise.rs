@@ -2,6 +2,7 @@
 //!
 //! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
 
+use super::alignments::Alignments;
 use super::board::Board;
 use super::brokers::Brokers;
 use super::control::Control;
@@ -15,13 +16,12 @@ use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe,
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
 use crate::route::Input;
-use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageError, StageSpec};
+use crate::stage::{RolledBack, Stage, StageError, StageSpec};
 use crate::store::{Changes, Store, StoreError};
 use crate::task::{Fetch, Handover, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
-use crate::time::{Clock, Millis};
+use crate::time::Clock;
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -317,7 +317,7 @@ impl Supervisor {
         let (board, mut receivers) = Switchboard::new(&inboxes);
         let mut intakes: Vec<Vec<Vec<Intake>>> =
             topology.groups.iter().map(|group| (0..group.parallelism).map(|_| Vec::new()).collect()).collect();
-        let mut alignments = Alignments::new(topology, &held);
+        let mut alignments = Alignments::new(topology, held.iter().map(|held| held.stream));
         for held in held {
             let Some(node) = topology.streams.get(held.stream) else { continue };
             let place = node.producer.and_then(|group| intakes.get_mut(group)).and_then(|group| group.get_mut(held.partition as usize));
@@ -662,27 +662,6 @@ impl Supervisor {
             self.store.write(&changes)?;
         }
         Ok(())
-    }
-}
-
-/// The partitions that keep pace with each other, by the name of their group.
-struct Alignments(BTreeMap<String, (Arc<Alignment>, usize)>);
-
-impl Alignments {
-    fn new(topology: &Topology, held: &[Held]) -> Alignments {
-        let mut members: BTreeMap<String, usize> = BTreeMap::new();
-        for node in held.iter().filter_map(|held| topology.streams.get(held.stream)).filter(|node| node.max_drift.is_some()) {
-            *members.entry(node.align.clone()).or_default() += 1;
-        }
-        Alignments(members.into_iter().map(|(name, members)| (name, (Alignment::new(members), 0))).collect())
-    }
-
-    /// The place of a stream's next partition, where that stream is aligned.
-    fn place(&mut self, node: &StreamNode) -> Option<Aligned> {
-        let drift = node.max_drift?.as_millis() as Millis;
-        let (group, taken) = self.0.get_mut(&node.align)?;
-        *taken += 1;
-        Some(group.place(*taken - 1, drift))
     }
 }
 
