@@ -35,3 +35,7 @@ kafka-start *PORT:
 # Stop it and remove its data
 kafka-stop:
     scripts/kafka stop
+
+# Two processes over a real Kafka, killed, frozen and cut off at random: kill -9 of a process, SIGSTOP, kill -9 of the broker
+torture TIMES="500,50,20":
+    scripts/torture {{TIMES}}

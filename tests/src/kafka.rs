@@ -4,12 +4,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: the first surprise ends the test")]
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -121,8 +123,13 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 
 /// A writer past the engine; `properties` are librdkafka's.
 pub fn producer(properties: &[(&str, &str)]) -> BaseProducer {
+    producer_at(&bootstrap(), properties)
+}
+
+/// The same, to a broker elsewhere.
+pub fn producer_at(address: &str, properties: &[(&str, &str)]) -> BaseProducer {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap()).set("linger.ms", "5");
+    config.set("bootstrap.servers", address).set("linger.ms", "5");
     for (name, value) in properties {
         config.set(*name, *value);
     }
@@ -169,6 +176,41 @@ pub fn consume(topic: &str, count: usize) -> Vec<Seen> {
         assert!(Instant::now() < deadline, "{} of {count} records of {topic} within {PATIENCE:?}", seen.len());
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             seen.push(Seen::from(&message.unwrap()));
+        }
+    }
+    seen.sort_by_key(|record| (record.partition, record.offset));
+    seen
+}
+
+/// Everything that is committed in a topic, to its end as of now, ordered by partition and offset.
+pub fn committed(topic: &str) -> Vec<Seen> {
+    committed_at(&bootstrap(), topic)
+}
+
+/// The same, at a broker elsewhere.
+pub fn committed_at(address: &str, topic: &str) -> Vec<Seen> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address)
+        .set("group.id", unique("committed"))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let mut from = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        from.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&from).unwrap();
+    let (deadline, mut ended, mut seen) = (Instant::now() + PATIENCE, BTreeSet::new(), Vec::new());
+    while ended.len() < from.count() {
+        assert!(Instant::now() < deadline, "the end of {topic} is not reached within {PATIENCE:?}");
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Ok(message)) => seen.push(Seen::from(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+            Some(Err(why)) => panic!("{topic}: {why}"),
         }
     }
     seen.sort_by_key(|record| (record.partition, record.offset));

@@ -31,6 +31,7 @@ pub const NOW: i64 = 1_700_000_000_000;
 /// A pipeline and all that it needs.
 pub struct World {
     folder: Arc<tempfile::TempDir>,
+    name: String,
     toml: String,
     /// The store: state, positions, topics.
     pub store: Arc<dyn Store>,
@@ -111,18 +112,18 @@ impl World {
     pub fn over(toml: &str, store: Arc<dyn Store>, folder: Arc<tempfile::TempDir>) -> World {
         std::fs::create_dir_all(folder.path().join("plugins")).unwrap();
         let broker = MemoryBroker::new(store.clone());
-        let toml = format!("name = \"test\"\ncommit_interval = \"5ms\"\n{toml}");
+        let (name, toml) = ("test".to_owned(), toml.to_owned());
         let (clusters, clock) = (BTreeMap::new(), ManualClock::at(NOW));
-        World { folder, toml, store, broker, clusters, outside: BTreeMap::new(), clock, sandbox: sandbox(), watch_batches: 0 }
+        World { folder, name, toml, store, broker, clusters, outside: BTreeMap::new(), clock, sandbox: sandbox(), watch_batches: 0 }
     }
 
     /// Drops everything but the folder, and opens what is there again, as after a restart of the process.
     pub fn reopened(self) -> World {
-        let World { folder, toml, store, broker, clusters, outside, clock, sandbox, watch_batches } = self;
+        let World { folder, name, toml, store, broker, clusters, outside, clock, sandbox, watch_batches } = self;
         drop((store, broker, clusters));
         let store: Arc<dyn Store> = Arc::new(DiskStore::open(&folder.path().join("data")).unwrap());
         let broker = MemoryBroker::new(store.clone());
-        World { folder, toml, store, broker, clusters: BTreeMap::new(), outside, clock, sandbox, watch_batches }
+        World { folder, name, toml, store, broker, clusters: BTreeMap::new(), outside, clock, sandbox, watch_batches }
     }
 
     /// Compiles every module itself: for tests that make more builds than the cache of compiled code should see.
@@ -133,7 +134,13 @@ impl World {
 
     /// The same world with another pipeline file.
     pub fn with_pipeline(mut self, toml: &str) -> World {
-        self.toml = format!("name = \"test\"\ncommit_interval = \"5ms\"\n{toml}");
+        self.toml = toml.to_owned();
+        self
+    }
+
+    /// The same world with another name for the pipeline: one that is alone with it at a broker that others use, too.
+    pub fn named(mut self, name: &str) -> World {
+        self.name = name.to_owned();
         self
     }
 
@@ -153,8 +160,11 @@ impl World {
         self.folder.path()
     }
 
-    /// Gives a cluster a broker from elsewhere, a real one.
+    /// Gives a cluster a broker from elsewhere, a real one. What others do there is not to be met with, so the pipeline gets a name of its own.
     pub fn broker(mut self, cluster: &str, broker: Arc<dyn Broker>) -> World {
+        if self.name == "test" {
+            self.name = crate::kafka::unique("test");
+        }
         self.outside.insert(cluster.to_owned(), broker);
         self
     }
@@ -166,7 +176,8 @@ impl World {
 
     /// The pipeline as its file means it.
     pub fn pipeline(&self) -> Pipeline {
-        let mut pipeline = Pipeline::parse(&self.toml, "test.toml", &|_| None).unwrap_or_else(|why| panic!("{why}"));
+        let toml = format!("name = \"{}\"\ncommit_interval = \"5ms\"\n{}", self.name, self.toml);
+        let mut pipeline = Pipeline::parse(&toml, "test.toml", &|_| None).unwrap_or_else(|why| panic!("{why}"));
         pipeline.plugins = self.folder.path().join(&pipeline.plugins);
         pipeline.data = self.folder.path().join(&pipeline.data);
         pipeline

@@ -2,7 +2,9 @@
 //!
 //! Records, offsets and commits are the embedded broker's; only the faults are its own.
 
-use super::{Assignment, Broker, BrokerError, LocalBroker, OnceSink, OutRecord, Polled, Sink, Source, Subscribe, Subscription, Written};
+use super::{
+    Assignment, Broker, BrokerError, Handback, LocalBroker, OnceSink, OutRecord, Polled, Sink, Source, Subscribe, Subscription, Written,
+};
 use crate::events::Events;
 use crate::store::{Changes, Store};
 use parking_lot::Mutex;
@@ -199,7 +201,7 @@ impl Subscription for MemorySubscription {
             if gained {
                 news.push(self.gain(topic, partition)?);
             } else if news.len() == before {
-                news.push(Assignment::Lost { topic, partition });
+                news.push(Assignment::Lost { topic, partition, handback: Handback::default() });
             }
         }
         let controls = &self.broker.controls;

@@ -20,7 +20,12 @@ pub use memory::{Controls, MemoryBroker};
 use crate::events::Events;
 use crate::store::Changes;
 use crate::time::Millis;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A place that holds topics.
 pub trait Broker: Send + Sync {
@@ -45,6 +50,110 @@ pub trait Broker: Send + Sync {
     /// What a ledger holds.
     fn written(&self, _ledger: &str) -> Result<Written, BrokerError> {
         Ok(Written::new())
+    }
+
+    /// Whether it has transactions.
+    fn has_transactions(&self) -> bool {
+        false
+    }
+
+    /// Starts to write in transactions, under an id that is this writer's own. Whoever wrote under it before is fenced off, and what that
+    /// one had not committed is gone. `None` where there are no transactions.
+    fn transactions(&self, id: &str) -> Result<Option<Arc<dyn Transactions>>, BrokerError> {
+        let _ = id;
+        Ok(None)
+    }
+
+    /// Makes a log: a topic that keeps at least the newest record of each key. One that is there already is left as it is.
+    fn create_log(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.create(topic, partitions)
+    }
+
+    /// Reads what is committed in a partition, from an offset (its start, for `None`) to where it ends now, without a group. Returns the
+    /// offset to go on from.
+    fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
+        let _ = (from, each);
+        Err(BrokerError::Fatal(format!("{topic}/{partition} cannot be read back: this kind of broker has no logs")))
+    }
+}
+
+/// Is given the records of a log in order, a run at a time.
+pub type Replayed<'a> = &'a mut dyn FnMut(&Events) -> Result<(), BrokerError>;
+
+/// How a log was read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// To its end: the offset to go on from next time.
+    To(i64),
+    /// It ends before the offset asked for: it is not the log that this was an offset of.
+    Short,
+}
+
+/// One transaction after the other: what is written in one, and the offsets that go with it, is there for readers as a whole or not at all.
+/// After any error the transactions that were open are lost, and so is this writer; a new one under the same id goes on from the last
+/// commit.
+pub trait Transactions: Send + Sync {
+    /// A writer into whichever transaction is open.
+    fn sink(&self) -> Box<dyn Sink>;
+
+    /// Closes the open transaction and opens the next one, once all that was written has arrived: what is written from now on comes behind
+    /// it. Nobody may write meanwhile. The closed one must be committed before the next is closed.
+    fn close(&self) -> Result<Box<dyn Closed>, BrokerError>;
+}
+
+/// A transaction that takes no more records but those that say what it has led to.
+pub trait Closed: Send {
+    /// Adds a record to a partition of a log; `None` deletes the key.
+    fn append(&mut self, topic: &str, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<(), BrokerError>;
+
+    /// Commits it, with the offsets of the next records to read of `member`'s partitions. Returns where in each partition of a log its records
+    /// are.
+    fn commit(self: Box<Self>, offsets: &[PartitionOffset], member: Option<&Member>) -> Result<Vec<Appended>, BrokerError>;
+}
+
+/// Records that a transaction added to a partition of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset of the first.
+    pub first: i64,
+    /// Offset behind the last.
+    pub end: i64,
+}
+
+/// A place in a topic: topic, partition, offset.
+pub type PartitionOffset = (String, i32, i64);
+
+/// Who a process is in a group, at one moment: what a transaction shows to commit offsets. Only the broker that made it can read it.
+pub struct Member(Box<dyn Any + Send>);
+
+/// A partition that is to go to another process waits until this and its clones are dropped: before that, what was read of it may be
+/// committed.
+#[derive(Clone, Default)]
+pub struct Handback {
+    _held: Option<Sender<Infallible>>,
+    late: Arc<AtomicBool>,
+}
+
+impl Handback {
+    /// One that somebody waits for: the receiver hears when all its clones are gone. What is returned last is set when nobody waits any more.
+    fn awaited() -> (Handback, Receiver<Infallible>, Arc<AtomicBool>) {
+        let (held, dropped) = bounded(0);
+        let late = Arc::new(AtomicBool::new(false));
+        (Handback { _held: Some(held), late: Arc::clone(&late) }, dropped, late)
+    }
+
+    /// One for a partition that was taken away by force.
+    fn too_late() -> Handback {
+        Handback { _held: None, late: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// Whether the partition is another's already, so that nothing that was read of it may be committed.
+    pub fn is_too_late(&self) -> bool {
+        self.late.load(Ordering::SeqCst)
     }
 }
 
@@ -75,7 +184,12 @@ pub trait Subscription: Send {
     fn changes(&mut self) -> Result<Vec<Assignment>, BrokerError>;
 
     /// Tells the outside how far everything is safe: topic, partition, offset of the next record to read.
-    fn commit(&mut self, offsets: &[(String, i32, i64)]) -> Result<(), BrokerError>;
+    fn commit(&mut self, offsets: &[PartitionOffset]) -> Result<(), BrokerError>;
+
+    /// Who this process is in the group right now, for [`Transactions::commit`]; `None` where transactions need no such thing.
+    fn member(&mut self) -> Result<Option<Member>, BrokerError> {
+        Ok(None)
+    }
 }
 
 /// A partition that was gained or lost.
@@ -91,12 +205,14 @@ pub enum Assignment {
         /// The reader.
         source: Box<dyn Source>,
     },
-    /// Another process reads it from now on; what is not committed will be done again there.
+    /// Another process is to read it; what is not committed will be done again there.
     Lost {
         /// Topic.
         topic: String,
         /// Partition.
         partition: i32,
+        /// To be dropped once what was read of it is committed or given up.
+        handback: Handback,
     },
 }
 

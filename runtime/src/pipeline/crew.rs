@@ -7,6 +7,7 @@ use super::supervise::{Control, TICK};
 use super::worker::{Command, Gauges, Report};
 use crate::broker::{BrokerError, Source};
 use crate::stage::StageError;
+use crate::store::StoreError;
 use crate::task::{Switchboard, TaskError, Work};
 use crossbeam_channel::{Receiver, Sender};
 use std::cell::RefCell;
@@ -150,6 +151,12 @@ impl From<BrokerError> for Failed {
             BrokerError::Store(why) => Failed::Fatal(why.into()),
             why => Failed::Fatal(PipelineError::Broker(why)),
         }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(why: StoreError) -> Self {
+        Failed::Fatal(why.into())
     }
 }
 

@@ -5,6 +5,7 @@
 mod board;
 mod brokers;
 mod crew;
+mod ledger;
 mod load;
 mod plan;
 mod reload;

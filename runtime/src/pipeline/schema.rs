@@ -5,11 +5,8 @@
 
 use super::PipelineError;
 use crate::store::{Changes, Store, StoreError};
-use crate::task::Topology;
+use crate::task::{SCHEMAS, Topology};
 use sangam_protocol::manifest::{Manifest, StateSchema};
-
-/// The space of the store that holds the version of each operator's state: four bytes, little-endian.
-const SCHEMAS: &str = "schemas";
 
 /// Checks the state of every operator against the build that is to run, and remembers the versions.
 ///

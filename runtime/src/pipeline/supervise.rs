@@ -5,16 +5,17 @@
 use super::board::{Board, Standings};
 use super::brokers::Brokers;
 use super::crew::{Crew, Failed};
+use super::ledger::Ledger;
 use super::reload::{Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
 use super::{PlanErrors, Plugins, TopicError, schema};
-use crate::broker::{Assignment, BrokerError, Source, Start, Subscribe, Subscription};
+use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
 use crate::route::Input;
 use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageError, StageSpec};
 use crate::store::{Changes, Store, StoreError};
-use crate::task::{Fetch, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
+use crate::task::{Fetch, Handover, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
 use crate::time::{Clock, Millis};
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
@@ -101,6 +102,20 @@ pub enum PipelineError {
         /// Now.
         now: u32,
     },
+    /// Another process has a part of the work, and this pipeline hands events on between tasks in memory.
+    #[error(
+        "this process was given {held} of {expected} partitions, another one has the rest; but the operator `{operator}` gets its events from other \
+         tasks, which reaches no further than one process: run one process, or have `{operator}` read a topic that is partitioned by its key \
+         (write the events to one first, and say so with `key` at that stream)"
+    )]
+    Shared {
+        /// Partitions that this process has.
+        held: usize,
+        /// Partitions that there are.
+        expected: usize,
+        /// An operator that gets events from other tasks.
+        operator: String,
+    },
     /// The build cannot read the state that is stored.
     #[error("the operator `{operator}` cannot go on from its state: {why}")]
     Schema {
@@ -129,7 +144,7 @@ enum Watched {
 #[derive(Default)]
 struct Holdings {
     held: Vec<Held>,
-    lost: Vec<(usize, i32)>,
+    lost: Vec<(usize, i32, Handback)>,
 }
 
 /// A partition that is read.
@@ -170,7 +185,7 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// How long a run waits for its partitions before it starts with those that it has: one that goes on for ever, and one that is to end.
-const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+const ASSIGNMENT_PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(45));
 
 impl Supervisor {
     /// Runs until the input ends (where it can), or the control says stop.
@@ -203,12 +218,17 @@ impl Supervisor {
 
     /// Subscribes, and runs crews until the run ends or something fails.
     fn attempt(&mut self, control: &Control) -> Result<(), Failed> {
+        let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref())?;
+        let ledger = ledger.as_ref();
         let mut subscriptions = self.subscribe()?;
         let mut holdings = Holdings::default();
         let groups = &self.topology.groups;
         let expected: usize = groups.iter().flat_map(|group| &group.reads).map(|s| self.brokers.partitions(*s) as usize).sum();
         // A run that is to stop when all is done must know what all is: it waits for every partition.
-        let patience = if self.options.drain || self.options.close_at_end { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
+        // So does one that cannot share: partitions of a process that was killed come only when the group has given that one up.
+        let alone = ledger.and_then(|_| self.hands_on_in_memory());
+        let all = self.options.drain || self.options.close_at_end || alone.is_some();
+        let patience = if all { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
         let until = Instant::now() + patience;
         while holdings.held.len() < expected && Instant::now() < until && !control.stopping() {
             self.look_for_changes(&mut subscriptions, &mut holdings)?;
@@ -216,10 +236,19 @@ impl Supervisor {
                 wait(TICK, control);
             }
         }
+        if let Some(operator) = alone.filter(|_| holdings.held.len() < expected && !control.stopping()) {
+            return Err(Failed::Fatal(PipelineError::Shared { held: holdings.held.len(), expected, operator }));
+        }
         loop {
-            let crew = self.start(std::mem::take(&mut holdings.held), &control.standings)?;
+            if let Some(ledger) = ledger {
+                let gained = holdings.held.iter().filter(|held| held.start.is_some());
+                let gained: Vec<_> = gained.map(|held| (held.stream, held.partition as u32)).collect();
+                ledger.catch_up(&self.topology, &gained, self.store.as_ref())?;
+                schema::check_all(&self.topology, self.store.as_ref()).map_err(Failed::Fatal)?;
+            }
+            let crew = self.start(std::mem::take(&mut holdings.held), &control.standings, ledger)?;
             control.running.store(true, Ordering::SeqCst);
-            let watched = self.watch_over(&crew, &mut subscriptions, &mut holdings, control);
+            let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, control);
             control.running.store(false, Ordering::SeqCst);
             let sources = crew.stop();
             match watched? {
@@ -229,12 +258,19 @@ impl Supervisor {
                     let lost = std::mem::take(&mut holdings.lost);
                     let gained: Vec<(usize, i32)> = holdings.held.iter().map(|held| (held.stream, held.partition)).collect();
                     // One that was lost and has come back brings a source of its own.
-                    let gone = |at: &(usize, i32)| lost.contains(at) || gained.contains(at);
+                    let gone = |at: &(usize, i32)| lost.iter().any(|(s, p, _)| (*s, *p) == *at) || gained.contains(at);
                     let kept = sources.into_iter().filter(|(stream, partition, _)| !gone(&(*stream, *partition)));
                     holdings.held.extend(kept.map(|(stream, partition, source)| Held { stream, partition, source, start: None }));
                 }
             }
         }
+    }
+
+    /// An operator that gets events from other tasks in memory.
+    fn hands_on_in_memory(&self) -> Option<String> {
+        let consumers = self.topology.streams.iter().flat_map(|stream| &stream.consumers);
+        let operator = consumers.filter(|consumer| consumer.to != Handover::Here).find_map(|c| self.topology.operators.get(c.operator))?;
+        Some(operator.name.to_string())
     }
 
     fn subscribe(&self) -> Result<Vec<Option<Box<dyn Subscription>>>, Failed> {
@@ -271,14 +307,14 @@ impl Supervisor {
                 match change {
                     Assignment::Gained { topic, partition, committed, source } => {
                         if let Some(stream) = stream_of(&topic) {
-                            holdings.lost.retain(|lost| *lost != (stream, partition));
+                            holdings.lost.retain(|(s, p, _)| (*s, *p) != (stream, partition));
                             holdings.held.push(Held { stream, partition, source, start: Some(committed) });
                         }
                     }
-                    Assignment::Lost { topic, partition } => {
+                    Assignment::Lost { topic, partition, handback } => {
                         if let Some(stream) = stream_of(&topic) {
                             holdings.held.retain(|held| (held.stream, held.partition) != (stream, partition));
-                            holdings.lost.push((stream, partition));
+                            holdings.lost.push((stream, partition, handback));
                         }
                     }
                 }
@@ -288,7 +324,7 @@ impl Supervisor {
     }
 
     /// Makes the tasks, from the store, and puts them on worker threads.
-    fn start(&self, held: Vec<Held>, standings: &Board) -> Result<Crew, Failed> {
+    fn start(&self, held: Vec<Held>, standings: &Board, ledger: Option<&Ledger>) -> Result<Crew, Failed> {
         standings.clear();
         let topology = &self.topology;
         let inboxes: Vec<usize> =
@@ -324,7 +360,7 @@ impl Supervisor {
                 tasks.push(task);
             }
         }
-        self.put_to_work(tasks, board, standings)
+        self.put_to_work(tasks, board, standings, ledger)
     }
 
     fn stage_spec(&self, operator: usize) -> Option<StageSpec> {
@@ -346,7 +382,7 @@ impl Supervisor {
         })
     }
 
-    fn put_to_work(&self, tasks: Vec<Task>, board: Switchboard, standings: &Board) -> Result<Crew, Failed> {
+    fn put_to_work(&self, tasks: Vec<Task>, board: Switchboard, standings: &Board, ledger: Option<&Ledger>) -> Result<Crew, Failed> {
         let workers = self.pipeline.workers.clamp(1, tasks.len().max(1));
         let mut shares: Vec<Vec<Task>> = (0..workers).map(|_| Vec::new()).collect();
         for (i, task) in tasks.into_iter().enumerate() {
@@ -371,7 +407,9 @@ impl Supervisor {
             })
             .collect();
         for (i, tasks) in shares.into_iter().enumerate() {
-            let sinks = self.brokers.all().iter().map(|broker| broker.sink()).collect::<Result<Vec<_>, _>>()?;
+            let sinks = self.brokers.all().iter().enumerate();
+            let sinks = sinks.map(|(cluster, broker)| ledger.and_then(|ledger| ledger.sink(cluster)).map_or_else(|| broker.sink(), Ok));
+            let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
             let (commands, orders) = unbounded();
             let gauges = Arc::new(Gauges::default());
             let outbox = Outbox::new(self.topology.clone(), sinks);
@@ -391,6 +429,7 @@ impl Supervisor {
     fn watch_over(
         &mut self,
         crew: &Crew,
+        ledger: Option<&Ledger>,
         subscriptions: &mut [Option<Box<dyn Subscription>>],
         holdings: &mut Holdings,
         control: &Control,
@@ -439,13 +478,25 @@ impl Supervisor {
                 closed = true;
             }
             let work = crew.prepare()?;
-            commit(&work, self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
-            // Sinks must hear that their records are written before anything else can fail: they would give the offsets out again.
-            crew.ask_all(|_| Command::Committed)?;
-            self.tell(&work, subscriptions)?;
+            if holdings.lost.iter().any(|(.., handback)| handback.is_too_late()) {
+                return Err(Failed::Again("partitions were taken away before what was read of them was committed".to_owned()));
+            }
+            last_commit = Instant::now();
+            let goes_on = !(finished || reassigned || reload || !taken_back.is_empty() || control.stopping());
+            match ledger {
+                Some(ledger) => self.commit_transaction(ledger, crew, &work, subscriptions, goes_on)?,
+                None => {
+                    commit(&work, self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
+                    // Sinks must hear that their records are written before anything else can fail: they would give the offsets out again.
+                    crew.ask_all(|_| Command::Committed)?;
+                }
+            }
+            self.tell(&work, subscriptions, ledger)?;
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
-            last_commit = Instant::now();
+            if ledger.is_some() && goes_on {
+                continue;
+            }
             // What this commit made visible may be what another operator reads: a drain ends with a commit of nothing.
             if control.stopping() || ended || (drained && !dirty) {
                 return Ok(Watched::Done);
@@ -457,14 +508,37 @@ impl Supervisor {
                 crew.ask_all(|_| Command::RollBack { operator, why: why.clone() })?;
             }
             if let Some(reload) = self.reloader.as_mut().and_then(Reloader::take) {
-                self.swap(crew, reload, &work, hold)?;
+                self.swap(crew, ledger, reload, &work, hold)?;
             }
             crew.tell_all(|_| Command::Resume);
         }
     }
 
-    fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), Failed> {
-        match tell(work, &self.topology, subscriptions) {
+    /// Commits a round of work over Kafka. Where nothing else is to be done between two rounds, the stream goes on while the transaction ends.
+    fn commit_transaction(
+        &self,
+        ledger: &Ledger,
+        crew: &Crew,
+        work: &Work,
+        subscriptions: &mut [Option<Box<dyn Subscription>>],
+        goes_on: bool,
+    ) -> Result<(), Failed> {
+        let closed = ledger.close()?;
+        if goes_on {
+            crew.tell_all(|_| Command::GoOn);
+        }
+        let subscription = subscriptions.get_mut(ledger.cluster()).and_then(Option::as_mut);
+        let member = subscription.map(|subscription| subscription.member()).transpose()?.flatten();
+        ledger.commit(closed, work, &self.topology, member.as_ref(), self.store.as_ref())?;
+        if goes_on {
+            crew.tell_all(|_| Command::Written);
+            return Ok(());
+        }
+        crew.ask_all(|_| Command::Committed)
+    }
+
+    fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>], ledger: Option<&Ledger>) -> Result<(), Failed> {
+        match tell(work, &self.topology, subscriptions, ledger.map(Ledger::cluster)) {
             // All is safe in the store, which is what counts: the outside is told with the next commit.
             Err(BrokerError::Retry(why)) => {
                 tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");
@@ -475,7 +549,7 @@ impl Supervisor {
     }
 
     /// Puts a new build in, in all tasks, between two commits.
-    fn swap(&mut self, crew: &Crew, reload: Reload, work: &Work, hold: Instant) -> Result<(), Failed> {
+    fn swap(&mut self, crew: &Crew, ledger: Option<&Ledger>, reload: Reload, work: &Work, hold: Instant) -> Result<(), Failed> {
         for (operator, loaded) in reload.builds {
             let swapped = Instant::now();
             let Some(node) = self.topology.operators.get(operator) else { continue };
@@ -513,6 +587,7 @@ impl Supervisor {
             check.remember(&mut changes);
             if !changes.is_empty() {
                 self.store.write(&changes).map_err(|why| Failed::Fatal(why.into()))?;
+                ledger.into_iter().for_each(|ledger| ledger.owe_all(&name, &changes));
             }
             crew.ask_all(|worker| {
                 let instances = started.get_mut(worker).map(std::mem::take).unwrap_or_default();

@@ -20,8 +20,12 @@ pub enum Command {
     Quiesce,
     /// Flush outputs and hand over what is to be committed.
     Prepare,
-    /// What was prepared has been committed.
+    /// What was prepared has been committed, and is in the store.
     Committed,
+    /// What was prepared is on its way to its end: go on, with what belongs to the next commit.
+    GoOn,
+    /// What was prepared before the last `GoOn` is committed, and in the store.
+    Written,
     /// Go on fetching.
     Resume,
     /// Fetch from all sources, where it was only from those that come first.
@@ -165,7 +169,8 @@ impl Worker {
 
     /// One step of every task; true when any had something to do.
     fn round(&mut self, fetch: Fetch) -> Result<bool, TaskError> {
-        let (mut busy, mut caught_up, mut ended, mut lag) = (false, true, true, 0);
+        // Without a task there is nothing that could have ended: partitions may come yet.
+        let (mut busy, mut caught_up, mut ended, mut lag) = (false, true, !self.tasks.is_empty(), 0);
         for task in &mut self.tasks {
             let step = task.step(fetch, &mut self.outbox)?;
             busy |= step.busy;
@@ -200,12 +205,18 @@ impl Worker {
                 self.say(Report::Prepared(work));
             }
             Command::Committed => {
-                self.outbox.settled(true);
-                self.tasks.iter_mut().for_each(Task::committed);
-                self.gauges.dirty.store(false, Ordering::SeqCst);
+                self.settled();
+                self.tasks.iter_mut().for_each(Task::written);
+                self.say(Report::Done);
+            }
+            Command::GoOn => {
+                self.settled();
+                *fetch = Fetch::All;
+            }
+            Command::Written => {
+                self.tasks.iter_mut().for_each(Task::written);
                 // There may be more to read now: only a look tells.
                 self.gauges.caught_up.store(false, Ordering::SeqCst);
-                self.say(Report::Done);
             }
             Command::Resume => *fetch = Fetch::All,
             Command::FetchAll => {
@@ -246,6 +257,14 @@ impl Worker {
             Command::Stop => {}
         }
         Ok(())
+    }
+
+    fn settled(&mut self) {
+        self.outbox.settled(true);
+        self.tasks.iter_mut().for_each(Task::committed);
+        self.gauges.dirty.store(false, Ordering::SeqCst);
+        // There may be more to read now: only a look tells.
+        self.gauges.caught_up.store(false, Ordering::SeqCst);
     }
 
     fn prepare(&mut self) -> Result<Work, TaskError> {

@@ -260,11 +260,16 @@ impl Stage {
         into.put(&meta_space(&self.spec.name, partition), WATERMARK_KEY, &self.watermark.to_le_bytes());
     }
 
-    /// The changes are safe.
+    /// The changes are part of a commit; what comes now belongs to the next one.
     pub fn committed(&mut self) {
         self.table.committed();
         self.spec.metrics.holds(self.partition, self.keys());
         self.clock_table.committed();
+    }
+
+    /// Everything committed is in the store.
+    pub fn written(&mut self) {
+        self.table.written();
     }
 
     /// How many keys have state or timers; the broadcast state is none of them.

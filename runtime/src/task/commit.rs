@@ -4,8 +4,9 @@
 //! 2. one atomic write into the store: outputs to embedded topics, state, timers, watermarks, and how far each partition was read;
 //! 3. the outside is told how far its partitions were read, for those who watch the lag there.
 //!
-//! With everything embedded, step 2 is the whole commit, and it is exactly-once. With Kafka, a crash between 1 and 2 repeats outputs
-//! (at-least-once), but state and offsets are never ahead of what was flushed. Transactions will go in here.
+//! With everything embedded, step 2 is the whole commit, and it is exactly-once. With Kafka and `at_least_once`, a crash between 1 and 2
+//! repeats outputs, but state and offsets are never ahead of what was flushed. Exactly once over Kafka has another order, since there the
+//! transaction is the commit and the store a copy: see `pipeline::ledger`.
 
 use super::Topology;
 use crate::broker::{BrokerError, Subscription};
@@ -30,9 +31,15 @@ pub fn commit(work: &Work, store: &dyn Store) -> Result<(), StoreError> {
 }
 
 /// Tells the outside how far a committed round of work has read. `subscriptions` are by cluster; `None` for a cluster that is not read.
-pub fn tell(work: &Work, topology: &Topology, subscriptions: &mut [Option<Box<dyn Subscription>>]) -> Result<(), BrokerError> {
+/// One cluster may know already: its offsets were committed in the transaction.
+pub fn tell(
+    work: &Work,
+    topology: &Topology,
+    subscriptions: &mut [Option<Box<dyn Subscription>>],
+    knows: Option<usize>,
+) -> Result<(), BrokerError> {
     for (cluster, subscription) in subscriptions.iter_mut().enumerate() {
-        let Some(subscription) = subscription else { continue };
+        let Some(subscription) = subscription.as_mut().filter(|_| knows != Some(cluster)) else { continue };
         let offsets: Vec<(String, i32, i64)> = work
             .positions
             .iter()

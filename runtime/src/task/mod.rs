@@ -3,6 +3,7 @@
 //! A task belongs to one thread at a time. It owns its partitions' readers, one stage per operator, and the lanes to other tasks. It
 //! does not decide when to commit; `pipeline::supervise` does.
 
+mod changelog;
 mod commit;
 mod intake;
 mod lanes;
@@ -11,6 +12,7 @@ mod standing;
 mod topology;
 mod waiting;
 
+pub use changelog::{Log, LogError, SCHEMAS, log_of, put_back, record_key, spaces_of};
 pub use commit::{Work, commit, tell};
 pub use intake::{Intake, IntakeState, POSITIONS, read_position};
 pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
@@ -246,9 +248,14 @@ impl Task {
         positions
     }
 
-    /// What was prepared is safe.
+    /// What was prepared is part of a commit; what comes now belongs to the next one.
     pub fn committed(&mut self) {
         self.nodes.iter_mut().flatten().for_each(|node| node.stage.committed());
+    }
+
+    /// Everything committed is in the store.
+    pub fn written(&mut self) {
+        self.nodes.iter_mut().flatten().for_each(|node| node.stage.written());
     }
 
     /// The stage of an operator that runs here.

@@ -37,7 +37,12 @@ impl Member {
     }
 
     fn update(&mut self) {
-        for change in self.subscription.changes().unwrap() {
+        let changes = self.subscription.changes().unwrap();
+        self.take(changes);
+    }
+
+    fn take(&mut self, changes: Vec<Assignment>) {
+        for change in changes {
             match change {
                 Assignment::Gained { partition, committed, source, .. } => {
                     self.sources.insert(partition, source);
@@ -218,6 +223,26 @@ fn two_members_share_partitions_and_the_one_that_stays_gets_them_back() {
         produce(&topic, partition, &[("k", "after")]);
     }
     assert_eq!(stays.read(4).iter().map(|record| record.partition).collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_partition_that_stays_through_a_rebalance_goes_on_with_the_next_record() {
+    let (broker, group, topic) = (broker(), unique("group"), topic("stays", 2));
+    (0..2).for_each(|partition| produce_numbers(&topic, partition, 10));
+    let mut first = Member::join(&broker, &group, &topic);
+    first.wait_for_partitions(2);
+    // To the very end, and so that the client knows it.
+    assert_eq!(first.read(20).len(), 20);
+    eventually("the end is known", || first.sources.values().all(|source| source.lag() == Some(0)).then_some(()));
+    let mut second = Member::join(&broker, &group, &topic);
+    eventually("the second has a partition", || {
+        first.update();
+        second.update();
+        (first.sources.len() == 1 && second.sources.len() == 1).then_some(())
+    });
+    (0..2).for_each(|partition| produce_numbers(&topic, partition, 5));
+    let offsets: Vec<i64> = first.read(5).iter().map(|seen| seen.offset).collect();
+    assert_eq!(offsets, [10, 11, 12, 13, 14], "none again, none left out");
 }
 
 #[test]
@@ -418,6 +443,7 @@ fn a_broker_that_crashes_and_comes_back_costs_no_record() {
     write_all(&mut *sink, &[record("crash", 0, b"before")]).unwrap();
     let mut member = Member::join(&broker, "group", "crash");
     assert_eq!(member.read(1)[0].value.as_deref(), Some(&b"before"[..]));
+    member.subscription.commit(&[("crash".to_owned(), 0, 1)]).unwrap();
 
     kafka.kill();
     sink.write(&record("crash", 0, b"meanwhile"), &mut changes).unwrap();
@@ -429,9 +455,10 @@ fn a_broker_that_crashes_and_comes_back_costs_no_record() {
     sink.flush(&mut changes).unwrap();
     let mut events = Events::default();
     eventually("the record that was written while it was down", || {
-        // More words about the outage may be on their way.
-        drop(member.subscription.changes());
-        member.sources.get_mut(&0).unwrap().poll(1, &mut events).unwrap();
+        // More words about the outage may be on their way; and after a long one, the group gives the partition anew.
+        let changes = member.subscription.changes().unwrap_or_default();
+        member.take(changes);
+        member.sources.get_mut(&0)?.poll(1, &mut events).unwrap();
         (events.len() == 1).then_some(())
     });
     assert_eq!(seen(&events)[0].value.as_deref(), Some(&b"meanwhile"[..]));

@@ -1,8 +1,8 @@
-//! A pipeline from Kafka to Kafka, with a plugin from the watched folder: at least once, and its state counts every event exactly once.
+//! A pipeline from Kafka to Kafka, with a plugin from the watched folder.
 
 use rdkafka::producer::{BaseRecord, Producer};
 use sangam_tests::guests::{rebuilt, wasm};
-use sangam_tests::kafka::{PATIENCE, bootstrap, broker, consume, produce, producer, records, topic, unique};
+use sangam_tests::kafka::{PATIENCE, bootstrap, broker, committed, produce, producer, topic, unique};
 use sangam_tests::spy::{Fault, SpyStore};
 use sangam_tests::world::{Ended, Running, World, eventually};
 use serde_json::Value;
@@ -50,7 +50,7 @@ fn say(words: &str, round: usize) -> usize {
 /// Counts of each word that are in the topic.
 fn counts(tallies: &str) -> BTreeMap<String, BTreeSet<u64>> {
     let mut counts: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-    for seen in consume(tallies, records(tallies)) {
+    for seen in committed(tallies) {
         let tally: Value = serde_json::from_slice(&seen.value.unwrap()).unwrap();
         counts.entry(tally["text"].as_str().unwrap().to_owned()).or_default().insert(tally["seen"].as_u64().unwrap());
     }
@@ -96,7 +96,8 @@ fn words_from_kafka_are_counted_into_kafka_through_restarts_and_reloads() {
 fn outputs_of_a_commit_that_failed_come_again_and_their_events_are_counted_once() {
     let (words, tallies) = (topic("words", PARTITIONS), topic("tallies", 2));
     let store = Arc::new(SpyStore::default());
-    let world = World::over(&pipeline(&words, &tallies), store.clone(), Arc::new(tempfile::tempdir().unwrap()));
+    let at_least_once = format!("guarantee = \"at_least_once\"\n{}", pipeline(&words, &tallies));
+    let world = World::over(&at_least_once, store.clone(), Arc::new(tempfile::tempdir().unwrap()));
     let world = world.plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
     let mut total = say(&words, 0);
     let running = world.start();

@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error;
 use super::options::KafkaOptions;
@@ -21,12 +20,13 @@ use super::rebalance::{Membership, News};
 use super::source::Buffer;
 use super::wake::Wake;
 use super::watch::Watch;
-use crate::broker::{Assignment, BrokerError, Subscribe, Subscription};
+use crate::broker::{Assignment, BrokerError, Member, Subscribe, Subscription};
 
 /// What the thread is asked to do. It answers on `done`.
 pub(super) enum Command {
     Commit { offsets: Vec<(String, i32, i64)>, done: Sender<Result<(), BrokerError>> },
     Seek { buffer: Arc<Buffer>, offset: i64, done: Sender<Result<(), BrokerError>> },
+    Member { done: Sender<Result<ConsumerGroupMetadata, BrokerError>> },
 }
 
 /// A subscription's handle; dropping it leaves the group.
@@ -41,7 +41,6 @@ pub(super) struct KafkaSubscription {
 /// What the thread owns.
 struct Reader {
     consumer: BaseConsumer<Membership>,
-    commands: Receiver<Command>,
     topics: Vec<String>,
     stop: Arc<AtomicBool>,
     batch: Batch,
@@ -58,9 +57,6 @@ const WATERMARKS_EVERY: Duration = Duration::from_millis(500);
 const WATERMARK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Events served per round.
 const EVENTS_PER_ROUND: usize = 8;
-/// A partition that has just been assigned cannot be moved for a moment.
-const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
-const SEEK_TURN: Duration = Duration::from_millis(20);
 
 // === impl KafkaSubscription ===
 
@@ -73,6 +69,9 @@ impl KafkaSubscription {
             start: subscribe.start,
             bounds: options.buffer,
             commands: commands.clone(),
+            received,
+            stop: Arc::clone(&stop),
+            forfeited: AtomicBool::new(false),
             wake: Arc::clone(&wake),
             news: Arc::clone(&news),
             watch: Watch::default(),
@@ -87,7 +86,6 @@ impl KafkaSubscription {
         consumer.subscribe(&subscribe.topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(sort)?;
         let reader = Reader {
             consumer,
-            commands: received,
             topics: subscribe.topics.clone(),
             stop: Arc::clone(&stop),
             batch: Batch::new(),
@@ -122,6 +120,15 @@ impl Subscription for KafkaSubscription {
         // librdkafka bounds the time that it takes (`socket.timeout.ms`).
         answer.recv().map_err(|_| self.ended())?
     }
+
+    // Asked for anew each time: a rebalance makes it stale, and one from before the group was joined would commit without a check.
+    fn member(&mut self) -> Result<Option<Member>, BrokerError> {
+        let (done, answer) = bounded(1);
+        self.commands.send(Command::Member { done }).map_err(|_| self.ended())?;
+        self.wake.call();
+        let member = answer.recv().map_err(|_| self.ended())??;
+        Ok(Some(Member(Box::new(member))))
+    }
 }
 
 impl Drop for KafkaSubscription {
@@ -141,8 +148,8 @@ impl Reader {
         let mut watermarks_due = Instant::now();
         while !self.stop.load(Ordering::Acquire) && self.membership().news.ended().is_none() {
             self.serve();
-            while let Ok(command) = self.commands.try_recv() {
-                self.obey(command);
+            while let Ok(command) = self.membership().received.try_recv() {
+                self.membership().obey(&self.consumer, command, &|| self.serve());
             }
             let filled = self.fill();
             if Instant::now() >= watermarks_due {
@@ -204,50 +211,6 @@ impl Reader {
         named.unwrap_or_else(|| self.topics.join(", "))
     }
 
-    fn obey(&self, command: Command) {
-        // Whoever asked may have gone; then nobody misses the answer.
-        match command {
-            Command::Commit { offsets, done } => done.send(self.commit(&offsets)).ok(),
-            Command::Seek { buffer, offset, done } => done.send(self.seek(&buffer, offset)).ok(),
-        };
-    }
-
-    fn commit(&self, offsets: &[(String, i32, i64)]) -> Result<(), BrokerError> {
-        let sort = |cause: KafkaError| error::sort(&cause, "commit offsets", &self.cluster);
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (topic, partition, offset) in offsets {
-            if !self.membership().lanes.lock().iter().any(|lane| lane.is(topic, *partition)) {
-                return Err(BrokerError::Fenced(format!(
-                    "{topic}/{partition} is read by another member of the group now; its offset was not committed"
-                )));
-            }
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(sort)?;
-        }
-        self.consumer.commit(&list, CommitMode::Sync).map_err(sort)
-    }
-
-    fn seek(&self, buffer: &Buffer, offset: i64) -> Result<(), BrokerError> {
-        let deadline = Instant::now() + SEEK_TIMEOUT;
-        while !buffer.lost.load(Ordering::Acquire) {
-            match self.consumer.seek(&buffer.topic, buffer.partition, Offset::Offset(offset), SEEK_TIMEOUT) {
-                Ok(()) => {
-                    buffer.reset(offset);
-                    return Ok(());
-                }
-                Err(cause) if Instant::now() >= deadline => {
-                    let place = format!("{}/{}", buffer.topic, buffer.partition);
-                    return Err(BrokerError::Retry(format!("Kafka at {}: cannot go to offset {offset} of {place}: {cause}", self.cluster)));
-                }
-                Err(_) => {
-                    thread::sleep(SEEK_TURN);
-                    self.serve();
-                }
-            }
-        }
-        // It went away meanwhile; its reader is told so by the next changes.
-        Ok(())
-    }
-
     /// Moves what has been fetched into the buffers that have room; says whether there was anything.
     fn fill(&mut self) -> bool {
         let mut lanes = self.consumer.context().lanes.lock();
@@ -274,8 +237,13 @@ impl Reader {
                 // SAFETY: the client lives as long as `self`.
                 unsafe { queue::high_watermark(self.consumer.client().native_ptr(), topic, partition) }
             };
-            let Some(high) = known else { continue };
-            buffer.high.store(high, Ordering::Relaxed);
+            if let Some(high) = known {
+                buffer.high.store(high, Ordering::Relaxed);
+            }
+            // SAFETY: as above.
+            if let Some(position) = unsafe { queue::position(self.consumer.client().native_ptr(), topic, partition) } {
+                buffer.end.store(position, Ordering::SeqCst);
+            }
         }
     }
 }

@@ -52,7 +52,7 @@ impl Lane {
         };
         let buffer = Arc::clone(&self.buffer);
         let mut filled = buffer.filled.lock();
-        let taken = self.queue.take(max, batch, &mut filled);
+        let taken = self.queue.take(max, batch, buffer.floor.load(Ordering::Relaxed), &mut filled);
         self.settle(filled, &taken, cluster);
         taken.records > 0
     }
@@ -63,7 +63,7 @@ impl Lane {
     /// `message` points to a live message.
     pub(super) unsafe fn add(&mut self, message: *mut native::rd_kafka_message_t, cluster: &str) {
         let buffer = Arc::clone(&self.buffer);
-        let (mut filled, mut taken) = (buffer.filled.lock(), Taken::default());
+        let (mut filled, mut taken) = (buffer.filled.lock(), Taken::from(buffer.floor.load(Ordering::Relaxed)));
         // SAFETY: the caller's word.
         unsafe { queue::copy(message, &mut Vec::new(), &mut filled, &mut taken) };
         self.settle(filled, &taken, cluster);
@@ -92,10 +92,7 @@ impl Lane {
         if taken.records > 0 {
             self.record_len = taken.record_len_max.max(1);
         }
-        if let Some(end) = taken.end {
-            self.buffer.end.store(end, Ordering::SeqCst);
-            self.buffer.high.fetch_max(end, Ordering::Relaxed);
-        }
+        self.buffer.floor.store(taken.floor, Ordering::Relaxed);
         if let Some(code) = taken.error {
             let place = format!("read {}/{}", self.buffer.topic, self.buffer.partition);
             *self.buffer.error.lock() = Some(error::sort_code(code, &place, cluster));

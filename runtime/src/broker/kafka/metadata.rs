@@ -72,7 +72,7 @@ impl Metadata {
         }
     }
 
-    /// Makes a topic with settings of its own and waits until it can be seen.
+    /// Makes a topic with some settings of its own and waits until it can be seen.
     pub(super) fn create(&self, topic: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<(), BrokerError> {
         // Also tells an unreachable cluster in better words than the admin client has.
         if self.partitions(topic)?.is_some() {

@@ -12,10 +12,13 @@ mod once;
 mod options;
 mod queue;
 mod rebalance;
+mod replay;
 mod sink;
 mod source;
+mod transactions;
 mod wake;
 mod watch;
+mod writer;
 
 pub use gate::Bounds;
 pub use options::{BadProperty, KafkaOptions};
@@ -24,9 +27,11 @@ use parking_lot::Mutex;
 
 use self::consumer::KafkaSubscription;
 use self::metadata::Metadata;
-use self::once::{KafkaOnce, LEDGER_SETTINGS};
+use self::once::KafkaOnce;
 use self::sink::KafkaSink;
-use super::{Broker, BrokerError, OnceSink, Sink, Subscribe, Subscription, Written};
+use self::transactions::KafkaTransactions;
+use super::{Broker, BrokerError, OnceSink, Replay, Replayed, Sink, Subscribe, Subscription, Transactions, Written};
+use std::sync::Arc;
 
 /// A Kafka cluster.
 pub struct KafkaBroker {
@@ -34,6 +39,9 @@ pub struct KafkaBroker {
     /// One question at a time; they are rare.
     metadata: Mutex<Metadata>,
 }
+
+/// What a log is made with: compaction keeps the newest record of each key.
+const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
 
 impl KafkaBroker {
     /// Gets ready to talk to a cluster. Nothing is sent yet, so a cluster that is down is no error here; a bad property is.
@@ -72,7 +80,7 @@ impl Broker for KafkaBroker {
     }
 
     fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
-        self.metadata.lock().create(ledger, 1, LEDGER_SETTINGS)?;
+        self.metadata.lock().create(ledger, 1, COMPACTED)?;
         Ok(Box::new(KafkaOnce::new(&self.options, ledger)?))
     }
 
@@ -81,5 +89,21 @@ impl Broker for KafkaBroker {
             return Ok(Written::new());
         }
         once::written(&self.options, ledger)
+    }
+
+    fn has_transactions(&self) -> bool {
+        true
+    }
+
+    fn transactions(&self, id: &str) -> Result<Option<Arc<dyn Transactions>>, BrokerError> {
+        Ok(Some(Arc::new(KafkaTransactions::new(&self.options, id)?)))
+    }
+
+    fn create_log(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.metadata.lock().create(topic, partitions, COMPACTED)
+    }
+
+    fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
+        replay::replay(&self.options, topic, partition, from, each)
     }
 }

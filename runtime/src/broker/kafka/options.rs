@@ -46,7 +46,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("enable.auto.commit", "offsets are committed when results are safe"),
     ("auto.commit.enable", "offsets are committed when results are safe"),
     ("enable.auto.offset.store", "offsets are committed when results are safe"),
-    ("enable.partition.eof", "the engine needs to know where a partition ends"),
+    ("enable.partition.eof", "the engine finds out itself where a partition ends"),
     ("isolation.level", "only committed records are read"),
     ("partition.assignment.strategy", "partitions move by the cooperative protocol"),
     ("partitioner", "the engine chooses the partition, by the key's hash"),
@@ -55,6 +55,10 @@ const RESERVED: &[(&str, &str)] = &[
 
 /// A record that the broker has not taken by then is an error of the flush. The library's own five minutes are longer than anybody waits.
 const MESSAGE_TIMEOUT_MS: u64 = 60_000;
+
+/// How long a process that has vanished in the middle of a transaction may hold up the readers of what it wrote. It bounds how long the
+/// broker may be away, too, before a commit is given up and done again.
+const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
 
 /// How every client behaves unless the user says otherwise.
 const CLIENT_DEFAULTS: &[(&str, &str)] = &[
@@ -68,6 +72,8 @@ const CLIENT_DEFAULTS: &[(&str, &str)] = &[
 const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     // The library's one second throttles a fast reader: a full queue then sleeps long after it has been emptied.
     ("fetch.queue.backoff.ms", "10"),
+    // How long a process that was killed keeps its partitions: a few missed heartbeats, not the library's 45 seconds.
+    ("session.timeout.ms", "10000"),
     // Members hear of a rebalance with a heartbeat, and moving partitions takes two of them: the library's three seconds would be felt.
     ("heartbeat.interval.ms", "1000"),
     // Per partition, on top of our own buffer: enough for one fetch ahead.
@@ -75,10 +81,11 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("queued.max.messages.kbytes", "8192"),
 ];
 
+// Not `enable.partition.eof`: read in batches, its message moves the client's position one too far (librdkafka 4844), and the next rebalance
+// would skip a record, or start from the beginning.
 const CONSUMER_FIXED: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
-    ("enable.partition.eof", "true"),
     ("isolation.level", "read_committed"),
     ("partition.assignment.strategy", "cooperative-sticky"),
 ];
@@ -139,6 +146,34 @@ impl KafkaOptions {
         config
     }
 
+    /// For a client that asks where partitions end, whatever transactions are open.
+    pub(super) fn asker(&self) -> ClientConfig {
+        let mut config = self.layered(&[]);
+        config.set("isolation.level", "read_uncommitted").set("group.id", "sangam");
+        config
+    }
+
+    /// For a client that reads a log back.
+    pub(super) fn reader(&self) -> ClientConfig {
+        let mut config = self.layered(CONSUMER_DEFAULTS);
+        config.extend(owned(CONSUMER_FIXED));
+        config.set("enable.partition.eof", "true");
+        // It reads one partition, as fast as it can, and is gone; an empty answer is what tells the end, so the broker need not wait for more.
+        config.set("fetch.wait.max.ms", "5");
+        config.set("queued.min.messages", "1000000").set("queued.max.messages.kbytes", "65536").set("group.id", "sangam");
+        config
+    }
+
+    /// For a writer in transactions.
+    pub(super) fn transactional(&self, id: &str) -> ClientConfig {
+        let mut config = self.layered(PRODUCER_DEFAULTS);
+        let timeout = self.transaction_timeout().as_millis().to_string();
+        config.set("enable.idempotence", "true").set("transactional.id", id);
+        // A record that is given up ends its transaction, so neither need outlast the other.
+        config.set("transaction.timeout.ms", &timeout).set("message.timeout.ms", &timeout);
+        config
+    }
+
     /// For a writer.
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.layered(PRODUCER_DEFAULTS);
@@ -150,6 +185,12 @@ impl KafkaOptions {
     pub(super) fn message_timeout(&self) -> Duration {
         let said = ["message.timeout.ms", "delivery.timeout.ms"].iter().find_map(|name| self.properties.get(*name)?.parse().ok());
         Duration::from_millis(said.unwrap_or(MESSAGE_TIMEOUT_MS))
+    }
+
+    /// After how long a transaction is given up.
+    pub(super) fn transaction_timeout(&self) -> Duration {
+        let said = self.properties.get("transaction.timeout.ms").and_then(|value| value.parse().ok());
+        Duration::from_millis(said.unwrap_or(TRANSACTION_TIMEOUT_MS))
     }
 
     fn layered(&self, defaults: &[(&str, &str)]) -> ClientConfig {
@@ -231,7 +272,14 @@ mod tests {
     #[test]
     fn every_default_is_one_that_librdkafka_knows() {
         let options = KafkaOptions::new("a:1");
-        for config in [options.client(), options.consumer("g", Start::Latest), options.producer()] {
+        for config in [
+            options.client(),
+            options.asker(),
+            options.reader(),
+            options.consumer("g", Start::Latest),
+            options.producer(),
+            options.transactional("t"),
+        ] {
             config.create_native_config().unwrap();
         }
     }

@@ -49,11 +49,22 @@ pub(super) struct Taken {
     pub(super) bytes: usize,
     /// The largest of them, in bytes.
     pub(super) record_len_max: usize,
-    /// The offset at which the partition ends for now, if the batch got as far. Nothing before it is still to come, not even a marker at
-    /// the end of a transaction, which no reader ever sees.
+    /// The lowest offset that is wanted. A client that has paused and resumed may bring records again, and none counts twice.
+    pub(super) floor: i64,
+    /// The offset at which the partition ends for now, if the client was asked to tell and the batch got as far. Nothing before it is still
+    /// to come, not even a marker at the end of a transaction, which no reader ever sees.
     pub(super) end: Option<i64>,
     /// An error of the partition that stood among them.
     pub(super) error: Option<Code>,
+}
+
+// === impl Taken ===
+
+impl Taken {
+    /// Nothing yet, and nothing wanted below an offset.
+    pub(super) fn from(floor: i64) -> Taken {
+        Taken { floor, ..Taken::default() }
+    }
 }
 
 // === impl Batch ===
@@ -83,12 +94,12 @@ impl PartitionQueue {
         Some(PartitionQueue { native, _wake: wake })
     }
 
-    /// Appends at most `max` records that are there now.
-    pub(super) fn take(&mut self, max: usize, batch: &mut Batch, into: &mut Events) -> Taken {
+    /// Appends at most `max` records that are there now, from the offset `floor` on.
+    pub(super) fn take(&mut self, max: usize, batch: &mut Batch, floor: i64, into: &mut Events) -> Taken {
         let max = max.min(BATCH_RECORDS_MAX);
         // SAFETY: the queue is live and there is room for `max` pointers.
         let count = unsafe { native::rd_kafka_consume_batch_queue(self.native.as_ptr(), 0, batch.messages.as_mut_ptr(), max) };
-        let mut taken = Taken::default();
+        let mut taken = Taken::from(floor);
         for &message in batch.messages.iter().take(usize::try_from(count).unwrap_or(0)) {
             // SAFETY: the library has handed the message over; it lives until we destroy it, and nothing of it is kept.
             unsafe {
@@ -133,6 +144,10 @@ pub(super) unsafe fn copy(message: *mut native::rd_kafka_message_t, scratch: &mu
         taken.error = Some(Code::from(fields.err));
         return;
     }
+    if fields.offset < taken.floor {
+        return;
+    }
+    taken.floor = fields.offset + 1;
     scratch.clear();
     // SAFETY: as above.
     let time = unsafe {
@@ -164,4 +179,37 @@ pub(super) unsafe fn high_watermark(client: *mut RDKafka, topic: &str, partition
     // SAFETY: the client lives, the name ends with zero, the results go to our own variables.
     let result = unsafe { native::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, &mut low, &mut high) };
     (result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// The offset behind everything of a partition that the consumer's queue has handed out, markers of transactions included; `None` before the
+/// first.
+///
+/// # Safety
+/// `client` is a live consumer.
+pub(super) unsafe fn position(client: *mut RDKafka, topic: &str, partition: i32) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    // SAFETY: the list is ours until it is destroyed here, and has the one element that is added to it.
+    unsafe {
+        let list = native::rd_kafka_topic_partition_list_new(1);
+        native::rd_kafka_topic_partition_list_add(list, topic.as_ptr(), partition);
+        let result = native::rd_kafka_position(client, list);
+        let offset = (*(*list).elems).offset;
+        native::rd_kafka_topic_partition_list_destroy(list);
+        (result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && offset >= 0).then_some(offset)
+    }
+}
+
+/// The generation of the group that a consumer is a member of; `None` outside of it.
+///
+/// # Safety
+/// `client` is a live consumer.
+pub(super) unsafe fn generation(client: *mut RDKafka) -> Option<i32> {
+    // SAFETY: the client lives; what it gives is ours until it is destroyed here.
+    let generation = unsafe {
+        let member = NonNull::new(native::rd_kafka_consumer_group_metadata(client))?;
+        let generation = native::rd_kafka_consumer_group_metadata_generation_id(member.as_ptr());
+        native::rd_kafka_consumer_group_metadata_destroy(member.as_ptr());
+        generation
+    };
+    (generation >= 0).then_some(generation)
 }

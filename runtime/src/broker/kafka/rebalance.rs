@@ -2,15 +2,17 @@
 //!
 //! All of it runs on the consumer's thread, inside the poll of its main queue.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -19,11 +21,11 @@ use super::consumer::Command;
 use super::error;
 use super::gate::Bounds;
 use super::lane::Lane;
-use super::queue::PartitionQueue;
+use super::queue::{self, PartitionQueue};
 use super::source::{Buffer, KafkaSource};
 use super::wake::Wake;
 use super::watch::Watch;
-use crate::broker::{Assignment, BrokerError, Start};
+use crate::broker::{Assignment, BrokerError, Handback, Start};
 
 /// A member of a group as librdkafka's callbacks see it.
 pub(super) struct Membership {
@@ -31,6 +33,12 @@ pub(super) struct Membership {
     pub(super) start: Start,
     pub(super) bounds: Bounds,
     pub(super) commands: Sender<Command>,
+    /// Where they arrive. They are served while a rebalance waits, too: a commit may be what it waits for.
+    pub(super) received: Receiver<Command>,
+    /// Partitions went to another member before what was read of them was committed: nothing that was read since may be committed any more.
+    pub(super) forfeited: AtomicBool,
+    /// The subscription is to end: nobody settles anything any more.
+    pub(super) stop: Arc<AtomicBool>,
     pub(super) wake: Arc<Wake>,
     pub(super) news: Arc<News>,
     pub(super) watch: Watch,
@@ -56,6 +64,12 @@ struct Heard {
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is asked.
 const ASK_TRIES: usize = 3;
+/// How long partitions that go may wait for the commit of what was read of them. The group waits for us meanwhile.
+const HANDBACK_TIMEOUT: Duration = Duration::from_secs(45);
+const HANDBACK_TURN: Duration = Duration::from_millis(2);
+/// A partition that has just been assigned cannot be moved for a moment.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+const SEEK_TURN: Duration = Duration::from_millis(20);
 
 // === impl News ===
 
@@ -128,21 +142,104 @@ impl Membership {
 
     fn lose(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> KafkaResult<()> {
         let by_force = consumer.assignment_lost();
+        self.forfeited.fetch_or(by_force, Ordering::SeqCst);
+        let (handback, dropped, late) = Handback::awaited();
+        let handback = match handback {
+            _ if by_force => Handback::too_late(),
+            handback => handback,
+        };
         for partition in partitions.elements() {
             let (topic, number) = (partition.topic(), partition.partition());
-            self.lanes.lock().retain(|lane| {
-                let stays = !lane.is(topic, number);
-                if !stays {
-                    // What lies ready belongs to the next owner as well.
-                    lane.buffer.lost.store(true, Ordering::Release);
-                    lane.buffer.reset(lane.buffer.next.load(Ordering::Relaxed));
-                }
-                stays
-            });
-            self.news.assignment(Assignment::Lost { topic: topic.to_owned(), partition: number });
+            for lane in self.lanes.lock().iter().filter(|lane| lane.is(topic, number)) {
+                // What lies ready belongs to the next owner as well.
+                lane.buffer.lost.store(true, Ordering::Release);
+                lane.buffer.reset(lane.buffer.next.load(Ordering::Relaxed));
+            }
+            self.news.assignment(Assignment::Lost { topic: topic.to_owned(), partition: number, handback: handback.clone() });
             tracing::info!(topic, partition = number, by_force, "partition lost");
         }
+        drop(handback);
+        self.wait_for(consumer, &dropped, &late);
+        let lost = |lane: &Lane| partitions.find_partition(&lane.buffer.topic, lane.buffer.partition).is_some();
+        self.lanes.lock().retain(|lane| !lost(lane));
         consumer.incremental_unassign(partitions)
+    }
+
+    /// Waits until what was read of partitions that go is committed: their next owner must not start before.
+    fn wait_for(&self, consumer: &BaseConsumer<Self>, dropped: &Receiver<Infallible>, late: &AtomicBool) {
+        let deadline = Instant::now() + HANDBACK_TIMEOUT;
+        while dropped.try_recv() == Err(TryRecvError::Empty) {
+            if self.stop.load(Ordering::Acquire) || Instant::now() >= deadline {
+                late.store(true, Ordering::SeqCst);
+                return self.forfeited.store(true, Ordering::SeqCst);
+            }
+            if let Ok(command) = self.received.recv_timeout(HANDBACK_TURN) {
+                self.obey(consumer, command, &|| ());
+            }
+        }
+    }
+
+    /// Does what was asked of the consumer's thread; `serve` has the client's events served, where that is allowed.
+    pub(super) fn obey(&self, consumer: &BaseConsumer<Self>, command: Command, serve: &dyn Fn()) {
+        // Whoever asked may have gone; then nobody misses the answer.
+        match command {
+            Command::Commit { offsets, done } => done.send(self.commit(consumer, &offsets)).ok(),
+            Command::Seek { buffer, offset, done } => done.send(self.seek(consumer, &buffer, offset, serve)).ok(),
+            Command::Member { done } => done.send(self.member(consumer)).ok(),
+        };
+    }
+
+    fn commit(&self, consumer: &BaseConsumer<Self>, offsets: &[(String, i32, i64)]) -> Result<(), BrokerError> {
+        let sort = |cause: KafkaError| error::sort(&cause, "commit offsets", &self.cluster);
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (topic, partition, offset) in offsets {
+            if !self.lanes.lock().iter().any(|lane| lane.is(topic, *partition)) {
+                return Err(BrokerError::Fenced(format!(
+                    "{topic}/{partition} is read by another member of the group now; its offset was not committed"
+                )));
+            }
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(sort)?;
+        }
+        consumer.commit(&list, CommitMode::Sync).map_err(sort)
+    }
+
+    fn seek(&self, consumer: &BaseConsumer<Self>, buffer: &Buffer, offset: i64, serve: &dyn Fn()) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + SEEK_TIMEOUT;
+        while !buffer.lost.load(Ordering::Acquire) {
+            match consumer.seek(&buffer.topic, buffer.partition, Offset::Offset(offset), SEEK_TIMEOUT) {
+                Ok(()) => {
+                    buffer.reset(offset);
+                    return Ok(());
+                }
+                Err(cause) if Instant::now() >= deadline => {
+                    let place = format!("{}/{}", buffer.topic, buffer.partition);
+                    return Err(BrokerError::Retry(format!("Kafka at {}: cannot go to offset {offset} of {place}: {cause}", self.cluster)));
+                }
+                Err(_) => {
+                    thread::sleep(SEEK_TURN);
+                    serve();
+                }
+            }
+        }
+        // It went away meanwhile; its reader is told so by the next changes.
+        Ok(())
+    }
+
+    /// Who we are in the group. On the consumer's thread, where no partition can go to another member meanwhile.
+    fn member(&self, consumer: &BaseConsumer<Self>) -> Result<ConsumerGroupMetadata, BrokerError> {
+        let fenced = |why| BrokerError::Fenced(format!("Kafka at {}: nothing can be committed, {why}", self.cluster));
+        if self.forfeited.load(Ordering::SeqCst) {
+            return Err(fenced("partitions have gone to another member of the group"));
+        }
+        // Outside of the group there is no generation, and a commit without one would not be checked. The library says so beside the
+        // metadata, not in it; a generation never comes back, so what is the same before and after is that of what lies between.
+        // SAFETY: the client lives.
+        let generation = || unsafe { queue::generation(consumer.client().native_ptr()) };
+        let before = generation();
+        match consumer.group_metadata() {
+            Some(member) if before.is_some() && before == generation() => Ok(member),
+            _ => Err(fenced("this process is no member of the group just now")),
+        }
     }
 
     /// The offsets that the coordinator keeps for the group.

@@ -30,8 +30,10 @@ pub(super) struct Buffer {
     pub(super) bytes: AtomicUsize,
     /// Nothing is added until the reader has caught up.
     pub(super) held_back: AtomicBool,
-    /// An offset before which all that there is to read has been added, or [`UNKNOWN`].
+    /// An offset before which all that there is to read has been added, markers of transactions counted, or [`UNKNOWN`].
     pub(super) end: AtomicI64,
+    /// The lowest offset that may still be added.
+    pub(super) floor: AtomicI64,
     /// The partition belongs to another member now.
     pub(super) lost: AtomicBool,
     /// The offset of the next record to hand out.
@@ -68,6 +70,7 @@ impl Buffer {
             bytes: AtomicUsize::new(0),
             held_back: AtomicBool::new(false),
             end: AtomicI64::new(UNKNOWN),
+            floor: AtomicI64::new(next),
             lost: AtomicBool::new(false),
             next: AtomicI64::new(next),
             high: AtomicI64::new(UNKNOWN),
@@ -82,6 +85,7 @@ impl Buffer {
         self.records.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
         self.end.store(UNKNOWN, Ordering::SeqCst);
+        self.floor.store(next, Ordering::Relaxed);
         self.next.store(next, Ordering::Relaxed);
     }
 }

@@ -17,12 +17,13 @@ pub(super) struct Wired {
 /// Finds or makes the stream behind every name.
 pub(super) fn connect(
     written: &Written,
+    name: &str,
     mut operators: Vec<Operator>,
     mut streams: Vec<Stream>,
     clusters: &[Cluster],
     source: &Source<'_>,
 ) -> Wired {
-    bind_dead_letters(written, &mut operators, &mut streams, clusters, source);
+    bind_dead_letters(written, name, &mut operators, &mut streams, clusters, source);
 
     let declared: BTreeSet<String> = streams.iter().map(|stream| stream.name.clone()).collect();
     let read = reads(written);
@@ -69,41 +70,51 @@ pub(super) fn connect(
 
 /// What holds after a failure: what was asked for where that can be kept, else the best that can be.
 pub(super) fn guarantee(asked: Option<&At<Guarantee>>, wired: &Wired, clusters: &[Cluster], source: &Source<'_>) -> Option<Guarantee> {
-    let is_used = |stream: &&Stream| {
-        let name = stream.name.as_str();
-        wired.operators.iter().any(|o| o.writes().any(|w| w == name) || o.inputs.iter().any(|input| input.stream == name))
-    };
-    let kafka = wired.streams.iter().filter(is_used).find_map(|stream| match &stream.carrier {
-        Carrier::Topic { cluster: name, .. } => {
-            let cluster = clusters.iter().find(|cluster| cluster.name == *name)?;
-            matches!(cluster.kind, ClusterKind::Kafka { .. }).then_some((stream, name))
-        }
-        _ => None,
-    });
-    let in_file = |stream: &&Stream| matches!(stream.carrier, Carrier::File { .. });
+    let doubt = doubt(wired, clusters);
     let Some(asked) = asked else {
-        let file = wired.streams.iter().filter(is_used).any(|stream| in_file(&stream));
-        return Some(if kafka.is_some() || file { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce });
+        return Some(if doubt.is_some() { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce });
     };
-    if asked.value == Guarantee::ExactlyOnce {
-        let written = |stream: &&Stream| wired.operators.iter().any(|o| o.writes().any(|name| name == stream.name));
-        if let Some((stream, cluster)) = kafka {
-            let name = &stream.name;
-            let message = format!(
-                "`exactly_once` does not hold for Kafka yet, and the stream `{name}` is on the cluster `{cluster}`; write `at_least_once`"
-            );
-            source.error(Kind::NotYet, &asked.place, message);
-        } else if let Some(stream) = wired.streams.iter().filter(in_file).find(written) {
-            let name = &stream.name;
-            let message = format!("lines of a file cannot be taken back, and the stream `{name}` is written to one; write `at_least_once`");
-            source.error(Kind::Conflict, &asked.place, message);
-        }
+    if let (Guarantee::ExactlyOnce, Some(doubt)) = (asked.value, doubt) {
+        source.error(Kind::Conflict, &asked.place, format!("`exactly_once` cannot be kept: {doubt}, or write `at_least_once`"));
     }
     Some(asked.value)
 }
 
+/// Why exactly once cannot be kept, if so: everything that is written must be in one place, the store or a cluster with transactions.
+fn doubt(wired: &Wired, clusters: &[Cluster]) -> Option<String> {
+    let is_written = |stream: &&Stream| wired.operators.iter().any(|o| o.writes().any(|name| name == stream.name));
+    let is_read = |stream: &&Stream| wired.operators.iter().any(|o| o.inputs.iter().any(|input| input.stream == stream.name));
+    let written: Vec<&Stream> = wired.streams.iter().filter(is_written).collect();
+    if let Some(file) = written.iter().find(|stream| matches!(stream.carrier, Carrier::File { .. })) {
+        return Some(format!("lines of a file cannot be taken back, and the stream `{}` is written to one: write to a topic", file.name));
+    }
+    let home = written.iter().find_map(|stream| kafka_of(stream, clusters));
+    let home = home.or_else(|| wired.streams.iter().filter(is_read).find_map(|stream| kafka_of(stream, clusters)))?;
+    let elsewhere = |stream: &&&Stream| matches!(&stream.carrier, Carrier::Topic { cluster, .. } if cluster != home);
+    let away = written.iter().find(elsewhere)?;
+    let Carrier::Topic { cluster, .. } = &away.carrier else { return None };
+    Some(format!(
+        "a transaction is kept by one cluster, here `{home}`, and the stream `{}` is written to `{cluster}`: give it `cluster = \"{home}\"`",
+        away.name
+    ))
+}
+
+/// The cluster of a stream that is at Kafka.
+fn kafka_of<'s>(stream: &'s Stream, clusters: &[Cluster]) -> Option<&'s str> {
+    let Carrier::Topic { cluster: name, .. } = &stream.carrier else { return None };
+    let cluster = clusters.iter().find(|cluster| cluster.name == *name)?;
+    matches!(cluster.kind, ClusterKind::Kafka { .. }).then_some(name.as_str())
+}
+
 /// Gives every operator that has dead letters a stream for them: its own, the pipeline's, or one made for the purpose.
-fn bind_dead_letters(written: &Written, operators: &mut [Operator], streams: &mut Vec<Stream>, clusters: &[Cluster], source: &Source<'_>) {
+fn bind_dead_letters(
+    written: &Written,
+    pipeline: &str,
+    operators: &mut [Operator],
+    streams: &mut Vec<Stream>,
+    clusters: &[Cluster],
+    source: &Source<'_>,
+) {
     let default = written.dead_letters.as_ref().map_or(DEAD_LETTERS, |stream| &stream.value);
     let mut needed = false;
     for (operator, at) in operators.iter_mut().zip(&written.operators) {
@@ -122,19 +133,28 @@ fn bind_dead_letters(written: &Written, operators: &mut [Operator], streams: &mu
         needed = true;
     }
     if needed && written.dead_letters.is_none() && streams.iter().all(|stream| stream.name != default) {
-        streams.push(own_dead_letters(streams, clusters));
+        let (read, wrote) = (reads(written), writes(written, operators));
+        let used = |stream: &&Stream| read.contains_key(stream.name.as_str()) || wrote.contains_key(stream.name.as_str());
+        let used: Vec<&Stream> = streams.iter().filter(used).collect();
+        let own = own_dead_letters(pipeline, &used, clusters);
+        streams.push(own);
     }
 }
 
-/// The stream for dead letters that nobody declared: embedded, but in memory where everything else is.
-fn own_dead_letters(declared: &[Stream], clusters: &[Cluster]) -> Stream {
+/// The stream for dead letters that nobody declared: embedded, but in memory where everything else is; and beside the first of the
+/// streams that is at Kafka, so that they are part of its transactions. Other pipelines are there, too, so the topic has the name of this one.
+fn own_dead_letters(pipeline: &str, used: &[&Stream], clusters: &[Cluster]) -> Stream {
+    if let Some(cluster) = used.iter().find_map(|stream| kafka_of(stream, clusters)) {
+        let topic = format!("{pipeline}.{DEAD_LETTERS}");
+        return Stream::new(DEAD_LETTERS, Carrier::Topic { cluster: cluster.to_owned(), topic, partitions: 1, create: true });
+    }
     let in_memory = |stream: &Stream| match &stream.carrier {
         Carrier::Topic { cluster, .. } => {
             clusters.iter().any(|candidate| candidate.name == *cluster && candidate.kind == ClusterKind::Memory).then_some(cluster.clone())
         }
         _ => None,
     };
-    let homes: Option<Vec<String>> = declared.iter().filter(|stream| stream.carrier != Carrier::Internal).map(in_memory).collect();
+    let homes: Option<Vec<String>> = used.iter().copied().filter(|stream| stream.carrier != Carrier::Internal).map(in_memory).collect();
     let cluster = homes.and_then(|homes| homes.into_iter().next()).unwrap_or_else(|| streams::embedded(clusters).to_owned());
     let topic = DEAD_LETTERS.to_owned();
     Stream::new(DEAD_LETTERS, Carrier::Topic { cluster, topic, partitions: 1, create: true })

@@ -208,8 +208,11 @@ fn what_can_be_guaranteed_follows_from_where_the_streams_are() {
     };
     assert_eq!(guarantee("[streams.in]\n[streams.out]"), Guarantee::ExactlyOnce);
     assert_eq!(guarantee("[streams.in]\ncluster = \"m\"\n[streams.out]"), Guarantee::ExactlyOnce);
-    assert_eq!(guarantee("[streams.in]\n[streams.out]\ncluster = \"k\""), Guarantee::AtLeastOnce);
-    assert_eq!(guarantee("[streams.in]\nfile = \"in\"\n[streams.out]"), Guarantee::AtLeastOnce);
+    assert_eq!(guarantee("[streams.in]\ncluster = \"k\"\n[streams.out]\ncluster = \"k\""), Guarantee::ExactlyOnce);
+    assert_eq!(guarantee("[streams.in]\n[streams.out]\ncluster = \"k\""), Guarantee::ExactlyOnce);
+    assert_eq!(guarantee("[streams.in]\ncluster = \"k\"\n[streams.out]"), Guarantee::AtLeastOnce);
+    assert_eq!(guarantee("[streams.in]\nfile = \"in\"\n[streams.out]"), Guarantee::ExactlyOnce);
+    assert_eq!(guarantee("[streams.in]\n[streams.out]\nfile = \"out\""), Guarantee::AtLeastOnce);
     assert_eq!(guarantee("[streams.in]\n[streams.out]\n[streams.unused]\ncluster = \"k\""), Guarantee::ExactlyOnce);
 }
 
@@ -226,6 +229,9 @@ fn dead_letters_go_where_nobody_said_otherwise_to_a_stream_of_their_own() {
     assert_eq!(home("[operators.o]\ninput = \"in\"\n[streams.in]\n[clusters.e]\nkind = \"local\""), topic("e", "dead-letters"));
     let memory = "[operators.o]\ninput = \"in\"\n[streams.in]\ncluster = \"m\"\n[clusters.m]\nkind = \"memory\"";
     assert_eq!(home(memory), topic("m", "dead-letters"));
+    let kafka =
+        "name = \"orders\"\n[operators.o]\ninput = \"in\"\n[streams.in]\ncluster = \"k\"\n[clusters.k]\nkind = \"kafka\"\nbrokers = \"k\"";
+    assert_eq!(home(kafka), topic("k", "orders.dead-letters"), "so that they are part of its transactions");
     assert_eq!(home("[operators.o]\ninput = \"in\"\non_error = \"drop\"\n[streams.in]"), None);
     assert_eq!(home("dead_letters = \"d\"\n[operators.o]\ninput = \"in\"\n[streams.in]\n[streams.d]\ntopic = \"x\""), topic("local", "x"));
     assert_eq!(home("[operators.o]\ninput = \"in\"\n[streams.in]\n[streams.dead-letters]\ntopic = \"x\""), topic("local", "x"));

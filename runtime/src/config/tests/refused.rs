@@ -647,7 +647,10 @@ file = "out.jsonl"
 [operators.o]
 input = "in"
 output = "out""#,
-        &[(Kind::Conflict, "1:13: lines of a file cannot be taken back, and the stream `out` is written to one; write `at_least_once`")],
+        &[(
+            Kind::Conflict,
+            "1:13: `exactly_once` cannot be kept: lines of a file cannot be taken back, and the stream `out` is written to one: write to a topic, or write `at_least_once`",
+        )],
     );
 }
 
@@ -665,11 +668,14 @@ kind = "kafka"
 brokers = "a:9092"
 [streams.in]
 cluster = "k"
+[streams.out]
 [operators.o]
-input = "in""#,
+input = "in"
+output = "out""#,
         &[(
-            Kind::NotYet,
-            "1:13: `exactly_once` does not hold for Kafka yet, and the stream `in` is on the cluster `k`; write `at_least_once`",
+            Kind::Conflict,
+            "1:13: `exactly_once` cannot be kept: a transaction is kept by one cluster, here `k`, and the stream `out` is written to `local`: \
+             give it `cluster = \"k\"`, or write `at_least_once`",
         )],
     );
 }

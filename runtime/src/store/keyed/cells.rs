@@ -9,18 +9,22 @@ use std::ops::{Bound, ControlFlow};
 #[derive(Debug)]
 pub(super) struct Cells {
     space: String,
-    /// What is not committed; `None` is a deletion.
-    overlay: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What has changed since the last commit; `None` is a deletion.
+    overlay: Overlay,
+    /// What that commit has changed, as long as it is on its way into the store.
+    on_its_way: Overlay,
 }
+
+type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 impl Cells {
     pub(super) fn new(space: String) -> Self {
-        Cells { space, overlay: BTreeMap::new() }
+        Cells { space, overlay: Overlay::new(), on_its_way: Overlay::new() }
     }
 
     pub(super) fn get(&self, store: &dyn Store, key: &[u8], cell: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let at = place(key, cell);
-        match self.overlay.get(&at) {
+        match self.overlay.get(&at).or_else(|| self.on_its_way.get(&at)) {
             Some(value) => Ok(value.clone()),
             None => store.get(&self.space, &at),
         }
@@ -43,11 +47,10 @@ impl Cells {
         // The smallest name behind `after` is `after` and a zero byte.
         let from =
             after.map(|after| [&place(key, after)[..], &[0]].concat()).filter(|from| *from > within).unwrap_or_else(|| within.clone());
-        let mut ours = self
-            .overlay
-            .range::<[u8], _>((Bound::Included(&from[..]), Bound::Unbounded))
-            .take_while(|(at, _)| at.starts_with(&within))
-            .peekable();
+        let range = (Bound::Included(&from[..]), Bound::Unbounded);
+        let newest_last = self.on_its_way.range::<[u8], _>(range).take_while(|(at, _)| at.starts_with(&within));
+        let newest_last = newest_last.chain(self.overlay.range::<[u8], _>(range).take_while(|(at, _)| at.starts_with(&within)));
+        let mut ours = newest_last.collect::<BTreeMap<_, _>>().into_iter().peekable();
         let mut flow = ControlFlow::Continue(());
         store.scan(&self.space, &from, &mut |at, stored| {
             if !at.starts_with(&within) {
@@ -83,13 +86,24 @@ impl Cells {
         }
     }
 
+    /// Forgets what has changed since the last commit.
     pub(super) fn clear(&mut self) {
         self.overlay.clear();
     }
 
+    /// What has changed is part of a commit that is on its way into the store.
+    pub(super) fn handed_over(&mut self) {
+        self.on_its_way.append(&mut self.overlay);
+    }
+
+    /// Everything handed over is in the store.
+    pub(super) fn written(&mut self) {
+        self.on_its_way.clear();
+    }
+
     /// Bytes that the overlay holds.
     pub(super) fn bytes(&self) -> usize {
-        self.overlay.iter().map(|(at, value)| at.len() + value.as_ref().map_or(0, Vec::len)).sum()
+        self.overlay.iter().chain(&self.on_its_way).map(|(at, value)| at.len() + value.as_ref().map_or(0, Vec::len)).sum()
     }
 }
 

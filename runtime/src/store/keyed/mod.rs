@@ -336,10 +336,11 @@ impl KeyedTable {
         self.cells.changes(into);
     }
 
-    /// The changes have been written. Frees keys without state and timers.
+    /// The changes are part of a commit, and what comes now belongs to the next one. Frees keys without state and timers. From here on there
+    /// is no way back to before: where the commit fails, the table is made anew.
     pub fn committed(&mut self) {
         self.seq_committed = self.seq;
-        self.cells.clear();
+        self.cells.handed_over();
         self.old_states.clear();
         self.old_timers.clear();
         self.settle(true);
@@ -347,6 +348,11 @@ impl KeyedTable {
             let entries = self.entries.iter().filter(|entry| entry.flags & USED != 0);
             self.names.sweep(entries.flat_map(|entry| entry.timers.as_slice()).map(|timer| timer.name));
         }
+    }
+
+    /// Everything committed is in the store.
+    pub fn written(&mut self) {
+        self.cells.written();
     }
 
     /// The changes have been lost: the table is again exactly as at the last commit. Costs as much as there are timers.

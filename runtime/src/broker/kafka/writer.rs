@@ -1,0 +1,207 @@
+//! A producer, and what became of the records that it was given.
+//!
+//! It sends and waits; whether in a transaction or not is its owner's business.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+
+use super::watch::Watch;
+use super::{error, headers};
+use crate::broker::{BrokerError, OutRecord};
+use crate::time::WATERMARK_MIN;
+
+/// A producer.
+pub(super) struct Writer {
+    pub(super) producer: BaseProducer<Deliveries>,
+    pub(super) cluster: String,
+    /// A flush waits no longer: by then the library has given up every record by itself.
+    patience: Duration,
+    /// What the library sends at most, for the words of an error.
+    record_len_max: String,
+    since_poll: AtomicUsize,
+}
+
+/// Hears what became of each record.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    watch: Watch,
+    /// The first record since the last flush that could not be delivered.
+    failure: Mutex<Option<Failure>>,
+    /// By the number under which records were sent, from 1: the offset of the first of them, and the one behind the last.
+    ranges: Mutex<Vec<Option<(i64, i64)>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Failure {
+    code: Code,
+    topic: String,
+    partition: i32,
+    len: usize,
+}
+
+/// The number of records of whose offsets nobody asks.
+pub(super) const UNTRACKED: usize = 0;
+
+/// Reports are fetched every so many records; they arrive in batches anyway.
+const POLL_EVERY: usize = 256;
+/// What is given to the library's thread when its queue is full, or while a flush waits.
+const TURN: Duration = Duration::from_millis(1);
+/// On top of the time after which a record is given up.
+const GRACE: Duration = Duration::from_secs(5);
+
+// === impl Writer ===
+
+impl Writer {
+    /// A producer that gives a record up after `timeout`.
+    pub(super) fn new(config: &ClientConfig, cluster: &str, timeout: Duration) -> Result<Writer, BrokerError> {
+        let sort = |cause| error::sort(&cause, "make a writer", cluster);
+        let record_len_max = config.create_native_config().and_then(|native| native.get("message.max.bytes")).map_err(sort)?;
+        let producer = config.create_with_context(Deliveries::default()).map_err(sort)?;
+        Ok(Writer { producer, cluster: cluster.to_owned(), patience: timeout + GRACE, record_len_max, since_poll: AtomicUsize::new(0) })
+    }
+
+    /// Sends a record; it is on its way when this returns. `number` is what its offset is kept under.
+    pub(super) fn write(&self, record: &OutRecord<'_>, number: usize) -> Result<(), BrokerError> {
+        let headers = headers::to_kafka(record.headers).map_err(BrokerError::Refused)?;
+        let out = to_kafka(record, headers, number);
+        self.send(out).map_err(|cause| match cause.rdkafka_error_code() {
+            Some(code) => self.sort(&Failure::of(code, record)),
+            None => error::sort(&cause, &format!("write to {}", record.topic), &self.cluster),
+        })?;
+        if self.since_poll.fetch_add(1, Ordering::Relaxed) % POLL_EVERY == POLL_EVERY - 1 {
+            self.producer.poll(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Returns once the broker has taken every record. Not the crate's own flush, which sleeps in slices of 100 ms.
+    pub(super) fn flush(&self) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + self.patience;
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(error::unreachable(&self.cluster, self.reason().as_deref()));
+            }
+            self.producer.poll(TURN);
+        }
+        match self.deliveries().failure.lock().take() {
+            Some(failure) => Err(self.sort(&failure)),
+            None => Ok(()),
+        }
+    }
+
+    /// What the client has said last of its connections.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.deliveries().watch.reason()
+    }
+
+    /// The offset of the first record sent under a number since the last time this was asked, and the one behind the last.
+    pub(super) fn take_range(&self, number: usize) -> Option<(i64, i64)> {
+        self.deliveries().ranges.lock().get_mut(number.checked_sub(1)?)?.take()
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.producer.client().context()
+    }
+
+    fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                // Normal where records come faster than the network takes them.
+                Err((cause, back)) if cause.rdkafka_error_code() == Some(Code::QueueFull) && Instant::now() < deadline => {
+                    record = back;
+                    self.producer.poll(TURN);
+                }
+                Err((cause, _)) => return Err(cause),
+            }
+        }
+    }
+
+    fn sort(&self, failure: &Failure) -> BrokerError {
+        let Failure { code, topic, partition, len } = failure;
+        if error::is_no_topic(*code) {
+            return BrokerError::NoTopic(topic.clone());
+        }
+        let error = error::sort_code(*code, &format!("write a record of {len} bytes to {topic}/{partition}"), &self.cluster);
+        match error {
+            BrokerError::Refused(text) if *code == Code::MessageSizeTooLarge => BrokerError::Refused(format!(
+                "{text} (largest that this writer sends: {} bytes, `message.max.bytes`; the topic has a limit of its own, `max.message.bytes`)",
+                self.record_len_max
+            )),
+            error => error,
+        }
+    }
+}
+
+fn to_kafka<'a>(record: &OutRecord<'a>, headers: Option<OwnedHeaders>, number: usize) -> BaseRecord<'a, [u8], [u8], usize> {
+    // Kafka knows no time before 1970, and its client takes 0 for "now"; a record without time gets just that.
+    let timestamp = (record.time != WATERMARK_MIN).then(|| record.time.max(1));
+    BaseRecord {
+        topic: record.topic,
+        partition: Some(record.partition),
+        payload: record.value,
+        key: record.key,
+        timestamp,
+        headers,
+        delivery_opaque: number,
+    }
+}
+
+// === impl Deliveries ===
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.watch.hear_log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, text: &str) {
+        self.watch.hear_error(&error, text);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        match result {
+            Ok(_) if number == UNTRACKED => {}
+            Ok(message) => {
+                let (mut ranges, offset) = (self.ranges.lock(), message.offset());
+                if ranges.len() < number {
+                    ranges.resize(number, None);
+                }
+                if let Some(range) = ranges.get_mut(number - 1) {
+                    let (first, end) = range.unwrap_or((offset, offset));
+                    *range = Some((first.min(offset), end.max(offset + 1)));
+                }
+            }
+            Err((cause, message)) => {
+                self.failure.lock().get_or_insert_with(|| Failure {
+                    code: cause.rdkafka_error_code().unwrap_or(Code::Fail),
+                    topic: message.topic().to_owned(),
+                    partition: message.partition(),
+                    len: message.key_len() + message.payload_len(),
+                });
+            }
+        }
+    }
+}
+
+impl Failure {
+    fn of(code: Code, record: &OutRecord<'_>) -> Failure {
+        Failure {
+            code,
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            len: record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Over a real Kafka every result is there once, whatever ends a run and wherever the next one is: outputs, offsets and state are one
+//! transaction.
+
+use sangam::pipeline::PipelineError;
+use sangam_tests::guests::wasm;
+use sangam_tests::kafka::{bootstrap, broker, committed, produce, topic, unique};
+use sangam_tests::world::{Running, World, eventually};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const PARTITIONS: u32 = 3;
+
+/// Counts words from one topic into another.
+fn counting(words: &str, tallies: &str) -> String {
+    format!(
+        r#"
+        [clusters.main]
+        kind = "kafka"
+        brokers = "{}"
+        [streams.words]
+        cluster = "main"
+        topic = "{words}"
+        format = "json"
+        key = ["text"]
+        [streams.tallies]
+        cluster = "main"
+        topic = "{tallies}"
+        format = "json"
+        [operators.count]
+        input = "words"
+        output = "tallies"
+        "#,
+        bootstrap()
+    )
+}
+
+/// A process of the pipeline `name` with nothing on its disk.
+fn process(name: &str, toml: &str) -> World {
+    World::on_disk(toml).named(name).plugin("count", &wasm("count")).broker("main", Arc::new(broker()))
+}
+
+/// Writes words over all partitions, each word to one of them; returns how many.
+fn say(words: &str, round: usize) -> usize {
+    for partition in 0..PARTITIONS as usize {
+        let texts: Vec<String> = (0..200).map(|n| format!(r#"{{"text": "w{}-{partition}"}}"#, (n + round) % 4)).collect();
+        produce(words, partition as i32, &texts.iter().map(|text| ("", text.as_str())).collect::<Vec<_>>());
+    }
+    200 * PARTITIONS as usize
+}
+
+/// The counts of each word in the order in which readers of committed records see them.
+fn counts(tallies: &str) -> BTreeMap<String, Vec<u64>> {
+    let mut counts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for seen in committed(tallies) {
+        let tally: Value = serde_json::from_slice(&seen.value.unwrap()).unwrap();
+        counts.entry(tally["text"].as_str().unwrap().to_owned()).or_default().push(tally["seen"].as_u64().unwrap());
+    }
+    counts
+}
+
+/// Each word is counted from 1 up, nothing left out, nothing twice, in order.
+fn all_counted_once(tallies: &str, events: usize) {
+    let counts = counts(tallies);
+    for (word, seen) in &counts {
+        assert!(seen.iter().copied().eq(1..=seen.len() as u64), "{word}: {seen:?}");
+    }
+    assert_eq!(counts.values().map(Vec::len).sum::<usize>(), events);
+}
+
+fn until_counted(tallies: &str, events: usize) {
+    eventually("every event is counted", || (committed(tallies).len() >= events).then_some(()));
+}
+
+#[test]
+fn a_run_with_an_empty_disk_goes_on_from_what_is_in_kafka() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    let toml = counting(&words, &tallies);
+    let mut events = 0;
+    for round in 0..3 {
+        events += say(&words, round);
+        process(&name, &toml).drain().unwrap();
+        all_counted_once(&tallies, events);
+    }
+}
+
+#[test]
+fn a_run_goes_on_from_its_own_disk_and_reads_only_what_came_since() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    let mut world = process(&name, &counting(&words, &tallies));
+    let mut events = 0;
+    for round in 0..3 {
+        events += say(&words, round);
+        world.drain().unwrap();
+        all_counted_once(&tallies, events);
+        world = world.reopened();
+    }
+    // Somebody else, with a disk of their own, does a part of the work; the first one learns of it from Kafka.
+    events += say(&words, 3);
+    process(&name, &counting(&words, &tallies)).drain().unwrap();
+    events += say(&words, 4);
+    world.drain().unwrap();
+    all_counted_once(&tallies, events);
+}
+
+#[test]
+fn two_processes_share_the_work_and_hand_it_over_with_the_state() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    let toml = counting(&words, &tallies);
+    let (first, second) = (process(&name, &toml), process(&name, &toml));
+    let running = |world: &World| -> Running { world.start() };
+    let mut events = say(&words, 0);
+    let one = running(&first);
+    until_counted(&tallies, events);
+    // The second joins, work goes on in both, the first leaves: at each turn partitions move with their state.
+    let two = running(&second);
+    for round in 1..4 {
+        events += say(&words, round);
+        until_counted(&tallies, events);
+    }
+    eventually("the second has work", || (two.metrics.commits.get() > 0).then_some(()));
+    one.stop().unwrap();
+    events += say(&words, 4);
+    until_counted(&tallies, events);
+    two.stop().unwrap();
+    all_counted_once(&tallies, events);
+}
+
+#[test]
+fn a_process_without_partitions_waits_for_its_turn() {
+    let (words, tallies, name) = (topic("words", 1), topic("tallies", 1), unique("counting"));
+    let toml = counting(&words, &tallies);
+    let worlds = [process(&name, &toml), process(&name, &toml)];
+    let running: Vec<Running> = worlds.iter().map(World::start).collect();
+    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    until_counted(&tallies, 1);
+    eventually("both are at work", || running.iter().all(|running| running.control.running()).then_some(()));
+    // Whoever has the partition leaves; the other one is still there to take it.
+    let (has, waits): (Vec<_>, Vec<_>) = running.into_iter().partition(|running| running.metrics.commits.get() > 0);
+    assert_eq!((has.len(), waits.len()), (1, 1));
+    has.into_iter().for_each(|running| running.stop().unwrap());
+    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    until_counted(&tallies, 2);
+    waits.into_iter().for_each(|running| running.stop().unwrap());
+    all_counted_once(&tallies, 2);
+}
+
+#[test]
+fn a_second_process_is_refused_where_events_change_tasks_in_memory_and_the_first_goes_on() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    // Nothing says by what the topic is partitioned, so that events change tasks.
+    let toml = counting(&words, &tallies).replace("key = [\"text\"]", "");
+    let (first, second) = (process(&name, &toml), process(&name, &toml));
+    let mut events = say(&words, 0);
+    let running = first.start();
+    until_counted(&tallies, events);
+    let why = second.start().outcome().unwrap_err();
+    assert!(matches!(why, PipelineError::Shared { expected: 3, .. }), "{why}");
+    assert!(why.to_string().contains("run one process, or have `count` read a topic that is partitioned by its key"), "{why}");
+    events += say(&words, 1);
+    until_counted(&tallies, events);
+    running.stop().unwrap();
+    all_counted_once(&tallies, events);
+}
+
+#[test]
+fn another_number_of_partitions_under_keyed_state_is_refused_also_without_a_disk() {
+    let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
+    say(&words, 0);
+    process(&name, &counting(&words, &tallies)).drain().unwrap();
+    let more = topic("words", PARTITIONS + 1);
+    let why = process(&name, &counting(&more, &tallies)).drain().unwrap_err();
+    assert!(matches!(why, PipelineError::Repartitioned { then: 3, now: 4, .. }), "{why}");
+}
