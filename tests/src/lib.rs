@@ -6,5 +6,7 @@ pub mod guests;
 pub mod kafka;
 pub mod play;
 pub mod program;
+pub mod sim;
 pub mod spy;
+pub mod state;
 pub mod world;

@@ -21,6 +21,7 @@ mod migration;
 mod poison_event;
 mod processing_time;
 mod recovery;
+mod simulation;
 mod watermarks;
 mod why;
 mod workloads;
