@@ -28,11 +28,13 @@ pub struct Process {
 struct ProcessSubscription {
     process: Process,
     group: String,
+    topics: Vec<String>,
     start: Start,
     member: u64,
     held: Vec<(String, i32)>,
     sources: Vec<Arc<AtomicBool>>,
-    thrown_out: bool,
+    /// It was thrown out of the group once and is in it again: nothing that is read since may be committed.
+    forfeited: bool,
 }
 
 struct ProcessSource {
@@ -145,7 +147,8 @@ impl Broker for Process {
             member,
             held,
             sources,
-            thrown_out: false,
+            topics: subscribe.topics.clone(),
+            forfeited: false,
         }))
     }
 
@@ -186,11 +189,10 @@ impl Subscription for ProcessSubscription {
         let cluster = self.process.cluster.clone();
         let mut state = cluster.0.lock();
         if !state.groups.get(&self.group).is_some_and(|group| group.is_member(self.member)) {
-            if self.thrown_out {
-                return Ok(Vec::new());
-            }
-            self.thrown_out = true;
-            self.sources.iter().for_each(|lost| lost.store(true, Ordering::SeqCst));
+            // As a client does, it hears of that and joins again.
+            self.forfeited = true;
+            self.member = state.groups.entry(self.group.clone()).or_default().join(self.process.id, &self.topics);
+            self.sources.drain(..).for_each(|lost| lost.store(true, Ordering::SeqCst));
             let lost = self.held.drain(..);
             return Ok(lost.map(|(topic, partition)| Assignment::Lost { topic, partition, handback: Handback::too_late() }).collect());
         }
@@ -235,7 +237,7 @@ impl Subscription for ProcessSubscription {
         let who = Who { group: self.group.clone(), member: self.member };
         let state = self.process.cluster.0.lock();
         match state.groups.get(&self.group) {
-            Some(group) if group.is_member(self.member) => Ok(Some(Member::new(who))),
+            Some(group) if group.is_member(self.member) && !self.forfeited => Ok(Some(Member::new(who))),
             _ => Err(BrokerError::Fenced("not a member of the group any more".to_owned())),
         }
     }
