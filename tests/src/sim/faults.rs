@@ -119,6 +119,8 @@ pub struct Director {
     pub control: Control,
     crashed: AtomicBool,
     stuck: AtomicBool,
+    /// Held while the process stands still: all of its threads do.
+    still: Mutex<()>,
     rounds: Rounds,
 }
 
@@ -186,6 +188,7 @@ impl Director {
             control: Control::default(),
             crashed: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            still: Mutex::default(),
             rounds,
         })
     }
@@ -220,6 +223,14 @@ impl Director {
 
     /// What happens at a point, now.
     pub fn at(&self, point: Point) -> Verdict {
+        drop(self.still.lock());
+        let verdict = self.meet(point);
+        // It may have come to a standstill while this waited for the end of a round.
+        drop(self.still.lock());
+        verdict
+    }
+
+    fn meet(&self, point: Point) -> Verdict {
         if self.crashed() {
             return Verdict::Fail;
         }
@@ -262,6 +273,7 @@ impl Director {
             }
             Fault::NoAnswer => return Verdict::Fail,
             Fault::Stall => {
+                let _still = self.still.lock();
                 process.fall_silent();
                 stage.another_runs();
             }
