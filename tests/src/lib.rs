@@ -8,5 +8,7 @@ pub mod kafka;
 pub mod place;
 pub mod play;
 pub mod program;
+pub mod sim;
 pub mod spy;
+pub mod state;
 pub mod world;

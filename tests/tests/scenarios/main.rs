@@ -25,6 +25,7 @@ mod operations;
 mod poison_event;
 mod processing_time;
 mod recovery;
+mod simulation;
 mod torture;
 mod watermarks;
 mod why;
