@@ -20,6 +20,10 @@ verify:
 guests *NAMES:
     scripts/guests {{NAMES}}
 
+# Run so many seeds of the simulation, from the first one on (docs/simulation.md)
+simulate SEEDS="10000" FIRST="0":
+    SANGAM_SEEDS={{SEEDS}} SANGAM_FIRST_SEED={{FIRST}} cargo test -p sangam-tests --test scenarios simulation -- --nocapture
+
 # What an event costs, against the same code linked natively
 bench *ARGS:
     scripts/bench {{ARGS}}
@@ -27,6 +31,10 @@ bench *ARGS:
 # Format all code
 fmt:
     cargo fmt --all
+
+# Hold examples/deploy against the schemas of Compose and Kubernetes
+check-deploy:
+    scripts/check-deploy
 
 # Start a Kafka of one node for tests
 kafka-start *PORT:

@@ -2,6 +2,10 @@
 //!
 //! It does not serve HTTP; `admin` renders the registry.
 
+mod run;
+
+pub use run::{RunMetrics, RunNow, Seconds, WorkerMetrics};
+
 use crate::time::Millis;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -65,6 +69,8 @@ pub struct OperatorMetrics {
     pub call_seconds: Histogram,
     /// Keys with state or timers.
     pub keys: Gauge,
+    /// About how much memory their state and timers take, in bytes.
+    pub state_bytes: Gauge,
     /// Linear memory of the operator's instances, in bytes.
     pub memory_bytes: Gauge,
     /// The most linear memory that its instances had together, in bytes.
@@ -83,6 +89,7 @@ pub struct OperatorMetrics {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slice {
     keys: usize,
+    bytes: usize,
     watermark: Option<Millis>,
 }
 
@@ -97,11 +104,13 @@ impl OperatorMetrics {
         self.watermark_ms.set(slices.values().filter_map(|slice| slice.watermark).min().unwrap_or(watermark));
     }
 
-    /// The task with this slice holds so many keys.
-    pub fn holds(&self, slice: u32, keys: usize) {
+    /// The task with this slice holds so many keys, in so many bytes.
+    pub fn holds(&self, slice: u32, keys: usize, bytes: usize) {
         let mut slices = self.slices.lock();
-        slices.entry(slice).or_default().keys = keys;
+        let here = slices.entry(slice).or_default();
+        (here.keys, here.bytes) = (keys, bytes);
         self.keys.set(slices.values().map(|slice| slice.keys as i64).sum());
+        self.state_bytes.set(slices.values().map(|slice| slice.bytes as i64).sum());
     }
 
     /// An event was refused and kept.
@@ -160,10 +169,13 @@ pub struct Metrics {
     calls: Family<OperatorLabels, Counter>,
     call_seconds: Family<OperatorLabels, Histogram, fn() -> Histogram>,
     keys: Family<OperatorLabels, Gauge>,
+    state: Family<OperatorLabels, Gauge>,
     memory: Family<OperatorLabels, Gauge>,
     memory_peak: Family<OperatorLabels, Gauge>,
     watermark: Family<OperatorLabels, Gauge>,
     guest: Family<GuestLabels, Counter>,
+    /// The run as a whole.
+    pub run: RunMetrics,
     /// Commits that were made.
     pub commits: Counter,
     /// Seconds that a commit took, from the last event in to the offsets safe.
@@ -203,10 +215,12 @@ impl Default for Metrics {
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(seconds),
             keys: Family::default(),
+            state: Family::default(),
             memory: Family::default(),
             memory_peak: Family::default(),
             watermark: Family::default(),
             guest: Family::default(),
+            run: RunMetrics::registered(&mut registry),
             commits: Counter::default(),
             commit_seconds: seconds(),
             reloads: Counter::default(),
@@ -215,17 +229,40 @@ impl Default for Metrics {
             registry: Registry::default(),
         };
         let m = &metrics;
-        registry.register("operator_events_in", "Events that came in", m.events_in.clone());
-        registry.register("operator_events", "Events by how they ended", m.events.clone());
-        registry.register("operator_events_out", "Outputs, forwards included", m.events_out.clone());
+        registry.register(
+            "operator_events_in",
+            "Events that came in (Flink: numRecordsIn; Kafka Streams: process-total)",
+            m.events_in.clone(),
+        );
+        registry.register(
+            "operator_events",
+            "Events by how they ended: ok, late, dead_letter, dropped (Flink: numLateRecordsDropped; Kafka Streams: dropped-records-total)",
+            m.events.clone(),
+        );
+        registry.register("operator_events_out", "Outputs, forwards included (Flink: numRecordsOut)", m.events_out.clone());
         registry.register("operator_outputs_behind_watermark", "Outputs whose time is not after the watermark", m.outputs_behind.clone());
-        registry.register("operator_timers_fired", "Timers that fired", m.timers_fired.clone());
+        registry.register(
+            "operator_timers_fired",
+            "Timers that fired (Flink: numFiredTimers; Kafka Streams: punctuate-total)",
+            m.timers_fired.clone(),
+        );
         registry.register("operator_faults", "Calls that ended in a trap, a timeout or refused effects", m.faults.clone());
         registry.register("operator_circuits_open", "Tasks whose circuit breaker is open or half-open", m.circuits_open.clone());
         registry.register("operator_circuits_opened", "How often a task's circuit breaker has opened", m.circuits_opened.clone());
         registry.register("operator_calls", "Calls of the guest", m.calls.clone());
-        registry.register_with_unit("operator_call", "Time of one call", Unit::Seconds, m.call_seconds.clone());
-        registry.register("operator_keys", "Keys with state or timers", m.keys.clone());
+        registry.register_with_unit(
+            "operator_call",
+            "Time of one call of the guest, a batch (Kafka Streams: process-latency)",
+            Unit::Seconds,
+            m.call_seconds.clone(),
+        );
+        registry.register("operator_keys", "Keys with state or timers (Kafka Streams: estimate-num-keys)", m.keys.clone());
+        registry.register_with_unit(
+            "operator_state",
+            "Memory of state and timers (Flink: lastCheckpointFullSize)",
+            Unit::Bytes,
+            m.state.clone(),
+        );
         registry.register_with_unit("operator_memory", "Linear memory of the instances", Unit::Bytes, m.memory.clone());
         registry.register_with_unit(
             "operator_memory_peak",
@@ -233,10 +270,19 @@ impl Default for Metrics {
             Unit::Bytes,
             m.memory_peak.clone(),
         );
-        registry.register("operator_watermark_ms", "Lowest watermark, milliseconds since the epoch", m.watermark.clone());
+        registry.register(
+            "operator_watermark_ms",
+            "Lowest watermark, milliseconds since the epoch (Flink: currentInputWatermark)",
+            m.watermark.clone(),
+        );
         registry.register("operator_counter", "Counters that operators keep themselves", m.guest.clone());
-        registry.register("commits", "Commits", m.commits.clone());
-        registry.register_with_unit("commit", "Time of one commit", Unit::Seconds, m.commit_seconds.clone());
+        registry.register("commits", "Commits (Flink: numberOfCompletedCheckpoints; Kafka Streams: commit-total)", m.commits.clone());
+        registry.register_with_unit(
+            "commit",
+            "Time of one commit (Flink: lastCheckpointDuration; Kafka Streams: commit-latency)",
+            Unit::Seconds,
+            m.commit_seconds.clone(),
+        );
         registry.register("reloads", "New builds that were taken", m.reloads.clone());
         registry.register("reloads_refused", "New builds that were refused or rolled back", m.reloads_refused.clone());
         registry.register_with_unit("reload_pause", "How long a swap held the stream up", Unit::Seconds, m.reload_pause_seconds.clone());
@@ -269,6 +315,7 @@ impl Metrics {
             calls: self.calls.get_or_create(&labels).clone(),
             call_seconds: self.call_seconds.get_or_create(&labels).clone(),
             keys: self.keys.get_or_create(&labels).clone(),
+            state_bytes: self.state.get_or_create(&labels).clone(),
             memory_bytes: self.memory.get_or_create(&labels).clone(),
             memory_peak_bytes: self.memory_peak.get_or_create(&labels).clone(),
             slices: Arc::default(),

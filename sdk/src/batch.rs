@@ -201,10 +201,16 @@ impl<'f, O: Operator> Batch<'f, '_, O> {
             return Ok(());
         }
         while let Some(fired) = self.timers.fire(watermark) {
-            self.timer(position as u32, watermark, &fired, TimeKind::Event)
-                .map_err(|error| Stop { event: None, why: format!("timer `{}`: {}", self.timers.name(&fired), of_timer(error)) })?;
+            self.event_timer(position as u32, watermark, &fired)?;
         }
         Ok(())
+    }
+
+    /// Apart from the loop over the events, most of which find nothing due.
+    #[inline(never)]
+    fn event_timer(&mut self, position: u32, watermark: Millis, fired: &Fired) -> Result<(), Stop> {
+        self.timer(position, watermark, fired, TimeKind::Event)
+            .map_err(|error| Stop { event: None, why: format!("timer `{}`: {}", self.timers.name(fired), of_timer(error)) })
     }
 
     /// Fires every processing-time timer up to the clock's reading, each with the event-time timers that it sets for the past.

@@ -2,7 +2,7 @@
 //!
 //! The overlay is one per thread, because handles live inside the author's state and know nothing but their slot.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use sangam_protocol::effects::EffectsWriter;
@@ -27,25 +27,30 @@ struct Overlay {
 }
 
 thread_local! {
+    /// Whether the call at hand has changed a cell: most do not, and need not look further.
+    static CHANGED: Cell<bool> = const { Cell::new(false) };
     static OVERLAY: RefCell<Overlay> = const { RefCell::new(Overlay { changed: BTreeMap::new(), journal: Vec::new() }) };
 }
 
 /// Forgets the last batch.
 pub(crate) fn start() {
+    CHANGED.set(false);
     OVERLAY.set(Overlay::default());
 }
 
 /// Lets the call's changes stand; true when there were any.
+#[inline]
 pub(crate) fn keep() -> bool {
-    OVERLAY.with_borrow_mut(|overlay| {
-        let changed = !overlay.journal.is_empty();
-        overlay.journal.clear();
-        changed
-    })
+    let changed = CHANGED.replace(false);
+    if changed {
+        OVERLAY.with_borrow_mut(|overlay| overlay.journal.clear());
+    }
+    changed
 }
 
 /// Takes the call's changes back.
 pub(crate) fn undo() {
+    CHANGED.set(false);
     OVERLAY.with_borrow_mut(|overlay| {
         while let Some((place, before)) = overlay.journal.pop() {
             match before {
@@ -101,6 +106,7 @@ impl Home {
                 cells.remove(key);
             }
             (Home::Slot(slot, field), value) => OVERLAY.with_borrow_mut(|overlay| {
+                CHANGED.set(true);
                 let place = (*slot, cell(*field, key));
                 let before = overlay.changed.insert(place.clone(), value);
                 overlay.journal.push((place, before));
@@ -284,7 +290,7 @@ mod host {
     }
 
     pub fn get(slot: u32, cell: &[u8]) -> Option<Vec<u8>> {
-        let mut out: Vec<u8> = Vec::with_capacity(256);
+        let mut out: Vec<u8> = Vec::with_capacity(1024);
         loop {
             // SAFETY: the host reads the cell's key and writes at most the capacity, and keeps neither.
             let len = unsafe { state_get(slot, cell.as_ptr(), cell.len(), out.as_mut_ptr(), out.capacity()) };
@@ -327,9 +333,9 @@ pub(crate) mod host {
         static SLOTS: RefCell<Vec<BTreeMap<Vec<u8>, Vec<u8>>>> = const { RefCell::new(Vec::new()) };
     }
 
-    /// Gives the slots of the next batch their cells.
-    pub fn provide(slots: Vec<BTreeMap<Vec<u8>, Vec<u8>>>) {
-        SLOTS.set(slots);
+    /// Gives the slots of the next batch their cells, and takes those of the last one back.
+    pub fn provide(slots: Vec<BTreeMap<Vec<u8>, Vec<u8>>>) -> Vec<BTreeMap<Vec<u8>, Vec<u8>>> {
+        SLOTS.replace(slots)
     }
 
     pub fn get(slot: u32, cell: &[u8]) -> Option<Vec<u8>> {

@@ -21,14 +21,22 @@ pub(crate) struct Timers {
     names: String,
     /// First entry of each slot; a slot has few names, so a chain is shorter than a hash. Empty until a timer shows up.
     heads: Vec<u32>,
-    /// What may still fire in this batch: time, order of setting, entry. Entries that moved on leave stale ones behind.
-    queue: BinaryHeap<Reverse<(Millis, u32, u32)>>,
+    /// What came due with the frame, in the order in which it fires, and how much of it has been looked at.
+    line: Vec<Turn>,
+    looked: usize,
+    /// What was set in this batch and may still fire in it. Entries that moved on leave stale turns behind, here and in the line.
+    queue: BinaryHeap<Reverse<Turn>>,
+    /// The entries to write, by the order of setting.
+    order: Vec<u32>,
     slots: usize,
     settings: u32,
     /// Where the watermark stands after the batch.
     reach: Millis,
     until: Millis,
 }
+
+/// When an entry fires: its time, order of setting, the entry.
+type Turn = (Millis, u32, u32);
 
 #[derive(Debug)]
 struct Entry {
@@ -68,8 +76,9 @@ impl Timers {
         self.entries.clear();
         self.names.clear();
         self.heads.clear();
+        self.line.clear();
         self.queue.clear();
-        (self.slots, self.settings, self.reach, self.until) = (slots, 0, reach, until);
+        (self.looked, self.slots, self.settings, self.reach, self.until) = (0, slots, 0, reach, until);
         for timer in due {
             let timer = timer?;
             if timer.slot as usize >= self.slots {
@@ -81,7 +90,8 @@ impl Timers {
             if let Some(entry) = self.entries.get_mut(entry as usize) {
                 (entry.at, entry.set, entry.due) = (Some(timer.at), set, true);
             }
-            self.queue.push(Reverse((timer.at, set, entry)));
+            let turn = (timer.at, set, entry);
+            if self.line.last().is_none_or(|last| *last < turn) { self.line.push(turn) } else { self.queue.push(Reverse(turn)) }
         }
         Ok(())
     }
@@ -89,18 +99,40 @@ impl Timers {
     /// Takes the next timer that fires when the watermark stands at `watermark`.
     #[inline]
     pub(crate) fn fire(&mut self, watermark: Millis) -> Option<Fired> {
-        loop {
-            let &Reverse((at, set, index)) = self.queue.peek()?;
-            if at > watermark {
-                return None;
-            }
-            self.queue.pop();
-            let Some(entry) = self.entries.get_mut(index as usize) else { continue };
-            if entry.at == Some(at) && entry.set == set {
-                entry.at = None;
-                return Some(Fired { slot: entry.slot, at, entry: index });
+        // Nearly every event finds nothing due.
+        while self.next().is_some_and(|(at, ..)| at <= watermark) {
+            if let Some(fired) = self.take() {
+                return Some(fired);
             }
         }
+        None
+    }
+
+    #[inline]
+    fn next(&self) -> Option<Turn> {
+        let lined = self.line.get(self.looked).copied();
+        match self.queue.peek() {
+            Some(Reverse(queued)) => Some(lined.map_or(*queued, |lined| lined.min(*queued))),
+            None => lined,
+        }
+    }
+
+    /// Takes the next turn; nothing where its entry has moved on.
+    #[inline(never)]
+    fn take(&mut self) -> Option<Fired> {
+        let turn = self.next()?;
+        if self.line.get(self.looked) == Some(&turn) {
+            self.looked += 1;
+        } else {
+            self.queue.pop();
+        }
+        let (at, set, index) = turn;
+        let entry = self.entries.get_mut(index as usize)?;
+        if entry.at != Some(at) || entry.set != set {
+            return None;
+        }
+        entry.at = None;
+        Some(Fired { slot: entry.slot, at, entry: index })
     }
 
     /// Name of a timer that fired.
@@ -133,21 +165,17 @@ impl Timers {
         if self.entries.is_empty() {
             return;
         }
-        // The queue has done its work and sorts this too: a stable sort would be the largest function of a small guest.
-        self.queue.clear();
-        self.queue.extend(self.entries.iter().enumerate().map(|(index, entry)| Reverse((0, entry.set, index as u32))));
-        while let Some(Reverse((_, _, index))) = self.queue.pop() {
-            let Some(entry) = self.entries.get(index as usize) else { return };
-            // A due timer that did not fire is gone from the host as well, so it must be set again.
-            let news = if entry.at.is_some() { entry.touched || entry.due } else { entry.touched && !entry.due };
-            if news {
-                let name = self.names.get(entry.name.0..entry.name.1).unwrap_or("");
-                // To the host the same time again would change nothing; cleared first, it goes behind its equals.
-                let cleared = entry.moved && !entry.due && entry.at.is_some();
-                for at in cleared.then_some(None).into_iter().chain([entry.at]) {
-                    if clock { out.clock_timer(entry.slot, name, at) } else { out.timer(entry.slot, name, at) }
-                }
+        // Each entry has a number of its own, so that they need not be compared with each other.
+        let Timers { entries, names, order, settings, .. } = self;
+        order.clear();
+        order.resize(*settings as usize, END);
+        for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.is_news()) {
+            if let Some(place) = order.get_mut(entry.set as usize) {
+                *place = index as u32;
             }
+        }
+        for entry in order.iter().filter_map(|index| entries.get(*index as usize)) {
+            entry.write(names, clock, out);
         }
     }
 
@@ -177,5 +205,22 @@ impl Timers {
             moved: false,
         });
         index
+    }
+}
+
+impl Entry {
+    /// Whether the host does not know it as it stands now.
+    fn is_news(&self) -> bool {
+        // A due timer that did not fire is gone from the host as well, so it must be set again.
+        if self.at.is_some() { self.touched || self.due } else { self.touched && !self.due }
+    }
+
+    fn write(&self, names: &str, clock: bool, out: &mut EffectsWriter) {
+        let name = names.get(self.name.0..self.name.1).unwrap_or("");
+        // To the host the same time again would change nothing; cleared first, it goes behind its equals.
+        let cleared = self.moved && !self.due && self.at.is_some();
+        for at in cleared.then_some(None).into_iter().chain([self.at]) {
+            if clock { out.clock_timer(self.slot, name, at) } else { out.timer(self.slot, name, at) }
+        }
     }
 }

@@ -7,10 +7,11 @@
 #[path = "support/any_window.rs"]
 mod any_window;
 
-use any_window::{Found, Item, Settings, harness};
+use any_window::{Found, Gathered, Item, Settings, harness};
 use proptest::prelude::*;
-use sangam_sdk::Millis;
+use sangam_sdk::test::Harness;
 use sangam_sdk::window::{Kind, Trigger, WindowSpec};
+use sangam_sdk::{Encode, Millis};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -457,4 +458,55 @@ fn windows_go_by_the_wall_clock_while_it_is_changed() {
             }
         }
     }
+}
+
+fn item(number: i64) -> Item {
+    Item { key: "k".into(), number, text: String::new() }
+}
+
+/// One event for each of the first `slices` slices of a millisecond.
+fn sliced(size: Millis, slices: i64) -> Harness<Gathered> {
+    let mut h = harness(&WindowSpec::hopping(size, 1), 1);
+    for time in 0..slices {
+        h.send(time, item(time));
+    }
+    h
+}
+
+#[test]
+fn what_travels_with_every_batch_does_not_grow_with_the_number_of_slices() {
+    let bytes = |slices| {
+        let mut bytes = Vec::new();
+        sliced(1_000, slices).state("k").unwrap().encode(&mut bytes);
+        bytes.len()
+    };
+    assert_eq!(bytes(61), bytes(4));
+    assert!(bytes(61) < 40, "{} bytes", bytes(61));
+}
+
+#[test]
+fn an_event_for_a_slice_that_was_folded_long_ago_is_in_all_its_windows() {
+    let mut h = sliced(10, 10);
+    h.send(2, item(100)).send(0, item(101)).end();
+    let found: Vec<Found> = h.take("out");
+    assert_eq!(found.len(), 19);
+    for window in found {
+        let in_it = |time: Millis| (window.start..window.end).contains(&time);
+        let late = [(2, 100), (0, 101)].into_iter().filter(|(time, _)| in_it(*time)).map(|(_, number)| number);
+        let mut numbers: Vec<i64> = (0..10).filter(|time| in_it(*time)).chain(late).collect();
+        numbers.sort_unstable();
+        assert_eq!(window.numbers, numbers, "{} to {}", window.start, window.end);
+    }
+    assert!(h.is_idle());
+}
+
+#[test]
+fn slices_of_an_earlier_definition_are_not_lost_when_the_first_event_of_the_new_one_is_late() {
+    let mut h = sliced(10, 6);
+    h.advance(3).reload(Settings(WindowSpec::tumbling(2)));
+    h.send(1, item(7)).flush();
+    assert_eq!(h.late().len(), 1);
+    h.end();
+    assert_eq!(h.take::<Found>("out").into_iter().map(|found| found.count).sum::<u64>(), 60);
+    assert!(h.is_idle(), "something is left");
 }

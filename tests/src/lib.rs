@@ -1,11 +1,14 @@
 //! What the scenarios share: a world for a pipeline, guests to run, small stand-ins for parts of the host, and a real Kafka.
 
 pub mod bench;
+pub mod doors;
 pub mod guest;
 pub mod guests;
 pub mod kafka;
 pub mod place;
 pub mod play;
 pub mod program;
+pub mod sim;
 pub mod spy;
+pub mod state;
 pub mod world;

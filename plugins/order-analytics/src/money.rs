@@ -1,37 +1,16 @@
-//! Amounts: floats outside, whole hundredths inside, so that sums do not drift.
+//! Amounts as the fields of a state hold them: whole hundredths, by the SDK's rules for money.
 
-/// Hundredths of the currency.
+use sangam_sdk::Money;
+
+/// Money in hundredths.
 pub type Cents = i64;
 
-/// Beyond this a float no longer tells hundredths apart.
-const AMOUNT_MAX: f64 = 1e13;
-
-/// An amount in hundredths, rounded; none for a negative one, one too large, and what is no number.
+/// An amount as it is written; none for one that is no amount of money.
 pub fn cents(amount: f64) -> Option<Cents> {
-    (0.0..=AMOUNT_MAX).contains(&amount).then(|| (amount * 100.0).round() as Cents)
+    Money::new(amount).map(Money::hundredths)
 }
 
-/// Hundredths as an amount.
+/// Hundredths as they are written.
 pub fn amount(cents: Cents) -> f64 {
-    cents as f64 / 100.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_rounded_to_hundredths() {
-        let check = |given: f64, expected: Option<Cents>| assert_eq!(cents(given), expected, "{given}");
-        check(0.0, Some(0));
-        check(0.29, Some(29));
-        check(50_000.004, Some(5_000_000));
-        check(50_000.006, Some(5_000_001));
-        check(1e13, Some(1_000_000_000_000_000));
-        check(1.1e13, None);
-        check(-0.01, None);
-        check(f64::NAN, None);
-        check(f64::INFINITY, None);
-        assert_eq!(amount(5_000_001), 50_000.01);
-    }
+    Money::of_hundredths(cents).amount()
 }

@@ -2,6 +2,7 @@
 
 use super::View;
 use crate::config;
+use crate::pipeline::Phase;
 use anyhow::{Context, Result};
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -14,6 +15,7 @@ use std::hint::black_box;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The HTTP doors, open until dropped.
@@ -46,11 +48,12 @@ impl Admin {
         let address = listener.local_addr().context("the admin socket cannot be set up")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the admin doors cannot be served")?;
         let token = admin.token.as_ref().map(|token| hash(token.0.as_bytes()));
+        let stuck_after = admin.stuck_after;
         let (close, closed) = oneshot::channel();
         let serve = async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tokio::select! {
-                served = axum::serve(listener, routes(view, token)) => served,
+                served = axum::serve(listener, routes(view, token, stuck_after)) => served,
                 _ = closed => Ok(()),
             }
         };
@@ -82,27 +85,37 @@ impl Drop for Admin {
 
 // === what is served ===
 
-fn routes(view: Arc<View>, token: Option<TokenHash>) -> Router {
-    // A layer holds for the routes before it: health is asked for by probes that know no token.
+fn routes(view: Arc<View>, token: Option<TokenHash>, stuck_after: Duration) -> Router {
+    // A layer holds for the routes before it: health is asked for by probes, which know no token and are told nothing that needs one.
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/readyz", get(ready))
         .route("/api/v1/pipeline", get(pipeline))
         .route("/api/v1/pipeline/why/{operator}", get(why))
         .layer(middleware::from_fn_with_state(token, check_token))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/healthz", get(move |view| healthy(view, stuck_after)))
         .with_state(view)
 }
 
 async fn metrics(State(view): State<Arc<View>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], view.metrics.render())
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], view.exposition())
 }
 
 async fn ready(State(view): State<Arc<View>>) -> impl IntoResponse {
-    match (view.control.stopping(), view.control.running()) {
-        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "waiting for partitions\n"),
-        (false, true) => (StatusCode::OK, "ready\n"),
+    match (view.control.stopping(), view.control.health().phase()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
+        (false, Phase::Running) => (StatusCode::OK, "ready\n".to_owned()),
+        (false, phase) => (StatusCode::SERVICE_UNAVAILABLE, format!("{phase}\n")),
+    }
+}
+
+async fn healthy(State(view): State<Arc<View>>, stuck_after: Duration) -> impl IntoResponse {
+    match view.control.health().stuck(stuck_after) {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some((worker, still)) => {
+            let body = format!("worker {worker} has not moved for {} s\n", still.as_secs());
+            (StatusCode::SERVICE_UNAVAILABLE, body)
+        }
     }
 }
 
@@ -173,7 +186,7 @@ mod tests {
 
     fn open(token: Option<&str>, view: Arc<View>) -> Admin {
         let token = token.map(|token| Secret(token.to_owned()));
-        Admin::start(&config::Admin { listen: ([127, 0, 0, 1], 0).into(), token }, view).unwrap()
+        Admin::start(&config::Admin { listen: ([127, 0, 0, 1], 0).into(), token, stuck_after: Duration::from_secs(60) }, view).unwrap()
     }
 
     /// The whole answer to a request for `path`, with `headers` (each with its line end).
@@ -211,14 +224,15 @@ mod tests {
     }
 
     #[test]
-    fn with_a_token_only_health_is_open_to_all() {
+    fn with_a_token_only_probes_are_open_to_all() {
         let admin = open(Some("open sesame"), view());
-        for path in ["/metrics", "/readyz", "/api/v1/pipeline", "/api/v1/pipeline/why/x"] {
+        for path in ["/metrics", "/api/v1/pipeline", "/api/v1/pipeline/why/x"] {
             check(get(&admin, path, ""), &["HTTP/1.1 401", "www-authenticate: Bearer"]);
             check(get(&admin, path, "Authorization: Bearer open barley\r\n"), &["HTTP/1.1 401"]);
             check(get(&admin, path, "Authorization: open sesame\r\n"), &["HTTP/1.1 401"]);
         }
         check(get(&admin, "/healthz", ""), &["HTTP/1.1 200"]);
+        check(get(&admin, "/readyz", ""), &["HTTP/1.1 503"]);
         check(get(&admin, "/metrics", "Authorization: Bearer open sesame\r\n"), &["HTTP/1.1 200"]);
     }
 
@@ -226,7 +240,7 @@ mod tests {
     fn a_pipeline_is_not_ready_before_it_runs_nor_while_it_stops() {
         let view = view();
         let admin = open(None, view.clone());
-        check(get(&admin, "/readyz", ""), &["HTTP/1.1 503", "waiting"]);
+        check(get(&admin, "/readyz", ""), &["HTTP/1.1 503", "tasks are being started"]);
         view.control.stop();
         check(get(&admin, "/readyz", ""), &["HTTP/1.1 503", "stopping"]);
         check(get(&admin, "/healthz", ""), &["HTTP/1.1 200"]);
@@ -235,7 +249,10 @@ mod tests {
     #[test]
     fn a_taken_port_is_named_with_what_to_do() {
         let taken = open(None, view());
-        let error = Admin::start(&config::Admin { listen: taken.address(), token: None }, view()).err().unwrap().to_string();
+        let error = Admin::start(&config::Admin { listen: taken.address(), token: None, stuck_after: Duration::from_secs(60) }, view())
+            .err()
+            .unwrap()
+            .to_string();
         check(error, &[&taken.address().to_string(), "in use", "set `listen` under `[admin]` to a free port"]);
     }
 

@@ -3,6 +3,7 @@
 //! It looks and asks the run to stop; it changes nothing in it.
 
 mod doors;
+mod exposition;
 mod signals;
 mod status;
 mod why;

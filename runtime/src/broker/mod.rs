@@ -130,6 +130,18 @@ pub type PartitionOffset = (String, i32, i64);
 /// Who a process is in a group, at one moment: what a transaction shows to commit offsets. Only the broker that made it can read it.
 pub struct Member(Box<dyn Any + Send>);
 
+impl Member {
+    /// What a broker of its kind can read again.
+    pub fn new(who: impl Any + Send) -> Member {
+        Member(Box::new(who))
+    }
+
+    /// What it was made of, for the broker that made it.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
 /// A partition that is to go to another process waits until this and its clones are dropped: before that, what was read of it may be
 /// committed.
 #[derive(Clone, Default)]
@@ -140,14 +152,14 @@ pub struct Handback {
 
 impl Handback {
     /// One that somebody waits for: the receiver hears when all its clones are gone. What is returned last is set when nobody waits any more.
-    fn awaited() -> (Handback, Receiver<Infallible>, Arc<AtomicBool>) {
+    pub fn awaited() -> (Handback, Receiver<Infallible>, Arc<AtomicBool>) {
         let (held, dropped) = bounded(0);
         let late = Arc::new(AtomicBool::new(false));
         (Handback { _held: Some(held), late: Arc::clone(&late) }, dropped, late)
     }
 
     /// One for a partition that was taken away by force.
-    fn too_late() -> Handback {
+    pub fn too_late() -> Handback {
         Handback { _held: None, late: Arc::new(AtomicBool::new(true)) }
     }
 

@@ -4,7 +4,7 @@ use super::{screen, surroundings};
 use crate::admin::{Admin, View, on_signals};
 use crate::config::{Carrier, Pipeline, STDIO};
 use crate::metrics::Metrics;
-use crate::pipeline::{Control, Reloader, RunOptions, Supervisor, plan};
+use crate::pipeline::{Control, PipelineError, Reloader, RunOptions, Supervisor, plan};
 use crate::time::SystemClock;
 use anyhow::{Context, Result};
 use clap::Args;
@@ -64,16 +64,15 @@ impl Prepared {
         let topology = Arc::new(plan(&pipeline, &plugins, &metrics, &|s| brokers.partitions(s), &|s| brokers.of_stream(s))?);
         let reloader = Reloader::start(plugins.clone(), &pipeline, &topology)
             .with_context(|| format!("the plugin folder {} cannot be watched", plugins.folder().display()))?;
-        let control = Control::default();
         let view = Arc::new(View {
             topology: topology.clone(),
             builds: reloader.builds(),
-            control: control.clone(),
+            control: Control::default(),
             metrics: metrics.clone(),
             started: Instant::now(),
         });
         let admin = pipeline.admin.as_ref().map(|admin| Admin::start(admin, view.clone())).transpose()?;
-        on_signals(control, screen::restore)?;
+        on_signals(view.clone(), pipeline.drain_timeout, screen::restore)?;
         let mut reads = topology.groups.iter().flat_map(|group| &group.reads).filter_map(|s| pipeline.streams.get(*s));
         let all_end = reads.all(|stream| stream.bounded || matches!(stream.carrier, Carrier::File { follow: false, .. }));
         let to_stdout = pipeline
@@ -104,7 +103,11 @@ impl Prepared {
     /// Runs to the end, and says how it was.
     pub(super) fn run(&mut self, live: bool) -> Result<()> {
         let control = self.view.control.clone();
-        screen::around(&self.view, live, || self.supervisor.run(&control))?;
+        let ran = screen::around(&self.view, live, || self.supervisor.run(&control));
+        if matches!(ran, Err(PipelineError::Unfinished(_))) {
+            tracing::error!("read, but not known to be committed: {}", self.view.uncommitted().join(", "));
+        }
+        ran?;
         let summary = screen::summary(&self.view.status());
         // Standard output may be somebody's data.
         if self.to_stdout {

@@ -33,6 +33,8 @@ pub struct Pipeline {
     pub plugins: PathBuf,
     /// How often everything is committed.
     pub commit_interval: Duration,
+    /// How long the end of a run may take once it was asked for.
+    pub drain_timeout: Duration,
     /// Worker threads.
     pub workers: usize,
     /// The most events per call of an operator.
@@ -78,6 +80,8 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// What callers must show; always there when the address is not a loopback one.
     pub token: Option<Secret>,
+    /// A worker that has not moved for so long makes the pipeline unhealthy.
+    pub stuck_after: Duration,
 }
 
 /// A text that is never printed.
@@ -402,6 +406,7 @@ impl Pipeline {
             name,
             plugins: PathBuf::from("plugins"),
             commit_interval: Duration::from_millis(200),
+            drain_timeout: Duration::from_secs(30),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             batch: 4096,
             on_remove: OnRemove::default(),

@@ -15,6 +15,7 @@ pub(super) struct Written {
     pub data: Option<At<String>>,
     pub plugins: Option<At<String>>,
     pub commit_interval: Option<At<Duration>>,
+    pub drain_timeout: Option<At<Duration>>,
     pub workers: Option<At<u64>>,
     pub batch: Option<At<u64>>,
     pub on_remove: Option<At<OnRemove>>,
@@ -33,6 +34,7 @@ pub(super) struct WrittenAdmin {
     pub token: Option<At<String>>,
     /// `token` stands there, right or wrong.
     pub has_token: bool,
+    pub stuck_after: Option<At<Duration>>,
 }
 
 pub(super) struct WrittenCluster {
@@ -199,6 +201,7 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         data: fields.text("data"),
         plugins: fields.text("plugins"),
         commit_interval: fields.duration("commit_interval", false),
+        drain_timeout: fields.duration("drain_timeout", false),
         workers: fields.count("workers", WORKERS_MAX),
         batch: fields.count("batch", BATCH_MAX),
         on_remove: fields.choice("on_remove", &[("keep", OnRemove::Keep)]),
@@ -219,7 +222,12 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
 }
 
 fn admin(source: &Source<'_>, fields: Fields<'_>) -> WrittenAdmin {
-    let written = WrittenAdmin { listen: fields.text("listen"), token: fields.text("token"), has_token: !fields.lacks("token") };
+    let written = WrittenAdmin {
+        listen: fields.text("listen"),
+        token: fields.text("token"),
+        has_token: !fields.lacks("token"),
+        stuck_after: fields.duration("stuck_after", false),
+    };
     if fields.lacks("listen") {
         source.error(Kind::MissingKey, &fields.place, "`[admin]` has no `listen`; write `listen = \"127.0.0.1:9600\"`");
     }

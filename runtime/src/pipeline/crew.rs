@@ -3,7 +3,8 @@
 //! It carries orders and answers; what to order is the supervisor's business.
 
 use super::PipelineError;
-use super::supervise::{Control, TICK};
+use super::control::Control;
+use super::supervise::TICK;
 use super::worker::{Command, Gauges, Report};
 use crate::broker::{BrokerError, Source};
 use crate::stage::StageError;

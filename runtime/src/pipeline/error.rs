@@ -84,6 +84,11 @@ pub enum PipelineError {
     /// The host cannot start a thread.
     #[error("a worker thread cannot be started: {0}")]
     Thread(std::io::Error),
+    /// It was told to stop, and then something failed before all that was read was committed.
+    #[error(
+        "stopped, but the last commit failed: {0}; nothing is lost: what came after the commit before will be processed again at the next start"
+    )]
+    Unfinished(String),
     /// A worker has vanished, which is a bug.
     #[error("a worker thread ended without a word; please report this")]
     Vanished,

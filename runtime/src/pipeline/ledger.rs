@@ -5,6 +5,7 @@
 //! far into the logs it goes, so that it is never ahead of them and a restart reads only what came since.
 
 use super::crew::Failed;
+use super::health::Health;
 use super::{Brokers, PipelineError};
 use crate::broker::{Appended, Broker, BrokerError, Closed, Member, PartitionOffset, Replay, Sink, Transactions};
 use crate::config::{Guarantee, Pipeline};
@@ -26,6 +27,7 @@ pub struct Ledger {
     transactions: Arc<dyn Transactions>,
     /// What operators' logs are still to be told, besides what commits change: operator, slice, changes.
     owed: Mutex<Vec<(String, u32, Changes)>>,
+    health: Health,
     /// Slices of operators that have been read back.
     slices: Mutex<BTreeSet<(String, u32)>>,
 }
@@ -44,7 +46,13 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 impl Ledger {
     /// Fences off whoever wrote for this process before, and makes the logs. `None` where all is committed in the store.
-    pub fn open(pipeline: &Pipeline, brokers: &Brokers, topology: &Topology, store: &dyn Store) -> Result<Option<Ledger>, Failed> {
+    pub fn open(
+        pipeline: &Pipeline,
+        brokers: &Brokers,
+        topology: &Topology,
+        store: &dyn Store,
+        health: &Health,
+    ) -> Result<Option<Ledger>, Failed> {
         if pipeline.guarantee != Guarantee::ExactlyOnce {
             return Ok(None);
         }
@@ -52,7 +60,7 @@ impl Ledger {
         let id = format!("{}-{}", pipeline.name, instance(store)?);
         let Some(transactions) = broker.transactions(&id)? else { return Ok(None) };
         let (owed, slices) = (Mutex::default(), Mutex::default());
-        let ledger = Ledger { pipeline: pipeline.name.clone(), cluster, broker, transactions, owed, slices };
+        let ledger = Ledger { pipeline: pipeline.name.clone(), cluster, broker, transactions, owed, health: health.clone(), slices };
         ledger.make_logs(topology)?;
         Ok(Some(ledger))
     }
@@ -143,6 +151,7 @@ impl Ledger {
                         BrokerError::Fatal(format!("{place}, offset {}: {why}; the topic is the log of `{}`", row.offset, self.pipeline))
                     })?;
                 }
+                self.health.read_back(events.rows.len());
                 progress.add(events.rows.len());
                 if changes.len() >= CHUNK {
                     store.write(&changes)?;

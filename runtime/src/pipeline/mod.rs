@@ -2,12 +2,15 @@
 //!
 //! It does not parse, print or serve; `config`, `cli` and `admin` do.
 
+mod alignments;
 mod backoff;
 mod board;
 mod brokers;
+mod control;
 mod crew;
 mod error;
 mod excess;
+mod health;
 mod ledger;
 mod load;
 mod plan;
@@ -19,9 +22,11 @@ mod worker;
 
 pub use board::{Board, Standings};
 pub use brokers::{Brokers, TopicError};
+pub use control::Control;
 pub use error::PipelineError;
+pub use health::{Health, Phase};
 pub use load::{LoadFailed, Loaded, Plugins};
 pub use plan::{PlanError, PlanErrors, plan};
 pub use reload::{BuildStatus, Builds, Reload, Reloader, compatible};
-pub use supervise::{Control, RunOptions, Supervisor};
+pub use supervise::{RunOptions, Supervisor};
 pub use watch::{NewFile, Watch};

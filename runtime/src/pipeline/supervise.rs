@@ -2,11 +2,14 @@
 //!
 //! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
 
+use super::alignments::Alignments;
 use super::backoff::Backoff;
-use super::board::{Board, Standings};
+use super::board::Board;
 use super::brokers::Brokers;
+use super::control::Control;
 use super::crew::{Crew, Failed};
 use super::excess::Excess;
+use super::health::Phase;
 use super::ledger::Ledger;
 use super::reload::{Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
@@ -15,13 +18,12 @@ use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe,
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
 use crate::route::Input;
-use crate::stage::{Aligned, Alignment, RolledBack, Stage, StageSpec};
+use crate::stage::{RolledBack, Stage, StageSpec};
 use crate::store::{Changes, Store};
 use crate::task::{Fetch, Handover, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
-use crate::time::{Clock, Millis};
+use crate::time::Clock;
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -35,42 +37,6 @@ pub struct RunOptions {
     pub close_at_end: bool,
     /// Batches for which a new build is watched; 0 trusts it at once.
     pub watch_batches: u32,
-}
-
-/// Lets others stop a run and look into it.
-#[derive(Clone, Default)]
-pub struct Control {
-    stop: Arc<AtomicBool>,
-    lag: Arc<std::sync::atomic::AtomicU64>,
-    running: Arc<AtomicBool>,
-    standings: Board,
-}
-
-impl Control {
-    /// Asks the run to commit what is under way and end.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether the run was asked to end.
-    pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
-    }
-
-    /// Whether tasks are at work: not before partitions are there, nor while a failure is being got over.
-    pub fn running(&self) -> bool {
-        self.running.load(Ordering::SeqCst)
-    }
-
-    /// How far operators and partitions are, as their workers have said last.
-    pub fn standings(&self) -> Standings {
-        self.standings.read()
-    }
-
-    /// Records that wait to be read, where that is known.
-    pub fn lag(&self) -> u64 {
-        self.lag.load(Ordering::Relaxed)
-    }
 }
 
 /// How a crew's time ended.
@@ -142,8 +108,10 @@ impl Supervisor {
                 Err(Failed::Fatal(why)) => return Err(why),
                 Err(Failed::Again(why)) => {
                     if control.stopping() {
-                        return Ok(());
+                        return Err(PipelineError::Unfinished(why));
                     }
+                    control.health().enter(Phase::Recovering);
+                    self.metrics.run.restarts.inc();
                     let pause = backoff.after(started.elapsed());
                     tracing::warn!(pipeline = %self.pipeline.name, "{why}; going back to the last commit, next try in {pause:?}");
                     wait(pause, control);
@@ -154,7 +122,7 @@ impl Supervisor {
 
     /// Subscribes, and runs crews until the run ends or something fails.
     fn attempt(&mut self, control: &Control, excess: &mut Excess) -> Result<(), Failed> {
-        let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref())?;
+        let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref(), control.health())?;
         let ledger = ledger.as_ref();
         let mut subscriptions = self.subscribe()?;
         let mut holdings = Holdings::default();
@@ -168,6 +136,7 @@ impl Supervisor {
         let until = Instant::now() + patience;
         while holdings.held.len() < expected && Instant::now() < until && !control.stopping() {
             self.look_for_changes(&mut subscriptions, &mut holdings)?;
+            control.health().enter(Phase::Gathering { held: holdings.held.len(), expected });
             if holdings.held.len() < expected {
                 wait(TICK, control);
             }
@@ -176,17 +145,19 @@ impl Supervisor {
             return Err(Failed::Fatal(PipelineError::Shared { held: holdings.held.len(), expected, operator }));
         }
         loop {
+            control.health().enter(Phase::Restoring);
             if let Some(ledger) = ledger {
                 let gained = holdings.held.iter().filter(|held| held.start.is_some());
                 let gained: Vec<_> = gained.map(|held| (held.stream, held.partition as u32)).collect();
                 ledger.catch_up(&self.topology, &gained, self.store.as_ref())?;
                 schema::check_all(&self.topology, self.store.as_ref()).map_err(Failed::Fatal)?;
             }
-            let crew = self.start(std::mem::take(&mut holdings.held), &control.standings, ledger)?;
-            control.running.store(true, Ordering::SeqCst);
+            let crew = self.start(std::mem::take(&mut holdings.held), control.board(), ledger)?;
+            control.health().at_work(&crew.gauges);
             let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, excess, control);
-            control.running.store(false, Ordering::SeqCst);
+            control.health().enter(Phase::Starting);
             let sources = crew.stop();
+            control.health().at_rest();
             match watched? {
                 Watched::Done => return Ok(()),
                 Watched::Reassigned => {
@@ -277,7 +248,7 @@ impl Supervisor {
         let (board, mut receivers) = Switchboard::new(&inboxes);
         let mut intakes: Vec<Vec<Vec<Intake>>> =
             topology.groups.iter().map(|group| (0..group.parallelism).map(|_| Vec::new()).collect()).collect();
-        let mut alignments = Alignments::new(topology, &held);
+        let mut alignments = Alignments::new(topology, held.iter().map(|held| held.stream));
         for held in held {
             let Some(node) = topology.streams.get(held.stream) else { continue };
             let place = node.producer.and_then(|group| intakes.get_mut(group)).and_then(|group| group.get_mut(held.partition as usize));
@@ -360,7 +331,17 @@ impl Supervisor {
             let outbox = Outbox::new(self.topology.clone(), sinks);
             let first = if self.topology.streams.iter().any(StreamNode::leads) { Fetch::Broadcasts } else { Fetch::All };
             let (reports, gauges_in, standings, clock) = (reports_in.clone(), gauges.clone(), standings.clone(), self.clock.clone());
-            let worker = Worker { tasks, outbox, commands: orders, reports, gauges: gauges_in, standings, clock, first };
+            let worker = Worker {
+                tasks,
+                outbox,
+                commands: orders,
+                reports,
+                gauges: gauges_in,
+                standings,
+                clock,
+                first,
+                metrics: self.metrics.run.worker(i as u32),
+            };
             let name = format!("worker-{i}");
             let thread = std::thread::Builder::new().name(name).spawn(move || worker.run());
             crew.threads.push(thread.map_err(|why| Failed::Fatal(PipelineError::Thread(why)))?);
@@ -382,7 +363,9 @@ impl Supervisor {
     ) -> Result<Watched, Failed> {
         let mut early = false;
         if self.topology.streams.iter().any(StreamNode::leads) {
+            control.health().enter(Phase::Restoring);
             early = crew.read_ahead(control, || self.look_for_changes(subscriptions, holdings))?;
+            control.health().enter(Phase::Running);
         }
         let mut last_commit = Instant::now();
         let mut taken_back: Vec<(usize, String)> = Vec::new();
@@ -402,7 +385,7 @@ impl Supervisor {
                     _ => {}
                 }
             }
-            control.lag.store(crew.gauges.iter().map(|gauges| gauges.lag.load(Ordering::Relaxed)).sum(), Ordering::Relaxed);
+            control.lags(crew.gauges.iter().map(|gauges| gauges.lag.load(Ordering::Relaxed)).sum());
             let reassigned = self.look_for_changes(subscriptions, holdings)? | std::mem::take(&mut early);
             let all = |gauge: fn(&Gauges) -> &AtomicBool| crew.gauges.iter().all(|gauges| gauge(gauges).load(Ordering::SeqCst));
             let quiet = crew.board.under_way() == 0;
@@ -439,6 +422,7 @@ impl Supervisor {
                 }
             }
             self.tell(&work, subscriptions, ledger)?;
+            control.health().committed(&work.positions);
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
             if ledger.is_some() && goes_on {
@@ -611,27 +595,6 @@ impl Supervisor {
             self.store.write(&changes)?;
         }
         Ok(())
-    }
-}
-
-/// The partitions that keep pace with each other, by the name of their group.
-struct Alignments(BTreeMap<String, (Arc<Alignment>, usize)>);
-
-impl Alignments {
-    fn new(topology: &Topology, held: &[Held]) -> Alignments {
-        let mut members: BTreeMap<String, usize> = BTreeMap::new();
-        for node in held.iter().filter_map(|held| topology.streams.get(held.stream)).filter(|node| node.max_drift.is_some()) {
-            *members.entry(node.align.clone()).or_default() += 1;
-        }
-        Alignments(members.into_iter().map(|(name, members)| (name, (Alignment::new(members), 0))).collect())
-    }
-
-    /// The place of a stream's next partition, where that stream is aligned.
-    fn place(&mut self, node: &StreamNode) -> Option<Aligned> {
-        let drift = node.max_drift?.as_millis() as Millis;
-        let (group, taken) = self.0.get_mut(&node.align)?;
-        *taken += 1;
-        Some(group.place(*taken - 1, drift))
     }
 }
 

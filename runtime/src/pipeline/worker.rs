@@ -3,7 +3,9 @@
 //! It decides nothing: when to commit, swap or stop is the supervisor's business.
 
 use super::board::{self, Board};
+use super::health::Pulse;
 use crate::broker::Source;
+use crate::metrics::{Seconds, WorkerMetrics};
 use crate::sandbox::{Instance, Plugin};
 use crate::stage::RolledBack;
 use crate::store::Changes;
@@ -86,6 +88,8 @@ pub struct Gauges {
     pub ended: AtomicBool,
     /// Records that wait to be read, where that is known.
     pub lag: AtomicU64,
+    /// Whether it moves.
+    pub pulse: Pulse,
 }
 
 /// One worker thread's belongings.
@@ -106,6 +110,21 @@ pub struct Worker {
     pub standings: Board,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// Where it says what its time goes to.
+    pub metrics: WorkerMetrics,
+}
+
+/// How a round over all tasks went.
+struct Round {
+    /// Any had something to do.
+    busy: bool,
+    /// Any could not go on, as somebody downstream has no room.
+    blocked: bool,
+}
+
+/// Splits a worker's time.
+struct Meter {
+    since: Instant,
 }
 
 /// How long a worker without work waits before it looks again.
@@ -114,10 +133,17 @@ const IDLE: Duration = Duration::from_millis(2);
 impl Worker {
     /// Runs until it is stopped.
     pub fn run(mut self) {
-        let (mut fetch, mut broken, mut busy) = (self.first, false, true);
+        let (mut fetch, mut broken, mut busy, mut blocked) = (self.first, false, true, false);
+        let mut meter = Meter::default();
         let mut said: Option<Instant> = None;
         loop {
-            let command = if busy { self.commands.try_recv().ok() } else { self.wait() };
+            let command = if busy {
+                self.commands.try_recv().ok()
+            } else {
+                let command = self.wait();
+                meter.took(self.resting(fetch, blocked), &self.gauges);
+                command
+            };
             match command {
                 None => {}
                 Some(Command::Stop) => return self.stop(),
@@ -128,14 +154,17 @@ impl Worker {
                         broken = true;
                         self.say(Report::Failed(why));
                     }
+                    meter.took(&self.metrics.committing, &self.gauges);
                     continue;
                 }
             }
             busy = false;
             if !broken {
                 match self.round(fetch) {
-                    Ok(done) => {
-                        busy = done;
+                    Ok(round) => {
+                        (busy, blocked) = (round.busy, round.blocked);
+                        let at = if busy { &self.metrics.busy } else { self.resting(fetch, blocked) };
+                        meter.took(at, &self.gauges);
                         if said.is_none_or(|said| said.elapsed() >= board::EVERY) {
                             self.say_how_far();
                             said = Some(Instant::now());
@@ -147,6 +176,15 @@ impl Worker {
                     }
                 }
             }
+        }
+    }
+
+    /// What the time of a worker that does nothing goes to.
+    fn resting(&self, fetch: Fetch, blocked: bool) -> &Seconds {
+        match (fetch, blocked) {
+            (Fetch::Nothing, _) => &self.metrics.committing,
+            (_, true) => &self.metrics.back_pressured,
+            (_, false) => &self.metrics.idle,
         }
     }
 
@@ -167,13 +205,14 @@ impl Worker {
         }
     }
 
-    /// One step of every task; true when any had something to do.
-    fn round(&mut self, fetch: Fetch) -> Result<bool, TaskError> {
+    /// One step of every task.
+    fn round(&mut self, fetch: Fetch) -> Result<Round, TaskError> {
         // Without a task there is nothing that could have ended: partitions may come yet.
-        let (mut busy, mut caught_up, mut ended, mut lag) = (false, true, !self.tasks.is_empty(), 0);
+        let (mut busy, mut blocked, mut caught_up, mut ended, mut lag) = (false, false, true, !self.tasks.is_empty(), 0);
         for task in &mut self.tasks {
             let step = task.step(fetch, &mut self.outbox)?;
             busy |= step.busy;
+            blocked |= step.blocked;
             caught_up &= step.caught_up;
             ended &= step.ended;
             for (operator, stage) in task.stages() {
@@ -191,7 +230,7 @@ impl Worker {
             self.gauges.ended.store(ended && !busy, Ordering::SeqCst);
             self.gauges.lag.store(lag, Ordering::Relaxed);
         }
-        Ok(busy)
+        Ok(Round { busy, blocked })
     }
 
     fn obey(&mut self, command: Command, fetch: &mut Fetch) -> Result<(), TaskError> {
@@ -278,6 +317,7 @@ impl Worker {
     }
 
     fn stop(mut self) {
+        self.gauges.pulse.end();
         self.outbox.settled(false);
         self.outbox.changes = Changes::default();
         let sources = self.tasks.drain(..).flat_map(Task::into_sources).collect();
@@ -287,5 +327,23 @@ impl Worker {
     fn say(&self, report: Report) {
         // A supervisor that no longer listens is on its way to stop this worker.
         let _ = self.reports.send(report);
+    }
+}
+
+// === impl Meter ===
+
+impl Meter {
+    /// The time since the last call went to this; and the worker moves.
+    fn took(&mut self, at: &Seconds, gauges: &Gauges) {
+        let now = Instant::now();
+        at.inc_by((now - self.since).as_secs_f64());
+        self.since = now;
+        gauges.pulse.beat(now);
+    }
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Meter { since: Instant::now() }
     }
 }

@@ -162,7 +162,7 @@ impl Stage {
             key: Vec::new(),
         };
         stage.shared = stage.spec.plugin.manifest().has_broadcast();
-        stage.spec.metrics.holds(partition, stage.keys());
+        stage.spec.metrics.holds(partition, stage.keys(), stage.state_bytes());
         stage.close_circuit();
         stage.instance()?;
         Ok(stage)
@@ -277,7 +277,7 @@ impl Stage {
     /// The changes are part of a commit; what comes now belongs to the next one.
     pub fn committed(&mut self) {
         self.table.committed();
-        self.spec.metrics.holds(self.partition, self.keys());
+        self.spec.metrics.holds(self.partition, self.keys(), self.state_bytes());
         self.clock_table.committed();
     }
 
@@ -290,6 +290,11 @@ impl Stage {
     pub fn keys(&self) -> usize {
         let shared = self.shared && self.table.find(BROADCAST).is_some_and(|id| self.table.state(id).is_some());
         self.table.len() - usize::from(shared)
+    }
+
+    /// About how much memory state and timers take.
+    fn state_bytes(&self) -> usize {
+        self.table.bytes() + self.clock_table.bytes()
     }
 
     /// Decides for every row whether the operator can see it, under which key and as which type.

@@ -10,6 +10,8 @@ use redb::{
     TableError, TransactionError,
 };
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// A store on disk.
@@ -33,6 +35,10 @@ const SPACES: TableDefinition<'_, &str, u32> = TableDefinition::new("spaces");
 /// redb's default of 1 GiB would be more than most pipelines hold.
 const CACHE_BYTES: usize = 128 << 20;
 
+/// What a file of redb begins with, and the most that its header takes.
+const MAGIC_BYTES: usize = 9;
+const HEADER_BYTES: usize = 4096;
+
 // === impl DiskStore ===
 
 impl DiskStore {
@@ -43,12 +49,23 @@ impl DiskStore {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|error| StoreError::from_io(folder, error))?;
         let path = folder.join(Self::FILE);
-        let database = builder().create(&path).map_err(|error| from_open(&path, error))?;
+        let database = match builder().create(&path) {
+            // Not while another process makes it: that one would hold its lock, and this be another error.
+            Err(DatabaseError::Storage(StorageError::Io(error))) if error.kind() == ErrorKind::InvalidData && unmake(&path)? => {
+                builder().create(&path)
+            }
+            database => database,
+        };
+        let database = database.map_err(|error| from_open(&path, error))?;
         DiskStore::start(path, database)
     }
 
     /// Opens a store over something that behaves as a file, called `path` in errors. For tests that make the disk fail.
     pub fn over(path: &Path, backend: impl StorageBackend) -> Result<Self, StoreError> {
+        let failed = |error| StoreError::from_io(path, error);
+        if is_unfinished(backend.len().map_err(failed)?, |at, out| backend.read(at, out)).map_err(failed)? {
+            backend.set_len(0).map_err(failed)?;
+        }
         let database = builder().create_with_backend(backend).map_err(|error| from_open(path, error))?;
         DiskStore::start(path.to_owned(), database)
     }
@@ -251,6 +268,33 @@ fn builder() -> Builder {
     builder
 }
 
+/// Empties a file of which no more than the beginning was ever made, since a crash came between; true when it was such a file.
+fn unmake(path: &Path) -> Result<bool, StoreError> {
+    let failed = |error| StoreError::from_io(path, error);
+    let mut file = File::options().read(true).write(true).open(path).map_err(failed)?;
+    let len = file.metadata().map_err(failed)?.len();
+    let unfinished = is_unfinished(len, |at, out| file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(out))).map_err(failed)?;
+    if unfinished {
+        file.set_len(0).map_err(failed)?;
+    }
+    Ok(unfinished)
+}
+
+/// Whether a file was begun and holds nothing: redb writes the first bytes of a new file last, when the rest of its header is safe, and
+/// entries only after that.
+fn is_unfinished(len: u64, mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>) -> io::Result<bool> {
+    let mut block = vec![0; HEADER_BYTES];
+    for at in (0..len).step_by(HEADER_BYTES) {
+        let block = &mut block[..HEADER_BYTES.min((len - at) as usize)];
+        read(at, block)?;
+        let telling = if at == 0 { &block[..MAGIC_BYTES.min(block.len())] } else { &block[..] };
+        if telling.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(len > 0)
+}
+
 fn from_open(path: &Path, error: DatabaseError) -> StoreError {
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::Locked(path.to_owned()),
@@ -274,7 +318,6 @@ mod tests {
     use redb::BackendError;
     use redb::backends::FileBackend;
     use std::fs::{self, OpenOptions};
-    use std::io::{self, ErrorKind};
     use std::ops::Bound;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -372,6 +415,25 @@ mod tests {
         let data = folder.path().join("file/data");
         let error = DiskStore::open(&data).err().unwrap().to_string();
         assert!(error.contains(&data.display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_store_whose_making_was_cut_short_is_made_anew_and_one_that_holds_anything_is_not() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join(DiskStore::FILE);
+        let mut content = vec![0; 100_000];
+        content[MAGIC_BYTES..HEADER_BYTES].fill(7);
+        fs::write(&path, &content).unwrap();
+        put(&DiskStore::open(folder.path()).unwrap(), 1, 10).unwrap();
+        assert!(DiskStore::open(folder.path()).unwrap().get("s", &1_u32.to_be_bytes()).unwrap().is_some());
+
+        for place in [0, MAGIC_BYTES - 1, HEADER_BYTES, content.len() - 1] {
+            let mut held = content.clone();
+            held[place] = 1;
+            fs::write(&path, &held).unwrap();
+            assert!(matches!(DiskStore::open(folder.path()).err(), Some(StoreError::Damaged(..))), "{place}");
+            assert_eq!(fs::read(&path).unwrap(), held);
+        }
     }
 
     #[test]

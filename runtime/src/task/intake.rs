@@ -224,6 +224,11 @@ impl Intake {
         }
     }
 
+    /// Offset of the next record; below zero before the first.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
     /// Where the watermark of this partition stands.
     pub fn watermark(&self) -> Millis {
         self.generator.watermark()

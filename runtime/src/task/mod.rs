@@ -93,6 +93,8 @@ pub struct Step {
     pub ended: bool,
     /// Every source has been read to where it ends for now.
     pub caught_up: bool,
+    /// Somebody downstream has no room.
+    pub blocked: bool,
 }
 
 /// What a task takes from its sources.
@@ -111,6 +113,11 @@ pub enum Fetch {
 struct Progress {
     watermark: Millis,
     pace: Pace,
+}
+
+impl Step {
+    /// Of no sources at all.
+    const NOTHING: Step = Step { busy: false, ended: true, caught_up: true, blocked: false };
 }
 
 impl Task {
@@ -160,11 +167,11 @@ impl Task {
 
     /// Does a bounded piece of work. What it says of sources is about those that it may take from.
     pub fn step(&mut self, fetch: Fetch, outbox: &mut Outbox) -> Result<Step, TaskError> {
-        let mut step = Step { busy: false, ended: true, caught_up: true };
+        let mut step = Step::NOTHING;
         self.emitted = false;
         let blocked = !self.lanes.flush();
         if blocked {
-            (step.ended, step.caught_up) = (false, false);
+            (step.ended, step.caught_up, step.blocked) = (false, false, true);
             self.intakes.iter_mut().for_each(Intake::held_up);
         }
         // Someone downstream has no room: take nothing new, neither from the topic nor from other tasks. But tasks that wait for each
@@ -304,8 +311,8 @@ impl Task {
 
     fn fetch(&mut self, i: usize, outbox: &mut Outbox) -> Result<Step, TaskError> {
         let topology = self.topology.clone();
-        let Some(intake) = self.intakes.get_mut(i) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
-        let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step { busy: false, ended: true, caught_up: true }) };
+        let Some(intake) = self.intakes.get_mut(i) else { return Ok(Step::NOTHING) };
+        let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step::NOTHING) };
         let mut events = self.spare.pop().unwrap_or_default();
         let found = intake.take(stream, FETCH_MAX, &mut events)?;
         let (index, news) = (intake.stream, intake.news());
@@ -314,7 +321,7 @@ impl Task {
         }
         events.clear();
         self.spare.push(events);
-        Ok(Step { busy: !found.empty, ended: found.ended, caught_up: found.caught_up })
+        Ok(Step { busy: !found.empty, ended: found.ended, caught_up: found.caught_up, ..Step::NOTHING })
     }
 
     /// Whether the stream of an intake is read before others.

@@ -49,6 +49,8 @@ pub struct SourceStanding {
     pub stream: usize,
     /// Its partition.
     pub partition: u32,
+    /// Offset of the next record; below zero before the first.
+    pub next: i64,
     /// Records that wait to be read, where that is known.
     pub lag: Option<u64>,
     /// How it is with it.
@@ -101,6 +103,7 @@ impl Task {
         self.intakes.iter().map(|intake| SourceStanding {
             stream: intake.stream,
             partition: intake.partition() as u32,
+            next: intake.next(),
             lag: intake.lag(),
             state: intake.state(),
         })

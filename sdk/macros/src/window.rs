@@ -43,7 +43,7 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             "windows of this kind overlap or join: add `fn merge(&mut self, later: Self)`, which takes in what a later part has gathered",
         ));
     }
-    let (spec, any_kind) = (&declared.spec, declared.configured);
+    let (spec, any_kind, slices) = (&declared.spec, declared.configured, declared.slices);
     let merges = merge.is_some();
     let merge = merge.map(|merge| {
         let call = merge.call;
@@ -103,6 +103,7 @@ pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStrea
             const ANY_KIND: bool = #any_kind;
             const FALLIBLE: bool = <#added_output as ::sangam_sdk::window::Added>::FALLIBLE;
             const UNTOUCHED: bool = <#added_output as ::sangam_sdk::window::Added>::UNTOUCHED;
+            const SLICES: bool = #slices;
             #[inline]
             #[allow(unused_variables)]
             fn spec(config: &Self::Config) -> ::sangam_sdk::Result<&::sangam_sdk::window::WindowSpec> {
@@ -176,6 +177,8 @@ struct Declared {
     gap: Option<TokenStream>,
     configured: bool,
     merges: bool,
+    /// Whether its windows may share slices, the older of which stand in a cell.
+    slices: bool,
 }
 
 fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
@@ -192,6 +195,7 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
             gap,
             configured: true,
             merges: true,
+            slices: true,
         });
     }
     let numbers = match (name.as_str(), gap.is_some(), numbers.is_empty()) {
@@ -229,7 +233,8 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
         return Err(Error::new_spanned(window, "which window does an event name? `fn bounds(event: &Total) -> Window`"));
     }
     let merges = !matches!(name.as_str(), "tumbling" | "global" | "given");
-    Ok(Declared { spec, check, gap, configured: false, merges })
+    let slices = matches!(name.as_str(), "hopping" | "cumulate");
+    Ok(Declared { spec, check, gap, configured: false, merges, slices })
 }
 
 /// The name of a kind and the numbers that it takes.

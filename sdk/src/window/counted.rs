@@ -2,7 +2,8 @@
 //!
 //! Events are gathered in parts that overlapping windows share. What has not filled a window is forgotten when the input ends.
 
-use super::store::{Pane, Windows};
+use super::pane::Pane;
+use super::store::Windows;
 use super::{Aggregate, Call, Window};
 use crate::Result;
 
@@ -25,18 +26,18 @@ pub(super) fn on_event<A: Aggregate>(
             number
         }
     };
-    let first = state.panes.len() == 1;
+    let index = state.panes.len().saturating_sub(1);
     let Some(pane) = state.panes.last_mut() else { return Ok(false) };
     if let Err(error) = call.gather(pane, event) {
         if pane.count == 0 {
-            state.panes.pop();
+            state.panes.remove(index);
         }
         return Err(error);
     }
     pane.count += 1;
     pane.end = pane.end.max(time.saturating_add(1));
     pane.mark = pane.mark.map(|earliest| earliest.min(time));
-    let opens = first && pane.count == 1;
+    let opens = index == 0 && pane.count == 1;
     let full = pane.count == part && (number as u64 + 1).is_multiple_of(slide / part);
     if full {
         let earliest = state.panes.iter().filter_map(|pane| pane.mark).min();
@@ -45,7 +46,7 @@ pub(super) fn on_event<A: Aggregate>(
         let kept = number + (slide / part) as i64 - (size / part) as i64;
         let gone = state.panes.iter().take_while(|pane| pane.start <= kept).count();
         let rest: Vec<A> = state.panes.iter().skip(gone).filter_map(|pane| pane.content.clone()).collect();
-        let parts = state.panes.drain(..gone).filter_map(|pane| pane.content).chain(rest);
+        let parts = state.panes.list().drain(..gone).filter_map(|pane| pane.content).chain(rest);
         let all = parts.reduce(|mut all, more| {
             all.merge(call.config, more);
             all

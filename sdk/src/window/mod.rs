@@ -4,6 +4,8 @@
 //! of a clock unless they are told to go by it. The rules are in `docs/semantics.md`, pictures of the windows in `docs/windows.md`.
 
 mod counted;
+mod folded;
+mod pane;
 mod panes;
 mod session;
 mod slices;
@@ -24,7 +26,7 @@ use crate::emit::Emitter;
 use crate::event::{Event, FieldPath};
 use crate::state::State;
 use crate::{Context, Error, Result, Timer, late};
-use store::Pane;
+use pane::{Pane, Panes};
 
 /// Name of the timer that closes windows.
 const TIMER: &str = "window";
@@ -78,6 +80,8 @@ pub trait Aggregate: State {
     const FALLIBLE: bool;
     /// Whether it does so before it changes anything, so that nothing has to be taken back.
     const UNTOUCHED: bool;
+    /// Whether overlapping windows may share slices, the older of which stand in a cell.
+    const SLICES: bool;
 
     /// Which windows, and when they emit.
     fn spec(config: &Self::Config) -> Result<&WindowSpec>;
@@ -194,7 +198,7 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
         match self.kind()? {
             Kind::Sliding { .. } => sliding::on_timer(self, now, state, self.size()),
             Kind::Count { .. } => {
-                state.panes.clear();
+                state.panes = Panes::None;
                 Ok(())
             }
             Kind::Hopping { .. } | Kind::Cumulate { .. } if self.spec.shares() => slices::on_timer(self, now, state),
@@ -203,8 +207,8 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
     }
 
     /// When the next thing happens to any window after `now`.
-    fn next_due(&self, now: Millis, state: &Windows<A>) -> Result<Option<Millis>> {
-        if state.panes.is_empty() && state.folded.is_empty() {
+    fn next_due(&self, now: Millis, state: &mut Windows<A>) -> Result<Option<Millis>> {
+        if !state.has_panes() {
             return Ok(None);
         }
         Ok(match self.kind()? {

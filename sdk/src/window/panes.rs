@@ -4,8 +4,9 @@
 
 use sangam_protocol::Millis;
 
+use super::pane::Pane;
 use super::spec::{Kind, floor};
-use super::store::{Pane, Windows};
+use super::store::Windows;
 use super::{Aggregate, Call, FOREVER, Window, closed, due};
 use crate::{Result, reject};
 
@@ -148,7 +149,7 @@ pub(super) fn on_timer<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, now: Millis
         let closes = trigger.close && due(window.last()) == now;
         if due(call.over(window)) <= now {
             let pane = state.panes.remove(index);
-            if let Some(content) = pane.content.filter(|_| closes) {
+            if let Some(content) = pane.and_then(|pane| pane.content).filter(|_| closes) {
                 call.finish(content, window)?;
             }
             continue;

@@ -4,8 +4,9 @@
 
 use sangam_protocol::Millis;
 
+use super::pane::Pane;
 use super::panes::touched;
-use super::store::{Pane, Windows};
+use super::store::Windows;
 use super::{Aggregate, Call, Window, closed};
 use crate::{Result, reject};
 
@@ -57,7 +58,7 @@ pub(super) fn on_event<A: Aggregate>(
 
 /// Merges neighbours into the first of them, in order of time: what they gathered and what their triggers remember.
 fn merge<A: Aggregate>(call: &Call<'_, '_, '_, A>, state: &mut Windows<A>, from: usize, count: usize) {
-    let mut all = state.panes.drain(from..from + count);
+    let mut all = state.panes.list().drain(from..from + count);
     let Some(mut first) = all.next() else { return };
     for pane in all {
         match (&mut first.content, pane.content) {

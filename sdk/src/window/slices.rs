@@ -43,6 +43,9 @@ pub(super) fn on_event<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, event: A::E
             }
         }
     }
+    if new {
+        state.fold(call.config)?;
+    }
     Ok(new)
 }
 
@@ -72,7 +75,7 @@ pub(super) fn on_timer<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, now: Millis
 }
 
 /// When the next thing happens to any window after `now`.
-pub(super) fn next_due<A: Aggregate>(call: &Call<'_, '_, '_, A>, now: Millis, state: &Windows<A>) -> Result<Option<Millis>> {
+pub(super) fn next_due<A: Aggregate>(call: &Call<'_, '_, '_, A>, now: Millis, state: &mut Windows<A>) -> Result<Option<Millis>> {
     let Some(oldest) = state.oldest() else { return Ok(None) };
     let forgotten = due(over(call, oldest));
     if !call.spec.trigger.close {

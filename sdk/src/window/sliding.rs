@@ -46,7 +46,7 @@ pub(super) fn on_event<A: Aggregate>(
 }
 
 /// The last millisecond of each window that an event changes or opens, in order.
-fn changed<A: Aggregate>(state: &Windows<A>, time: Millis, size: Millis, new: bool) -> Result<Vec<Millis>> {
+fn changed<A: Aggregate>(state: &mut Windows<A>, time: Millis, size: Millis, new: bool) -> Result<Vec<Millis>> {
     let reach = time.saturating_add(size);
     let after = reach.saturating_add(1);
     let (mut lasts, mut follows, mut known) = (Vec::new(), false, false);
@@ -88,7 +88,12 @@ pub(super) fn on_timer<A: Aggregate>(call: &mut Call<'_, '_, '_, A>, now: Millis
 }
 
 /// When the next thing happens to any window after `now`.
-pub(super) fn next_due<A: Aggregate>(call: &Call<'_, '_, '_, A>, now: Millis, state: &Windows<A>, size: Millis) -> Result<Option<Millis>> {
+pub(super) fn next_due<A: Aggregate>(
+    call: &Call<'_, '_, '_, A>,
+    now: Millis,
+    state: &mut Windows<A>,
+    size: Millis,
+) -> Result<Option<Millis>> {
     let mut next: Option<Millis> = None;
     state.find(|start| {
         let behind = start.saturating_add(size).saturating_add(1);

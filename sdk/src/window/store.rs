@@ -5,9 +5,13 @@
 use sangam_protocol::Millis;
 use sangam_protocol::msgpack::{self, Reader, write};
 
+use std::collections::BTreeMap;
+
+use super::Aggregate;
+use super::folded::{Folded, Folding};
+use super::pane::{Pane, Panes, encode_short};
 use super::spec::{Kind, WindowSpec};
 use super::zone::Zone;
-use super::{Aggregate, Window};
 use crate::field::{Cells, Encode, Field};
 use crate::state::State;
 use crate::wrong::Wrong;
@@ -21,29 +25,18 @@ use crate::{Error, Result};
 pub struct Windows<A> {
     pub(super) def: Def,
     /// In order of their starts, younger than all that is folded.
-    pub(super) panes: Vec<Pane<A>>,
-    /// Older panes as they are written, in order: only of definitions that share slices.
-    pub(super) folded: Vec<u8>,
+    pub(super) panes: Panes<A>,
+    /// Older panes as they are written: only of definitions that share slices.
+    folded: Folded,
     /// Windows of an earlier definition.
     pub(super) old: Option<Box<Windows<A>>>,
+    /// The key's slot in the batch.
+    slot: u32,
 }
 
-/// A window that is open, or a slice of several, or some events of a count window.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Pane<A> {
-    /// Its first millisecond on the wall clock; the number of a part of a count window.
-    pub(super) start: Millis,
-    /// The millisecond after it; 0 where the definition tells it.
-    pub(super) end: Millis,
-    /// Events since it emitted last, where the trigger counts them.
-    pub(super) count: u64,
-    /// When it emits early next; the first event's time in a count window.
-    pub(super) mark: Option<Millis>,
-    /// Nothing has come since it emitted early.
-    pub(super) told: bool,
-    /// Nothing after it has been purged.
-    pub(super) content: Option<A>,
-}
+/// So many slices travel with the state before all but the newest are folded into the cell: several at a time, as it is written whole. An
+/// event for a slice that has been folded opens it anew, and both parts are put together when they are needed.
+const OPEN_MAX: usize = 3;
 
 /// What open windows depend on, of a definition.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +49,9 @@ pub(super) struct Def {
     zone: u64,
 }
 
+/// The code of tumbling windows.
+const TUMBLING: u64 = 1;
+
 /// What is added to the code of windows that go by the clock.
 const BY_CLOCK: u64 = 32;
 
@@ -64,7 +60,7 @@ impl Def {
     pub(super) fn of(spec: &WindowSpec) -> Def {
         let shared = spec.shares();
         let (code, a, b) = match spec.kind {
-            Kind::Tumbling { size } => (1, size, 0),
+            Kind::Tumbling { size } => (TUMBLING, size, 0),
             Kind::Hopping { size, slide } => (if shared { 2 } else { 3 }, size, slide),
             Kind::Cumulate { size, step } => (if shared { 4 } else { 5 }, size, step),
             Kind::Sliding { size } => (6, size, 0),
@@ -78,9 +74,20 @@ impl Def {
         Def { code, a, b, offset: spec.offset, zone: spec.zone.as_ref().map_or(0, Zone::mark) }
     }
 
+    /// Whether the windows are tumbling ones with nothing to say of them but their size.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.code == TUMBLING && self.offset == 0 && self.zone == 0
+    }
+
     /// Whether the windows share slices, so that there may be many of them.
     fn folds(&self) -> bool {
         matches!(self.code % BY_CLOCK, 2 | 4 | 6)
+    }
+
+    /// Whether older slices stand in a cell. Those of sliding windows are not cut by the clock: too many of them come and go.
+    fn has_cell(&self) -> bool {
+        matches!(self.code % BY_CLOCK, 2 | 4)
     }
 
     /// The definition by which windows of this one close, which have the rest in common with `spec`.
@@ -92,7 +99,7 @@ impl Def {
             return None;
         }
         let kind = match self.code % BY_CLOCK {
-            1 => Kind::Tumbling { size: self.a },
+            TUMBLING => Kind::Tumbling { size: self.a },
             2 | 3 => Kind::Hopping { size: self.a, slide: self.b },
             4 | 5 => Kind::Cumulate { size: self.a, step: self.b },
             6 => Kind::Sliding { size: self.a },
@@ -123,7 +130,7 @@ impl<A> Windows<A> {
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.panes.is_empty() && self.folded.is_empty() && self.old.is_none()
+        self.panes.is_empty() && self.folded.is_none() && self.old.is_none()
     }
 }
 
@@ -148,7 +155,8 @@ impl<A: Aggregate> Windows<A> {
                     "windows of another kind, clock or time zone are open: let them close first, or give the operator another name".into(),
                 ));
             }
-            let before = std::mem::take(self);
+            let slot = self.slot;
+            let before = std::mem::replace(self, Windows { slot, ..Windows::default() });
             self.old = Some(Box::new(before));
         }
         self.def = def;
@@ -171,70 +179,119 @@ impl<A: Aggregate> Windows<A> {
         }
     }
 
-    /// Takes all panes out of the folded bytes.
-    pub(super) fn unfold(&mut self) -> Result<()> {
-        if !self.folded.is_empty() {
-            let mut panes = Vec::new();
-            let mut folded = Folded::of(&self.folded);
-            while let Some(start) = folded.start()? {
-                panes.push(Pane { content: Some(A::decode(&mut folded.reader)?), ..Pane::blank(start) });
-            }
-            panes.append(&mut self.panes);
-            self.panes = panes;
-            self.folded.clear();
+    /// Reads the folded panes, where they are in the cell.
+    fn load(&mut self) -> Result<()> {
+        self.folded.load(self.slot)
+    }
+
+    /// Takes all panes out of the folded bytes, which are with the state.
+    fn unfold(&mut self) -> Result<()> {
+        let folded = std::mem::take(&mut self.folded);
+        let mut panes = Vec::new();
+        let mut walk = folded.walk();
+        while let Some((start, content)) = walk.next()? {
+            panes.push(Pane { content: Some(A::decode(&mut Reader::new(content))?), ..Pane::blank(start) });
         }
+        panes.append(self.panes.list());
+        self.panes = Panes::Many(panes);
+        Ok(())
+    }
+
+    /// Folds all slices but the newest into the cell, where there are many.
+    #[inline]
+    pub(super) fn fold(&mut self, config: &A::Config) -> Result<()> {
+        if self.panes.len() > OPEN_MAX && self.def.has_cell() { self.fold_into_cell(config) } else { Ok(()) }
+    }
+
+    fn fold_into_cell(&mut self, config: &A::Config) -> Result<()> {
+        self.load()?;
+        // Those of an earlier definition make room.
+        let mut older = self.old.as_deref_mut();
+        while let Some(old) = older {
+            old.folded.bring_here(self.slot)?;
+            older = old.old.as_deref_mut();
+        }
+        let mut panes = std::mem::take(self.panes.list());
+        if let Some(newest) = panes.pop() {
+            self.panes = Panes::One(newest);
+        }
+        let mut panes = panes.into_iter().peekable();
+        let (mut walk, mut folding) = (self.folded.walk(), Folding::default());
+        while let Some((start, content)) = walk.next()? {
+            while let Some(pane) = panes.next_if(|pane| pane.start < start) {
+                folding.push(pane.start, &pane.content);
+            }
+            match panes.next_if(|pane| pane.start == start).and_then(|pane| pane.content) {
+                None => folding.copy(start, content),
+                Some(later) => {
+                    let mut all = A::decode(&mut Reader::new(content))?;
+                    all.merge(config, later);
+                    folding.push(start, &all);
+                }
+            }
+        }
+        panes.for_each(|pane| folding.push(pane.start, &pane.content));
+        self.folded.put(folding, self.slot);
         Ok(())
     }
 
     /// What all panes have gathered that start from `from` up to but not including `to`, in order.
-    pub(super) fn gathered(&self, config: &A::Config, from: Millis, to: Millis) -> Result<Option<A>> {
+    pub(super) fn gathered(&mut self, config: &A::Config, from: Millis, to: Millis) -> Result<Option<A>> {
+        self.load()?;
         let mut all: Option<A> = None;
         let mut add = |content: A| match &mut all {
             None => all = Some(content),
             Some(all) => all.merge(config, content),
         };
-        let mut folded = Folded::of(&self.folded);
-        while let Some(start) = folded.start()?.filter(|start| *start < to) {
+        let mut panes = self.panes.iter().filter(|pane| (from..to).contains(&pane.start)).peekable();
+        let mut walk = self.folded.walk();
+        while let Some((start, content)) = walk.next()?.filter(|(start, _)| *start < to) {
             if start < from {
-                folded.skip()?;
-            } else {
-                add(A::decode(&mut folded.reader)?);
+                continue;
             }
+            // What came for a slice after it was folded comes behind that.
+            while let Some(pane) = panes.next_if(|pane| pane.start < start) {
+                pane.content.iter().cloned().for_each(&mut add);
+            }
+            add(A::decode(&mut Reader::new(content))?);
         }
-        let panes = self.panes.iter().skip_while(|pane| pane.start < from).take_while(|pane| pane.start < to);
         panes.filter_map(|pane| pane.content.clone()).for_each(add);
         Ok(all)
     }
 
-    /// The first start, in order, for which `found` finds something.
-    pub(super) fn find<T>(&self, mut found: impl FnMut(Millis) -> Option<T>) -> Result<Option<T>> {
-        let mut folded = Folded::of(&self.folded);
-        while let Some(start) = folded.start()? {
-            if let Some(found) = found(start) {
-                return Ok(Some(found));
+    /// The least of what `found` finds, of what is folded and of what is not the first that it finds for a start.
+    pub(super) fn find<T: Ord>(&mut self, mut found: impl FnMut(Millis) -> Option<T>) -> Result<Option<T>> {
+        let open = self.panes.iter().find_map(|pane| found(pane.start));
+        // The oldest is known without a look into the cell.
+        let mut folded = self.folded.oldest().and_then(&mut found);
+        if folded.is_none() && !self.folded.is_none() {
+            self.load()?;
+            let mut walk = self.folded.walk();
+            while let (None, Some((start, _))) = (&folded, walk.next()?) {
+                folded = found(start);
             }
-            folded.skip()?;
         }
-        Ok(self.panes.iter().find_map(|pane| found(pane.start)))
+        Ok(folded.into_iter().chain(open).min())
     }
 
     /// Removes panes from the oldest on, as long as `over` says so of their start.
     pub(super) fn forget(&mut self, mut over: impl FnMut(Millis) -> bool) -> Result<()> {
-        let mut folded = Folded::of(&self.folded);
-        while let Some(start) = folded.start()? {
-            if over(start) {
-                folded.skip()?;
-                continue;
+        if self.folded.oldest().is_some_and(&mut over) {
+            self.load()?;
+            let mut kept = None;
+            let mut walk = self.folded.walk();
+            while let (None, Some((start, _))) = (kept, walk.next()?) {
+                kept = Some(start).filter(|start| !over(*start));
             }
-            let mut kept = Vec::with_capacity(folded.reader.rest().len() + 9);
-            write::i64(&mut kept, start);
-            kept.extend_from_slice(folded.reader.rest());
-            self.folded = kept;
-            return Ok(());
+            match kept {
+                Some(oldest) => self.folded.start_from(oldest)?,
+                None => self.folded.clear(self.slot),
+            }
         }
-        self.folded.clear();
         let gone = self.panes.iter().take_while(|pane| over(pane.start)).count();
-        self.panes.drain(..gone);
+        if gone > 0 {
+            self.panes.list().drain(..gone);
+        }
         Ok(())
     }
 
@@ -244,9 +301,9 @@ impl<A: Aggregate> Windows<A> {
         match self.panes.last() {
             Some(pane) if pane.start == start => return Ok((self.panes.len() - 1, false)),
             Some(pane) if pane.start < start => {}
-            None if self.folded.is_empty() => {}
+            None if self.folded.is_none() => {}
             _ => {
-                if self.panes.first().is_none_or(|first| start < first.start) {
+                if self.is_folded(start) {
                     self.unfold()?;
                 }
                 let place = self.panes.binary_search_by_key(&start, |pane| pane.start);
@@ -263,63 +320,19 @@ impl<A: Aggregate> Windows<A> {
         Ok((self.panes.len() - 1, true))
     }
 
+    /// Whether a slice stands, or would stand, among the folded ones.
+    pub(super) fn is_folded(&self, start: Millis) -> bool {
+        !self.folded.is_none() && !self.def.has_cell() && self.panes.first().is_none_or(|first| start < first.start)
+    }
+
     /// Start of the oldest pane.
     pub(super) fn oldest(&self) -> Option<Millis> {
-        match Folded::of(&self.folded).start() {
-            Ok(Some(start)) => Some(start),
-            _ => self.panes.first().map(|pane| pane.start),
-        }
-    }
-}
-
-impl<A> Pane<A> {
-    pub(super) fn new(start: Millis, end: Millis, content: A) -> Pane<A> {
-        Pane { end, content: Some(content), ..Pane::blank(start) }
+        self.folded.oldest().into_iter().chain(self.panes.first().map(|pane| pane.start)).min()
     }
 
-    pub(super) fn blank(start: Millis) -> Pane<A> {
-        Pane { start, end: 0, count: 0, mark: None, told: false, content: None }
-    }
-
-    /// The window of a pane that knows its end.
-    pub(super) fn window(&self) -> Window {
-        Window { start: self.start, end: self.end }
-    }
-}
-
-/// Reads folded panes one after the other: the start of the first, then for each its content and how much later the next one starts.
-struct Folded<'a> {
-    reader: Reader<'a>,
-    start: Option<Millis>,
-}
-
-impl<'a> Folded<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        Folded { reader: Reader::new(bytes), start: None }
-    }
-
-    /// Start of the next pane, whose content comes next.
-    #[inline]
-    fn start(&mut self) -> Result<Option<Millis>, Wrong> {
-        if self.reader.is_empty() {
-            return Ok(None);
-        }
-        let next = self.reader.i64()?;
-        self.start = Some(self.start.map_or(next, |start| start.saturating_add(next)));
-        Ok(self.start)
-    }
-
-    /// Steps over the content.
-    fn skip(&mut self) -> Result<(), Wrong> {
-        Ok(self.reader.skip()?)
-    }
-
-    /// Start of the last pane.
-    fn last(mut self) -> Option<Millis> {
-        while let Ok(Some(_)) = self.start() {
-            self.skip().ok()?;
-        }
-        self.start
+    /// Whether any window is open.
+    pub(super) fn has_panes(&self) -> bool {
+        !self.panes.is_empty() || !self.folded.is_none()
     }
 }
 
@@ -327,32 +340,55 @@ impl<'a> Folded<'a> {
 
 impl<A> Default for Windows<A> {
     fn default() -> Self {
-        Windows { def: Def::default(), panes: Vec::new(), folded: Vec::new(), old: None }
+        Windows { def: Def::default(), panes: Panes::None, folded: Folded::None, old: None, slot: 0 }
     }
 }
 
 impl<A: Aggregate> State for Windows<A> {
     const SCHEMA: &'static str = "null";
+    const HANDLES: bool = A::SLICES;
+
+    fn bind_all(&mut self, slot: u32) {
+        self.slot = slot;
+        if let Some(old) = &mut self.old {
+            old.bind_all(slot);
+        }
+    }
+
+    fn own_all(&mut self, cells: &BTreeMap<Vec<u8>, Vec<u8>>) {
+        self.folded.look(cells);
+        if let Some(old) = &mut self.old {
+            old.own_all(cells);
+        }
+    }
 }
 
-/// `[definition, folded or nil, older or nil, pane…]`; `[]` where nothing is open.
+/// `[]` where nothing is open. Plain tumbling windows: `[size, start, content, later, content, …]`, each start as how much later it is than
+/// the one before. All others: `[definition, folded or nil, older or nil, start, content, later, content, …]`, or `[.., pane, ..]` where there is more
+/// to say of a pane.
 impl<'a, A: Field<'a>> Field<'a> for Windows<A> {
     const KIND: &'static str = "array";
     const CELLS: Cells = A::CELLS.inside();
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
         let len = reader.array()?;
+        let mut windows = Windows::default();
         if len == 0 {
-            return Ok(Windows::default());
+            return Ok(windows);
+        }
+        if !len.is_multiple_of(2) && !matches!(reader.peek()?, 0x90..=0x9f) {
+            windows.def = Def { code: TUMBLING, a: reader.u64()? as Millis, ..Def::default() };
+            windows.panes = Panes::decode_short(len / 2, reader)?;
+            return Ok(windows);
         }
         let Some(count) = len.checked_sub(3) else { return Err(msgpack::Error::Range("open windows").into()) };
-        let def = Def::decode(reader)?;
-        let folded = if reader.nil()? { Vec::new() } else { reader.bin()?.to_vec() };
-        let old = if reader.nil()? { None } else { Some(Box::new(Windows::decode(reader)?)) };
-        let mut panes = Vec::with_capacity(count.min(reader.rest().len()) + 1);
-        for _ in 0..count {
-            panes.push(Pane::decode(reader)?);
-        }
-        Ok(Windows { def, panes, folded, old })
+        windows.def = Def::decode(reader)?;
+        windows.folded = Folded::decode(reader)?;
+        windows.old = if reader.nil()? { None } else { Some(Box::new(Windows::decode(reader)?)) };
+        windows.panes = match reader.peek() {
+            Ok(0x90..=0x9f) => Panes::decode_long(count, reader)?,
+            _ => Panes::decode_short(count / 2, reader)?,
+        };
+        Ok(windows)
     }
 }
 
@@ -361,98 +397,49 @@ impl<A: Encode> Encode for Windows<A> {
         if self.is_empty() {
             return write::array(out, 0);
         }
-        let (folding, plain) = match self.panes.split_last() {
-            Some((_, older)) if self.def.folds() => self.panes.split_at(older.len()),
-            _ => (&[][..], &self.panes[..]),
-        };
-        write::array(out, 3 + plain.len());
-        self.def.encode(out);
-        match folding {
-            [] if self.folded.is_empty() => write::nil(out),
-            // Always with the longest head, so that equal content is equal bytes.
-            _ => write::bin_with(out, |out| {
-                out.extend_from_slice(&self.folded);
-                let mut before = if folding.is_empty() { None } else { Folded::of(&self.folded).last() };
-                for pane in folding {
-                    write::i64(out, pane.start.saturating_sub(before.unwrap_or(0)));
-                    before = Some(pane.start);
-                    // Slices are never purged.
-                    pane.content.encode(out);
-                }
-            }),
+        if self.def.is_plain() && self.old.is_none() && self.panes.iter().all(Pane::is_short) {
+            write::array(out, 1 + 2 * self.panes.len());
+            write::u64(out, self.def.a as u64);
+            return encode_short(&self.panes, out);
         }
+        // What has no cell is folded here, all but the newest.
+        let folding = if self.def.folds() && !self.def.has_cell() { self.panes.len().saturating_sub(1) } else { 0 };
+        let (folding, plain) = self.panes.split_at(folding);
+        let short = plain.iter().all(Pane::is_short);
+        write::array(out, 3 + if short { 2 * plain.len() } else { plain.len() });
+        self.def.encode(out);
+        // Slices are never purged.
+        let further = folding.iter().map(|pane| (pane.start, &pane.content));
+        self.folded.encode(further, out);
         match &self.old {
             None => write::nil(out),
             Some(old) => old.encode(out),
         }
-        plain.iter().for_each(|pane| pane.encode(out));
+        if short { encode_short(plain, out) } else { plain.iter().for_each(|pane| pane.encode(out)) }
     }
 }
 
-/// `[start, content]`, `[start, end, content]` or `[start, end, count, mark, content]`, the shortest that says it all; a sixth element
-/// says that it has been told.
-impl<'a, A: Field<'a>> Field<'a> for Pane<A> {
-    const KIND: &'static str = "array";
-    #[inline]
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        let len = reader.array()?;
-        let start = reader.i64()?;
-        if len == 2 {
-            return Ok(Pane { content: Option::decode(reader)?, ..Pane::blank(start) });
-        }
-        let end = if len > 2 { reader.i64()? } else { 0 };
-        let (count, mark) = if len > 3 { (reader.u64()?, Option::decode(reader)?) } else { (0, None) };
-        let told = len > 5 && reader.bool()?;
-        Ok(Pane { start, end, count, mark, told, content: Option::decode(reader)? })
-    }
-}
-
-impl<A: Encode> Encode for Pane<A> {
-    #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
-        let long = self.count != 0 || self.mark.is_some();
-        write::array(out, if long { 5 + usize::from(self.told) } else { 2 + usize::from(self.end != 0) });
-        write::i64(out, self.start);
-        if long || self.end != 0 {
-            write::i64(out, self.end);
-        }
-        if long {
-            write::u64(out, self.count);
-            self.mark.encode(out);
-            if self.told {
-                write::bool(out, true);
-            }
-        }
-        self.content.encode(out);
-    }
-}
-
-/// The size alone for plain tumbling windows, else `[code, a, b, offset, zone]`.
+/// `[code, a, b, offset, zone]` without the zeros at its end.
 impl<'a> Field<'a> for Def {
-    const KIND: &'static str = "any";
-    #[inline]
+    const KIND: &'static str = "array";
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Wrong> {
-        if !matches!(reader.peek()?, 0x90..=0x9f) {
-            return Ok(Def { code: 1, a: reader.i64()?, ..Def::default() });
-        }
-        if reader.array()? != 5 {
-            return Err(msgpack::Error::Range("a definition of windows").into());
-        }
-        Ok(Def { code: reader.u64()?, a: reader.i64()?, b: reader.i64()?, offset: reader.i64()?, zone: reader.u64()? })
+        let mut left = reader.array()?;
+        let mut next = || {
+            let Some(fewer) = left.checked_sub(1) else { return Ok(0) };
+            left = fewer;
+            // Most of them have no sign.
+            if matches!(reader.peek()?, 0xd0..=0xd3 | 0xe0..=0xff) { reader.i64() } else { reader.u64().map(|number| number as i64) }
+        };
+        let def = Def { code: next()? as u64, a: next()?, b: next()?, offset: next()?, zone: next()? as u64 };
+        if left > 0 { Err(msgpack::Error::Range("a definition of windows").into()) } else { Ok(def) }
     }
 }
 
 impl Encode for Def {
-    #[inline]
     fn encode(&self, out: &mut Vec<u8>) {
-        if self.code == 1 && self.offset == 0 && self.zone == 0 {
-            return write::i64(out, self.a);
-        }
-        write::array(out, 5);
-        write::u64(out, self.code);
-        write::i64(out, self.a);
-        write::i64(out, self.b);
-        write::i64(out, self.offset);
-        write::u64(out, self.zone);
+        let numbers = [self.code as i64, self.a, self.b, self.offset, self.zone as i64];
+        let len = numbers.iter().rposition(|number| *number != 0).map_or(0, |last| last + 1);
+        write::array(out, len);
+        numbers.iter().take(len).for_each(|number| write::i64(out, *number));
     }
 }

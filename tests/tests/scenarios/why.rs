@@ -1,12 +1,11 @@
 //! "Why has my window not fired?" has an answer: at the command line and at the admin doors, under reload and after a restart.
 
-use sangam::admin::{Admin, View};
+use sangam::admin::Admin;
 use sangam::cli::why::{self, WhyCommand};
 use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::world::{Running, World, eventually};
 use serde_json::{Value, json};
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 const ALARMS: &str = r#"
     [streams.orders]
@@ -24,14 +23,7 @@ fn world(toml: &str) -> World {
 
 /// The admin doors of a running pipeline, on a port of their own.
 fn doors(running: &Running) -> Admin {
-    let view = View {
-        topology: running.topology.clone(),
-        builds: running.builds.clone(),
-        control: running.control.clone(),
-        metrics: running.metrics.clone(),
-        started: Instant::now(),
-    };
-    Admin::start(&sangam::config::Admin { listen: ([127, 0, 0, 1], 0).into(), token: None }, Arc::new(view)).unwrap()
+    sangam_tests::doors::open(running, Duration::from_secs(60))
 }
 
 fn ask(doors: &Admin, operator: &str, json: bool) -> Result<String, String> {

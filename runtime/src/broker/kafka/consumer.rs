@@ -127,7 +127,7 @@ impl Subscription for KafkaSubscription {
         self.commands.send(Command::Member { done }).map_err(|_| self.ended())?;
         self.wake.call();
         let member = answer.recv().map_err(|_| self.ended())??;
-        Ok(Some(Member(Box::new(member))))
+        Ok(Some(Member::new(member)))
     }
 }
 

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 
 use self::consumer::KafkaSubscription;
 use self::metadata::Metadata;
-use self::once::{KafkaOnce, LEDGER_SETTINGS};
+use self::once::KafkaOnce;
 use self::sink::KafkaSink;
 use self::transactions::KafkaTransactions;
 use super::{Broker, BrokerError, OnceSink, Replay, Replayed, Sink, Subscribe, Subscription, Transactions, Written};
@@ -79,6 +79,18 @@ impl Broker for KafkaBroker {
         Ok(Box::new(KafkaSink::new(&self.options)?))
     }
 
+    fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
+        self.metadata.lock().create(ledger, 1, COMPACTED)?;
+        Ok(Box::new(KafkaOnce::new(&self.options, ledger)?))
+    }
+
+    fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
+        if self.partitions(ledger)?.is_none() {
+            return Ok(Written::new());
+        }
+        once::written(&self.options, ledger)
+    }
+
     fn has_transactions(&self) -> bool {
         true
     }
@@ -93,17 +105,5 @@ impl Broker for KafkaBroker {
 
     fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
         replay::replay(&self.options, topic, partition, from, each)
-    }
-
-    fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
-        self.metadata.lock().create(ledger, 1, LEDGER_SETTINGS)?;
-        Ok(Box::new(KafkaOnce::new(&self.options, ledger)?))
-    }
-
-    fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
-        if self.partitions(ledger)?.is_none() {
-            return Ok(Written::new());
-        }
-        once::written(&self.options, ledger)
     }
 }

@@ -7,29 +7,23 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::error;
 use super::options::KafkaOptions;
-use super::writer::to_kafka;
-use super::{error, headers};
-use crate::broker::{BrokerError, Named, OnceSink, Start, Written};
+use super::transactions::KafkaTransactions;
+use crate::broker::{BrokerError, Named, OnceSink, Transactions, Written};
+use crate::store::Changes;
 use crate::time::Millis;
 
 /// A writer of records with names.
 pub(super) struct KafkaOnce {
-    producer: BaseProducer,
+    transactions: KafkaTransactions,
     options: KafkaOptions,
     ledger: String,
 }
-
-/// What a topic must be told to become a ledger: the last record of each name is kept for ever.
-pub(super) const LEDGER_SETTINGS: &[(&str, &str)] = &[("cleanup.policy", "compact")];
-
-/// Longest wait for one step of a transaction: as long as a coordinator that moves takes, and a broker that is restarted.
-const STEP: Duration = Duration::from_secs(30);
 
 /// Longest wait for the next record of a ledger.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -37,46 +31,16 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// What the client is given at a time to get on.
 const TURN: Duration = Duration::from_millis(100);
 
+/// The one partition of a ledger.
+const PARTITION: i32 = 0;
+
 // === impl KafkaOnce ===
 
 impl KafkaOnce {
     /// Takes the ledger over from whoever wrote it before. The topic is there.
     pub(super) fn new(options: &KafkaOptions, ledger: &str) -> Result<KafkaOnce, BrokerError> {
-        let mut config = options.producer();
-        // A transaction ends before a record of it may be given up.
-        config.set("transactional.id", ledger).set("message.timeout.ms", STEP.as_millis().to_string());
-        let doing = format!("write under the transactional id `{ledger}`");
-        let sort = |cause: KafkaError| error::sort(&cause, &doing, &options.bootstrap);
-        let producer: BaseProducer = config.create().map_err(sort)?;
-        producer.init_transactions(STEP).map_err(sort)?;
-        Ok(KafkaOnce { producer, options: options.clone(), ledger: ledger.to_owned() })
-    }
-
-    fn send_all(&self, records: &[Named<'_>], now: Millis) -> Result<(), BrokerError> {
-        for named in records {
-            if let Some(record) = &named.record {
-                let headers = headers::to_kafka(record.headers).map_err(BrokerError::Refused)?;
-                self.send(to_kafka(record, headers, ()), record.topic)?;
-            }
-            // A value, as none would be a tombstone.
-            let mark = BaseRecord::<[u8], [u8]>::to(&self.ledger).key(named.name.as_bytes()).payload(b"1").timestamp(now);
-            self.send(mark, &self.ledger)?;
-        }
-        Ok(())
-    }
-
-    fn send(&self, mut record: BaseRecord<'_, [u8], [u8]>, topic: &str) -> Result<(), BrokerError> {
-        let deadline = Instant::now() + STEP;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((cause, back)) if cause.rdkafka_error_code() == Some(Code::QueueFull) && Instant::now() < deadline => {
-                    record = back;
-                    self.producer.poll(TURN);
-                }
-                Err((cause, _)) => return Err(error::sort(&cause, &format!("write to {topic}"), &self.options.bootstrap)),
-            }
-        }
+        let transactions = KafkaTransactions::new(options, ledger)?;
+        Ok(KafkaOnce { transactions, options: options.clone(), ledger: ledger.to_owned() })
     }
 }
 
@@ -86,24 +50,25 @@ impl OnceSink for KafkaOnce {
     }
 
     fn write(&mut self, records: &[Named<'_>], now: Millis) -> Result<(), BrokerError> {
-        let cluster = &self.options.bootstrap;
-        let sort = |cause: KafkaError| error::sort(&cause, "write in a transaction", cluster);
-        self.producer.begin_transaction().map_err(sort)?;
-        let done = self.send_all(records, now).and_then(|()| self.producer.commit_transaction(STEP).map_err(sort));
-        if done.is_err() {
-            // Where even this fails, whoever takes the ledger over next does it.
-            let _ = self.producer.abort_transaction(STEP);
+        // Kafka lies outside the store.
+        let (mut sink, mut none) = (self.transactions.sink(), Changes::default());
+        for record in records.iter().filter_map(|named| named.record.as_ref()) {
+            sink.write(record, &mut none)?;
         }
-        done
+        let mut closed = self.transactions.close()?;
+        for named in records {
+            closed.append(&self.ledger, PARTITION, named.name.as_bytes(), Some(now.to_string().as_bytes()))?;
+        }
+        closed.commit(&[], None).map(drop)
     }
 }
 
-/// The names of a ledger and when they were written; none where there is no such topic.
+/// The names of a ledger and when they were written; none where there is no such topic. It does not wait for a transaction that a killed
+/// writer has left open, as reading a log back would: who writes has ended it before.
 pub(super) fn written(options: &KafkaOptions, ledger: &str) -> Result<Written, BrokerError> {
     let doing = format!("read the topic `{ledger}`");
     let sort = |cause: KafkaError| error::sort(&cause, &doing, &options.bootstrap);
-    // The group is never joined; the library wants a name.
-    let consumer: BaseConsumer = options.consumer(ledger, Start::Earliest).create().map_err(sort)?;
+    let consumer: BaseConsumer = options.reader().create().map_err(sort)?;
     let metadata = consumer.fetch_metadata(Some(ledger), options.connect_timeout).map_err(sort)?;
     let mut left = BTreeSet::new();
     let mut from = TopicPartitionList::new();
@@ -118,7 +83,8 @@ pub(super) fn written(options: &KafkaOptions, ledger: &str) -> Result<Written, B
         match consumer.poll(TURN) {
             Some(Ok(mark)) => {
                 let name = String::from_utf8_lossy(mark.key().unwrap_or_default()).into_owned();
-                names.insert(name, mark.timestamp().to_millis().unwrap_or(0));
+                let at = mark.payload().and_then(|at| std::str::from_utf8(at).ok()?.parse().ok());
+                names.insert(name, at.unwrap_or(0));
                 deadline = Instant::now() + SILENCE;
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {

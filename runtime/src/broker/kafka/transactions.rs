@@ -190,7 +190,7 @@ impl Closed for Closing {
     fn commit(mut self: Box<Self>, offsets: &[PartitionOffset], member: Option<&Member>) -> Result<Vec<Appended>, BrokerError> {
         let seat = Arc::clone(&self.seat);
         let (producer, cluster) = (&seat.writer.producer, &seat.writer.cluster);
-        let member = member.and_then(|member| member.0.downcast_ref::<ConsumerGroupMetadata>());
+        let member = member.and_then(Member::get::<ConsumerGroupMetadata>);
         if let Some(member) = member.filter(|_| !offsets.is_empty()) {
             seat.begin()?;
             let mut list = TopicPartitionList::with_capacity(offsets.len());

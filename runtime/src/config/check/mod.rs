@@ -10,11 +10,15 @@ mod wiring;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::Kind;
 use super::meaning::{Admin, Guarantee, Pipeline, Secret};
 use super::source::{At, Source};
 use super::written::{Written, WrittenAdmin};
+
+/// Longer than a broker or a batch that has to be taken apart may hold a worker up: those come to an end by themselves.
+const STUCK_AFTER: Duration = Duration::from_mins(3);
 
 /// What a file means. Reports what does not fit together.
 pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
@@ -34,6 +38,7 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
         data: place(written.data, base.data),
         plugins: place(written.plugins, base.plugins),
         commit_interval: written.commit_interval.map_or(base.commit_interval, |at| at.value),
+        drain_timeout: written.drain_timeout.map_or(base.drain_timeout, |at| at.value),
         workers: written.workers.map_or(base.workers, |at| at.value as usize),
         batch: written.batch.map_or(base.batch, |at| at.value as usize),
         on_remove: written.on_remove.map_or(base.on_remove, |at| at.value),
@@ -68,5 +73,6 @@ fn open_doors(admin: WrittenAdmin, source: &Source<'_>) -> Option<Admin> {
             format!("`{quote}` can be reached from the network; add `token = \"${{NAME}}\"`, or listen on `127.0.0.1:{}`", address.port());
         source.error(Kind::Insecure, &listen.place, message);
     }
-    Some(Admin { listen: address, token: admin.token.map(|token| Secret(token.value)) })
+    let token = admin.token.map(|token| Secret(token.value));
+    Some(Admin { listen: address, token, stuck_after: admin.stuck_after.map_or(STUCK_AFTER, |at| at.value) })
 }

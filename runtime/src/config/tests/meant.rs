@@ -56,6 +56,7 @@ fn every_key_reaches_its_place() {
         data = "/var/lib/payments"
         plugins = "ops"
         commit_interval = "1s"
+        drain_timeout = "25s"
         workers = 3
         batch = 64
         on_remove = "keep"
@@ -64,6 +65,7 @@ fn every_key_reaches_its_place() {
         [admin]
         listen = "0.0.0.0:9600"
         token = "${TOKEN}"
+        stuck_after = "1m"
         [clusters.main]
         kind = "kafka"
         brokers = "a:9092,b:9092"
@@ -118,11 +120,16 @@ fn every_key_reaches_its_place() {
         data: "/var/lib/payments".into(),
         plugins: "ops".into(),
         commit_interval: Duration::from_secs(1),
+        drain_timeout: Duration::from_secs(25),
         workers: 3,
         batch: 64,
         on_remove: OnRemove::Keep,
         guarantee: Guarantee::AtLeastOnce,
-        admin: Some(Admin { listen: ([0, 0, 0, 0], 9600).into(), token: Some(Secret("hunter2".into())) }),
+        admin: Some(Admin {
+            listen: ([0, 0, 0, 0], 9600).into(),
+            token: Some(Secret("hunter2".into())),
+            stuck_after: Duration::from_secs(60),
+        }),
         clusters: vec![
             Cluster { name: EMBEDDED.into(), kind: ClusterKind::Local },
             Cluster {

@@ -1,0 +1,152 @@
+//! What is counted of a run as a whole: its workers' time, how far behind it is, what runs.
+//!
+//! Some of it is read off when somebody asks ([`RunMetrics::show`]), not kept up to date in between.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
+
+/// Seconds and parts of them.
+pub type Seconds = Counter<f64, AtomicU64>;
+type SecondsNow = Gauge<f64, AtomicU64>;
+
+/// The metrics of a run.
+#[derive(Clone, Default)]
+pub struct RunMetrics {
+    /// How often it went back to the last commit after a failure.
+    pub restarts: Counter,
+    workers: Family<WorkerLabels, Seconds>,
+    restored: Counter,
+    running: Gauge,
+    uptime: SecondsNow,
+    commit_age: SecondsNow,
+    lag: Family<PartitionLabels, Gauge>,
+    watermark_lag: Family<super::OperatorLabels, SecondsNow>,
+    build: Family<BuildLabels, Gauge>,
+    plugins: Family<PluginLabels, Gauge>,
+}
+
+/// What a worker's time goes to. The four add up to all of it.
+#[derive(Clone, Debug)]
+pub struct WorkerMetrics {
+    /// Fetching, calling operators, writing.
+    pub busy: Seconds,
+    /// There is nothing to do.
+    pub idle: Seconds,
+    /// Somebody downstream has no room.
+    pub back_pressured: Seconds,
+    /// Holding still, flushing and handing over, for a commit.
+    pub committing: Seconds,
+}
+
+/// A run as it is when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct RunNow {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Whether tasks are at work.
+    pub running: bool,
+    /// Seconds since the start.
+    pub uptime: f64,
+    /// Seconds since the last commit.
+    pub commit_age: f64,
+    /// Records of state that were read back from logs.
+    pub restored: u64,
+    /// By stream and partition: records that wait to be read.
+    pub lag: Vec<(String, u32, u64)>,
+    /// By operator: seconds that its watermark is behind the clock.
+    pub watermark_lag: Vec<(String, f64)>,
+    /// By plugin: version and SHA-256 of what runs.
+    pub plugins: Vec<(String, String, String)>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WorkerLabels {
+    worker: u32,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PartitionLabels {
+    pipeline: String,
+    stream: String,
+    partition: u32,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: String,
+    version: String,
+    sha256: String,
+}
+
+impl RunMetrics {
+    pub(super) fn registered(registry: &mut Registry) -> RunMetrics {
+        let run = RunMetrics::default();
+        run.build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let r = registry;
+        r.register("running", "1 while tasks are at work, else 0 (Kafka Streams: alive-stream-threads)", run.running.clone());
+        r.register_with_unit("uptime", "Time since the start (Flink: uptime)", Unit::Seconds, run.uptime.clone());
+        r.register("restarts", "Times that the run went back to the last commit (Flink: numRestarts)", run.restarts.clone());
+        r.register("restore_records", "Records of state read back from logs (Kafka Streams: restore-total)", run.restored.clone());
+        r.register_with_unit(
+            "commit_age",
+            "Time since the last commit, or since the start (Flink: lastCompletedCheckpointId standing still)",
+            Unit::Seconds,
+            run.commit_age.clone(),
+        );
+        r.register_with_unit(
+            "worker",
+            "Time of a worker by what it did (Flink: busy-, idle-, backPressuredTimeMsPerSecond)",
+            Unit::Seconds,
+            run.workers.clone(),
+        );
+        r.register("consumer_lag", "Records that wait to be read (Flink: pendingRecords; Kafka: records-lag)", run.lag.clone());
+        r.register_with_unit(
+            "operator_watermark_lag",
+            "How far the lowest watermark is behind the clock (Flink: currentInputWatermark; Kafka Streams: record-e2e-latency)",
+            Unit::Seconds,
+            run.watermark_lag.clone(),
+        );
+        r.register("build_info", "The version of sangam; always 1", run.build.clone());
+        r.register("plugin_info", "The build of a plugin that runs; always 1", run.plugins.clone());
+        run
+    }
+
+    /// The counters of one worker.
+    pub fn worker(&self, worker: u32) -> WorkerMetrics {
+        let state = |state| self.workers.get_or_create(&WorkerLabels { worker, state }).clone();
+        WorkerMetrics { busy: state("busy"), idle: state("idle"), back_pressured: state("backpressured"), committing: state("committing") }
+    }
+
+    /// Brings what is read off up to date. Partitions and builds that are gone leave. One at a time may call it.
+    pub fn show(&self, now: &RunNow) {
+        self.running.set(now.running.into());
+        self.uptime.set(now.uptime);
+        self.commit_age.set(now.commit_age);
+        self.restored.inc_by(now.restored.saturating_sub(self.restored.get()));
+        self.lag.clear();
+        for (stream, partition, records) in &now.lag {
+            let labels = PartitionLabels { pipeline: now.pipeline.clone(), stream: stream.clone(), partition: *partition };
+            self.lag.get_or_create(&labels).set(*records as i64);
+        }
+        self.watermark_lag.clear();
+        for (operator, seconds) in &now.watermark_lag {
+            let labels = super::OperatorLabels { pipeline: now.pipeline.clone(), operator: operator.clone() };
+            self.watermark_lag.get_or_create(&labels).set(*seconds);
+        }
+        self.plugins.clear();
+        for (plugin, version, sha256) in &now.plugins {
+            let labels = PluginLabels { plugin: plugin.clone(), version: version.clone(), sha256: sha256.clone() };
+            self.plugins.get_or_create(&labels).set(1);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! How a run is, for those who ask from outside: what it does before it is at work, whether its workers move, how far it has committed.
+//!
+//! It keeps what it is told and judges nothing; probes and people act on it.
+
+use super::worker::Gauges;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How a run is; clones are the same one.
+#[derive(Clone, Default)]
+pub struct Health(Arc<Inner>);
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Tasks are being made, or made anew.
+    #[default]
+    Starting,
+    /// Partitions are waited for.
+    Gathering {
+        /// Those that are there.
+        held: usize,
+        /// Those that there are.
+        expected: usize,
+    },
+    /// State is being read back from its logs.
+    Restoring,
+    /// Tasks are at work.
+    Running,
+    /// Something has failed, and a new try from the last commit is on its way.
+    Recovering,
+}
+
+#[derive(Default)]
+struct Inner {
+    phase: Mutex<Phase>,
+    restored: AtomicU64,
+    workers: Mutex<Vec<Arc<Gauges>>>,
+    committed: Mutex<Committed>,
+}
+
+/// How far the last commits went.
+#[derive(Default)]
+struct Committed {
+    at: Option<Instant>,
+    /// The next offset, by stream and partition.
+    positions: BTreeMap<(usize, u32), i64>,
+}
+
+/// When a thread moved last.
+#[derive(Debug)]
+pub struct Pulse {
+    made: Instant,
+    /// Milliseconds since it was made; [`Pulse::ENDED`] when the thread has nothing more to do.
+    last: AtomicU64,
+}
+
+// === impl Health ===
+
+impl Health {
+    /// What the run is doing.
+    pub fn phase(&self) -> Phase {
+        *self.0.phase.lock()
+    }
+
+    /// Records of state that were read back from logs.
+    pub fn restored(&self) -> u64 {
+        self.0.restored.load(Ordering::Relaxed)
+    }
+
+    /// The worker that has not moved for longest, where that is at least so long, and for how long.
+    pub fn stuck(&self, after: Duration) -> Option<(usize, Duration)> {
+        let workers = self.0.workers.lock();
+        let still = workers.iter().enumerate().map(|(worker, gauges)| (worker, gauges.pulse.still()));
+        still.filter(|(_, still)| *still >= after).max_by_key(|(_, still)| *still)
+    }
+
+    /// How long ago the last commit of this run was.
+    pub fn commit_age(&self) -> Option<Duration> {
+        self.0.committed.lock().at.map(|at| at.elapsed())
+    }
+
+    /// The offset up to which a partition of a stream is committed; `None` before the first commit of this run that has records of it.
+    pub fn position(&self, stream: usize, partition: u32) -> Option<i64> {
+        self.0.committed.lock().positions.get(&(stream, partition)).copied()
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        *self.0.phase.lock() = phase;
+    }
+
+    /// Workers have taken up their work.
+    pub(super) fn at_work(&self, workers: &[Arc<Gauges>]) {
+        *self.0.workers.lock() = workers.to_vec();
+        self.enter(Phase::Running);
+    }
+
+    /// They have all ended.
+    pub(super) fn at_rest(&self) {
+        self.0.workers.lock().clear();
+    }
+
+    pub(super) fn read_back(&self, records: usize) {
+        self.0.restored.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    /// A commit was made, up to these offsets (stream, partition, the next record).
+    pub(super) fn committed(&self, positions: &[(usize, i32, i64)]) {
+        let mut committed = self.0.committed.lock();
+        committed.at = Some(Instant::now());
+        committed.positions.extend(positions.iter().map(|(stream, partition, next)| ((*stream, *partition as u32), *next)));
+    }
+}
+
+// === impl Phase ===
+
+impl fmt::Display for Phase {
+    /// For whoever asks a probe: it names nothing that is not everybody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Phase::Starting => f.write_str("tasks are being started"),
+            Phase::Gathering { held, expected } => write!(f, "waiting for partitions: {held} of {expected} are here"),
+            Phase::Restoring => f.write_str("restoring state"),
+            Phase::Running => f.write_str("ready"),
+            Phase::Recovering => f.write_str("going back to the last commit after a failure, which is in the log"),
+        }
+    }
+}
+
+// === impl Pulse ===
+
+impl Pulse {
+    const ENDED: u64 = u64::MAX;
+
+    /// It moves.
+    pub fn beat(&self, now: Instant) {
+        self.last.store(now.saturating_duration_since(self.made).as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// It has nothing more to do.
+    pub fn end(&self) {
+        self.last.store(Pulse::ENDED, Ordering::Relaxed);
+    }
+
+    fn still(&self) -> Duration {
+        match self.last.load(Ordering::Relaxed) {
+            Pulse::ENDED => Duration::ZERO,
+            last => self.made.elapsed().saturating_sub(Duration::from_millis(last)),
+        }
+    }
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Pulse { made: Instant::now(), last: AtomicU64::new(0) }
+    }
+}
