@@ -179,19 +179,7 @@ pub fn records(topic: &str) -> usize {
 
 /// The first `count` committed records of a topic, ordered by partition and offset.
 pub fn consume(topic: &str, count: usize) -> Vec<Seen> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap())
-        .set("group.id", unique("consume"))
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed")
-        .create()
-        .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-    let mut from = TopicPartitionList::new();
-    for partition in metadata.topics()[0].partitions() {
-        from.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-    }
-    consumer.assign(&from).unwrap();
+    let (consumer, _) = from_the_start(&bootstrap(), topic, "false");
     let deadline = Instant::now() + PATIENCE;
     let mut seen = Vec::with_capacity(count);
     while seen.len() < count {
@@ -211,22 +199,9 @@ pub fn committed(topic: &str) -> Vec<Seen> {
 
 /// The same, at a broker elsewhere.
 pub fn committed_at(address: &str, topic: &str) -> Vec<Seen> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", address)
-        .set("group.id", unique("committed"))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_committed")
-        .create()
-        .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-    let mut from = TopicPartitionList::new();
-    for partition in metadata.topics()[0].partitions() {
-        from.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-    }
-    consumer.assign(&from).unwrap();
+    let (consumer, partitions) = from_the_start(address, topic, "true");
     let (deadline, mut ended, mut seen) = (Instant::now() + PATIENCE, BTreeSet::new(), Vec::new());
-    while ended.len() < from.count() {
+    while ended.len() < partitions {
         assert!(Instant::now() < deadline, "the end of {topic} is not reached within {PATIENCE:?}");
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
@@ -237,6 +212,25 @@ pub fn committed_at(address: &str, topic: &str) -> Vec<Seen> {
     }
     seen.sort_by_key(|record| (record.partition, record.offset));
     seen
+}
+
+/// A reader of committed records, at the start of all partitions, of which it tells the number; and whether it is to tell their ends.
+fn from_the_start(address: &str, topic: &str, ends: &str) -> (BaseConsumer, usize) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address)
+        .set("group.id", unique("reader"))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", ends)
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let mut from = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        from.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&from).unwrap();
+    (consumer, from.count())
 }
 
 impl From<&BorrowedMessage<'_>> for Seen {

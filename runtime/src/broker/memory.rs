@@ -277,7 +277,7 @@ impl Sink for MemorySink {
 mod tests {
     use super::*;
     use crate::broker::Start;
-    use crate::broker::suite::{CASES, World, commit, read, record, subscribe, values};
+    use crate::broker::suite::{CASES, LEDGERS, World, commit, read, record, subscribe, values};
     use crate::store::MemoryStore;
     use std::time::Duration;
 
@@ -308,7 +308,7 @@ mod tests {
     fn left_alone_it_does_what_every_broker_does() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let broker = MemoryBroker::new(Arc::clone(&store));
-        for (name, case) in CASES {
+        for (name, case) in CASES.iter().chain(LEDGERS) {
             println!("{name}");
             case(&World { broker: &broker, store: &*store, name, patience: Duration::ZERO });
         }

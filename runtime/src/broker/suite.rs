@@ -26,7 +26,7 @@ pub struct World<'a> {
 /// A case.
 pub type Case = fn(&World<'_>);
 
-/// Every case with its name.
+/// Every case with its name that holds for all brokers.
 pub const CASES: &[(&str, Case)] = &[
     ("a topic is there once it was made and keeps its partitions", a_topic_is_there_once_it_was_made),
     ("a topic that is not there is named", a_topic_that_is_not_there_is_named),
@@ -39,6 +39,10 @@ pub const CASES: &[(&str, Case)] = &[
     ("a group that starts with the latest sees only what comes then", a_latest_group_sees_what_comes),
     ("a flush that was not written is not seen, where the sink lives in the store", a_flush_that_was_not_written_is_not_seen),
     ("offsets go up through many commits of two sinks", offsets_go_up_through_many_commits),
+];
+
+/// Those of brokers that remember what was written to them under a name.
+pub const LEDGERS: &[(&str, Case)] = &[
     ("a record is written together with its name", a_record_is_written_together_with_its_name),
     ("whoever takes a ledger over sees all of it", whoever_takes_a_ledger_over_sees_all_of_it),
 ];

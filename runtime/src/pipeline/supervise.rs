@@ -421,7 +421,7 @@ impl Supervisor {
                     crew.ask_all(|_| Command::Committed)?;
                 }
             }
-            self.tell(&work, subscriptions, ledger)?;
+            self.tell(&work, subscriptions, ledger, control.stopping() || ended)?;
             control.health().committed(&work.positions);
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
@@ -468,10 +468,16 @@ impl Supervisor {
         crew.ask_all(|_| Command::Committed)
     }
 
-    fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>], ledger: Option<&Ledger>) -> Result<(), Failed> {
+    fn tell(
+        &self,
+        work: &Work,
+        subscriptions: &mut [Option<Box<dyn Subscription>>],
+        ledger: Option<&Ledger>,
+        ending: bool,
+    ) -> Result<(), Failed> {
         match tell(work, &self.topology, subscriptions, ledger.map(Ledger::cluster)) {
-            // All is safe in the store, which is what counts: the outside is told with the next commit.
-            Err(BrokerError::Retry(why)) => {
+            // All is safe in the store, which is what counts: the outside is told with the next commit, if there is one.
+            Err(why) if ending || matches!(why, BrokerError::Retry(_)) => {
                 tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");
                 Ok(())
             }

@@ -217,6 +217,22 @@ fn a_build_that_traps_is_taken_back_everywhere_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_letter_of_the_run_in_which_a_build_was_taken_back_says_where_its_event_came_from() {
+    let mut world = World::new(COUNT).plugin("count", &fixture("count.wat").unwrap());
+    world.watch_batches = 100;
+    let running = world.start();
+    each_partition(&world);
+    eventually("the first events are counted", || (world.read("tallies").len() == 4).then_some(()));
+    running.offer("count", trapping_count());
+    eventually("the bad build runs", || (running.metrics.reloads.get() == 1).then_some(()));
+    // The first one makes it fail; the second has no key, and its turn comes after the old build is back.
+    world.send("words", 0, &[(1_000, json!({"text": "a"})), (1_000, json!({"txet": "a"}))]);
+    let letter = eventually("the second is refused", || world.read("dead-letters").into_iter().next());
+    assert_eq!((letter.header("sangam.input"), letter.header("sangam.offset")), ("words".to_owned(), "2".to_owned()));
+    running.stop().unwrap();
+}
+
+#[test]
 fn a_build_that_came_while_a_commit_failed_is_swapped_in_all_the_same() {
     let count = fixture("count.wat").unwrap();
     let mut world = World::new(COUNT).plugin("count", &count);

@@ -143,7 +143,7 @@ fn create_with(topic: &str, config: (&str, &str)) {
 
 #[test]
 fn it_does_what_every_broker_does() {
-    for (name, case) in suite::CASES {
+    for (name, case) in suite::CASES.iter().chain(suite::LEDGERS) {
         println!("{name}");
         case(&World { broker: &broker(), store: &MemoryStore::default(), name: &unique("suite"), patience: PATIENCE });
     }

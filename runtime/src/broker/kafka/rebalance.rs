@@ -143,11 +143,9 @@ impl Membership {
     fn lose(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> KafkaResult<()> {
         let by_force = consumer.assignment_lost();
         self.forfeited.fetch_or(by_force, Ordering::SeqCst);
-        let (handback, dropped, late) = Handback::awaited();
-        let handback = match handback {
-            _ if by_force => Handback::too_late(),
-            handback => handback,
-        };
+        let (awaited, dropped, late) = Handback::awaited();
+        let handback = if by_force { Handback::too_late() } else { awaited.clone() };
+        drop(awaited);
         for partition in partitions.elements() {
             let (topic, number) = (partition.topic(), partition.partition());
             for lane in self.lanes.lock().iter().filter(|lane| lane.is(topic, number)) {

@@ -1,7 +1,7 @@
 //! What is special about topics in the store; the rest is in the suite of all brokers.
 
 use super::LocalBroker;
-use crate::broker::suite::{CASES, World, commit, read, record, subscribe, values};
+use crate::broker::suite::{CASES, LEDGERS, World, commit, read, record, subscribe, values};
 use crate::broker::{Broker, BrokerError, OutRecord, Polled, Sink, Start, Subscribe};
 use crate::events::Events;
 use crate::store::{Changes, DiskStore, MemoryStore, Store};
@@ -36,7 +36,7 @@ fn it_does_what_every_broker_does() {
     let in_memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
     for store in [on_disk, in_memory] {
         let broker = LocalBroker::new(Arc::clone(&store));
-        for (name, case) in CASES {
+        for (name, case) in CASES.iter().chain(LEDGERS) {
             println!("{name}");
             case(&World { broker: &broker, store: &*store, name, patience: Duration::ZERO });
         }
