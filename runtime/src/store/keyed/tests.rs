@@ -308,3 +308,23 @@ fn a_damaged_entry_is_named_by_its_key() {
     let error = table().restore(&store).unwrap_err().to_string();
     assert!(error.contains("abc"), "{error}");
 }
+
+#[test]
+fn an_idle_key_with_an_open_window_costs_at_most_200_bytes_beyond_its_state() {
+    const KEYS: usize = 100_000;
+    let mut table = KeyedTable::new(SPACE.to_owned());
+    // An open tumbling window with two sums, and the timer that closes it.
+    let (mut held, state) = (0, [7; 38]);
+    for n in 0..KEYS {
+        let key = format!("customer-{n}");
+        held += key.len() + state.len();
+        let id = table.key(key.as_bytes());
+        table.set_state(id, Some(&state));
+        table.set_timer(id, "window", Some(60_000 + n as Millis % 3));
+    }
+    table.committed();
+    table.written();
+    let beyond = (table.bytes() - held) / KEYS;
+    assert!(beyond <= 200, "{beyond} bytes beyond key and state");
+    println!("{beyond} bytes beyond key and state");
+}
