@@ -34,6 +34,8 @@ pub struct Crew {
 pub enum Failed {
     /// It may work next time: go back to the last commit and try again.
     Again(String),
+    /// All is committed, but who keeps the offsets takes them from somebody else now: start anew, or be done.
+    Untold(String),
     /// A person must see to it.
     Fatal(PipelineError),
 }

@@ -103,20 +103,18 @@ impl Supervisor {
         let mut excess = Excess::new(&self.pipeline, &self.topology);
         loop {
             let started = Instant::now();
-            match self.attempt(control, &mut excess) {
+            let why = match self.attempt(control, &mut excess) {
                 Ok(()) => return Ok(()),
                 Err(Failed::Fatal(why)) => return Err(why),
-                Err(Failed::Again(why)) => {
-                    if control.stopping() {
-                        return Err(PipelineError::Unfinished(why));
-                    }
-                    control.health().enter(Phase::Recovering);
-                    self.metrics.run.restarts.inc();
-                    let pause = backoff.after(started.elapsed());
-                    tracing::warn!(pipeline = %self.pipeline.name, "{why}; going back to the last commit, next try in {pause:?}");
-                    wait(pause, control);
-                }
-            }
+                Err(Failed::Untold(_)) if control.stopping() => return Ok(()),
+                Err(Failed::Again(why)) if control.stopping() => return Err(PipelineError::Unfinished(why)),
+                Err(Failed::Again(why) | Failed::Untold(why)) => why,
+            };
+            control.health().enter(Phase::Recovering);
+            self.metrics.run.restarts.inc();
+            let pause = backoff.after(started.elapsed());
+            tracing::warn!(pipeline = %self.pipeline.name, "{why}; going back to the last commit, next try in {pause:?}");
+            wait(pause, control);
         }
     }
 
@@ -421,7 +419,7 @@ impl Supervisor {
                     crew.ask_all(|_| Command::Committed)?;
                 }
             }
-            self.tell(&work, subscriptions, ledger, control.stopping() || ended)?;
+            self.tell(&work, subscriptions, ledger)?;
             control.health().committed(&work.positions);
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
@@ -468,19 +466,14 @@ impl Supervisor {
         crew.ask_all(|_| Command::Committed)
     }
 
-    fn tell(
-        &self,
-        work: &Work,
-        subscriptions: &mut [Option<Box<dyn Subscription>>],
-        ledger: Option<&Ledger>,
-        ending: bool,
-    ) -> Result<(), Failed> {
+    fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>], ledger: Option<&Ledger>) -> Result<(), Failed> {
         match tell(work, &self.topology, subscriptions, ledger.map(Ledger::cluster)) {
             // All is safe in the store, which is what counts: the outside is told with the next commit, if there is one.
-            Err(why) if ending || matches!(why, BrokerError::Retry(_)) => {
+            Err(BrokerError::Retry(why)) => {
                 tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");
                 Ok(())
             }
+            Err(BrokerError::Fenced(why)) => Err(Failed::Untold(why)),
             told => Ok(told?),
         }
     }
