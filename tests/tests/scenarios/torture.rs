@@ -135,8 +135,9 @@ struct Speaker {
     producer: BaseProducer,
     dice: Dice,
     said: i64,
-    /// Outputs carry event times, and Kafka deletes what is older than its retention: so these are of today.
-    now: i64,
+    /// Where times start. Outputs carry them, and Kafka deletes what is older than its retention and refuses what is an hour ahead: so they
+    /// start a day ago, and do not get as far as now.
+    start: i64,
 }
 
 impl Speaker {
@@ -144,7 +145,7 @@ impl Speaker {
         for _ in 0..rounds {
             self.said += 1;
             for partition in 0..PARTITIONS {
-                let at = self.now + self.said * 20 + self.dice.roll(JITTER_MS) as i64;
+                let at = self.start + self.said * 20 + self.dice.roll(JITTER_MS) as i64;
                 let word = format!("w{}-{partition}", self.dice.roll(5));
                 self.send(partition, &format!(r#"{{"text": "{word}", "at": {at}}}"#));
             }
@@ -155,7 +156,7 @@ impl Speaker {
     /// Far in the future, so that every window before it closes.
     fn last_words(&mut self) {
         for partition in 0..PARTITIONS {
-            self.send(partition, &format!(r#"{{"text": "end-{partition}", "at": {}}}"#, self.now + self.said * 20 + 1_000_000));
+            self.send(partition, &format!(r#"{{"text": "end-{partition}", "at": {}}}"#, self.start + self.said * 20 + 1_000_000));
         }
         self.producer.flush(PATIENCE).unwrap();
     }
@@ -217,8 +218,8 @@ fn nothing_is_lost_doubled_or_out_of_order_whoever_dies() {
     for topic in ["words", "tallies", "windows"] {
         topics.create(topic, PARTITIONS as u32).unwrap();
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    let mut speaker = Speaker { producer: producer_at(&address, &[("enable.idempotence", "true")]), dice: Dice(seed ^ 7), said: 0, now };
+    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64 - 86_400_000;
+    let mut speaker = Speaker { producer: producer_at(&address, &[("enable.idempotence", "true")]), dice: Dice(seed ^ 7), said: 0, start };
     let mut processes = [Process::start(&address, Some("known")), Process::start(&address, None)];
 
     let mut faults: Vec<Fault> = Vec::new();
