@@ -3,6 +3,8 @@
 use crate::config::Format;
 use crate::route::msgpack_to_json;
 use crate::sandbox::printable;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sangam_protocol::msgpack::Reader;
 
 /// The most bytes of anything that is shown whole.
@@ -39,16 +41,7 @@ pub fn shown(bytes: &[u8]) -> String {
 
 /// RFC 4648, with padding.
 pub fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let number = (0..3).fold(0, |number, i| number << 8 | u32::from(group.get(i).copied().unwrap_or(0)));
-        for i in 0..4 {
-            let digit = DIGITS.get((number >> (18 - 6 * i) & 63) as usize).copied().unwrap_or(b'=');
-            out.push(if i > group.len() { '=' } else { char::from(digit) });
-        }
-    }
-    out
+    STANDARD.encode(bytes)
 }
 
 #[cfg(test)]

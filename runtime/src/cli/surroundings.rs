@@ -1,7 +1,7 @@
 //! What a pipeline needs of the machine: the store, brokers, the sandbox. Shared by the commands that run or check one.
 
 use crate::broker::{Broker, BrokerError, FileBroker, FileFormat, FileOptions, KafkaBroker, KafkaOptions, LocalBroker, MemoryBroker};
-use crate::config::{Carrier, ClusterKind, Format, Guarantee, Pipeline, Stream};
+use crate::config::{Carrier, ClusterKind, Format, Guarantee, Pipeline};
 use crate::pipeline::{Brokers, Plugins};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::{DiskStore, MemoryStore, Store, StoreError};
@@ -38,9 +38,8 @@ pub fn plugins(pipeline: &Pipeline) -> Result<Arc<Plugins>> {
 
 /// The store of a pipeline: on disk, unless everything that it reads and writes is in memory.
 pub fn store(pipeline: &Pipeline) -> Result<Arc<dyn Store>> {
-    let in_memory = |cluster: &str| pipeline.cluster(cluster).is_some_and(|cluster| cluster.kind == ClusterKind::Memory);
     let durable = pipeline.streams.iter().any(|stream| match &stream.carrier {
-        Carrier::Topic { cluster, .. } => !in_memory(cluster),
+        Carrier::Topic { .. } => pipeline.kind_of(stream) != Some(&ClusterKind::Memory),
         Carrier::File { .. } => true,
         Carrier::Internal => false,
     });
@@ -60,13 +59,8 @@ pub fn store(pipeline: &Pipeline) -> Result<Arc<dyn Store>> {
 
 /// Whether the store holds nothing but a copy of what is in the logs at Kafka.
 fn is_in_logs(pipeline: &Pipeline) -> bool {
-    let kind = |cluster: &str| pipeline.cluster(cluster).map(|cluster| &cluster.kind);
-    let at_kafka = |stream: &Stream| match &stream.carrier {
-        Carrier::Topic { cluster, .. } => matches!(kind(cluster), Some(ClusterKind::Kafka { .. })),
-        Carrier::File { .. } | Carrier::Internal => false,
-    };
-    let embedded = |stream: &Stream| matches!(&stream.carrier, Carrier::Topic { .. }) && !at_kafka(stream);
-    pipeline.guarantee == Guarantee::ExactlyOnce && pipeline.streams.iter().any(at_kafka) && !pipeline.streams.iter().any(embedded)
+    let mut kinds = pipeline.streams.iter().filter_map(|stream| pipeline.kind_of(stream)).peekable();
+    pipeline.guarantee == Guarantee::ExactlyOnce && kinds.peek().is_some() && kinds.all(ClusterKind::is_kafka)
 }
 
 /// The clusters of a pipeline.

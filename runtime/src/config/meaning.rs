@@ -113,6 +113,13 @@ pub enum ClusterKind {
     },
 }
 
+impl ClusterKind {
+    /// Whether it is a Kafka cluster.
+    pub fn is_kafka(&self) -> bool {
+        matches!(self, ClusterKind::Kafka { .. })
+    }
+}
+
 /// Settings that are passed through; their values are never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Options(pub BTreeMap<String, String>);
@@ -432,6 +439,12 @@ impl Pipeline {
     /// The cluster of that name.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
         self.clusters.iter().find(|cluster| cluster.name == name)
+    }
+
+    /// The kind of cluster that a stream's topic is on; none for a stream without a topic.
+    pub fn kind_of(&self, stream: &Stream) -> Option<&ClusterKind> {
+        let Carrier::Topic { cluster, .. } = &stream.carrier else { return None };
+        self.cluster(cluster).map(|cluster| &cluster.kind)
     }
 
     /// The operators that read a stream.

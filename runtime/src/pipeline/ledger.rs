@@ -232,9 +232,10 @@ impl Ledger {
         let mut key_of = Vec::new();
         for (operator, slice, changes) in self.owed.lock().drain(..) {
             let log = Log::Operator(&operator);
+            let topic = log.topic(&self.pipeline);
             for (space, key, value) in changes.iter() {
                 record_key(log, space, key, &mut key_of);
-                closed.append(&log.topic(&self.pipeline), slice as i32, &key_of, value)?;
+                closed.append(&topic, slice as i32, &key_of, value)?;
             }
         }
         let mut all = Changes::default();
@@ -243,7 +244,7 @@ impl Ledger {
             if is_minor(space) && store.get(space, key)?.as_deref() == value {
                 continue;
             }
-            all_put(&mut all, space, key, value);
+            all.set(space, key, value);
             let known = last.take().filter(|(known, ..)| *known == space);
             let at = known.or_else(|| log_of(space, keyed).map(|(log, slice)| (space, log, log.topic(&self.pipeline), slice)));
             if let Some((_, log, topic, slice)) = &at {
@@ -252,13 +253,13 @@ impl Ledger {
             }
             last = at;
         }
-        let offsets = self.offsets(work, topology);
+        let (offsets, positions) = (self.offsets(work, topology), Log::Positions.topic(&self.pipeline));
         for Appended { topic, partition, first, end } in closed.commit(&offsets, member)? {
             let place = format!("{topic}/{partition}");
             // Other processes write positions, too: what of theirs lies before ours is still to be read. Our own last record is followed by the
             // marker of its transaction, one offset.
             let known = place_in_log(store, &place)?;
-            if topic != Log::Positions.topic(&self.pipeline) || known.is_some_and(|known| first <= known + 1) {
+            if topic != positions || known.is_some_and(|known| first <= known + 1) {
                 all.put(LOGS, place.as_bytes(), &end.to_le_bytes());
             }
         }
@@ -306,13 +307,6 @@ fn place_in_log(store: &dyn Store, place: &str) -> Result<Option<i64>, StoreErro
 /// Spaces whose entries are written with every commit, changed or not.
 fn is_minor(space: &str) -> bool {
     space == crate::task::POSITIONS || space.starts_with("stage/")
-}
-
-fn all_put(all: &mut Changes, space: &str, key: &[u8], value: Option<&[u8]>) {
-    match value {
-        Some(value) => all.put(space, key, value),
-        None => all.delete(space, key),
-    }
 }
 
 /// Adds the deletion of everything that a slice of an operator has in the store.

@@ -65,17 +65,17 @@ pub type Change<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
 impl Changes {
     /// Sets a value.
     pub fn put(&mut self, space: &str, key: &[u8], value: &[u8]) {
-        self.push(space, key, Some(value));
+        self.set(space, key, Some(value));
     }
 
     /// Deletes a key; deleting what is not there is fine.
     pub fn delete(&mut self, space: &str, key: &[u8]) {
-        self.push(space, key, None);
+        self.set(space, key, None);
     }
 
     /// Adds all of `other`, after what is here.
     pub fn extend(&mut self, other: &Changes) {
-        other.iter().for_each(|(space, key, value)| self.push(space, key, value));
+        other.iter().for_each(|(space, key, value)| self.set(space, key, value));
     }
 
     /// The changes in order.
@@ -103,7 +103,8 @@ impl Changes {
         self.entries.clear();
     }
 
-    fn push(&mut self, space: &str, key: &[u8], value: Option<&[u8]>) {
+    /// Sets a value, or deletes the key where there is none.
+    pub fn set(&mut self, space: &str, key: &[u8], value: Option<&[u8]>) {
         let known = self.spaces.iter().rposition(|known| known == space);
         let index = known.unwrap_or_else(|| {
             self.spaces.push(space.to_owned());

@@ -144,10 +144,7 @@ fn an_empty_set_of_changes_is_fine(open: Opener<'_>) {
 fn write(store: &dyn Store, entries: &[super::Change<'_>]) {
     let mut changes = Changes::default();
     for &(space, key, value) in entries {
-        match value {
-            Some(value) => changes.put(space, key, value),
-            None => changes.delete(space, key),
-        }
+        changes.set(space, key, value);
     }
     store.write(&changes).unwrap();
 }

@@ -71,10 +71,7 @@ pub fn put_back(log: Log<'_>, slice: u32, record_key: &[u8], value: Option<&[u8]
         (Log::Positions, _) if named == POSITIONS || sliced(named).is_some() => named.to_owned(),
         _ => return Err(LogError),
     };
-    match value {
-        Some(value) => into.put(&space, key, value),
-        None => into.delete(&space, key),
-    }
+    into.set(&space, key, value);
     Ok(())
 }
 

@@ -98,6 +98,14 @@ impl KafkaSubscription {
         Ok(KafkaSubscription { news, commands, wake, stop, thread: Some(thread) })
     }
 
+    /// Has the thread do something, and waits for its answer.
+    fn ask<T>(&self, command: impl FnOnce(Sender<Result<T, BrokerError>>) -> Command) -> Result<T, BrokerError> {
+        let (done, answer) = bounded(1);
+        self.commands.send(command(done)).map_err(|_| self.ended())?;
+        self.wake.call();
+        answer.recv().map_err(|_| self.ended())?
+    }
+
     fn ended(&self) -> BrokerError {
         BrokerError::Fenced(self.news.ended().unwrap_or_else(|| "the subscription has ended".to_owned()))
     }
@@ -114,20 +122,13 @@ impl Subscription for KafkaSubscription {
         if offsets.is_empty() {
             return Ok(());
         }
-        let (done, answer) = bounded(1);
-        self.commands.send(Command::Commit { offsets: offsets.to_vec(), done }).map_err(|_| self.ended())?;
-        self.wake.call();
         // librdkafka bounds the time that it takes (`socket.timeout.ms`).
-        answer.recv().map_err(|_| self.ended())?
+        self.ask(|done| Command::Commit { offsets: offsets.to_vec(), done })
     }
 
     // Asked for anew each time: a rebalance makes it stale, and one from before the group was joined would commit without a check.
     fn member(&mut self) -> Result<Option<Member>, BrokerError> {
-        let (done, answer) = bounded(1);
-        self.commands.send(Command::Member { done }).map_err(|_| self.ended())?;
-        self.wake.call();
-        let member = answer.recv().map_err(|_| self.ended())??;
-        Ok(Some(Member::new(member)))
+        self.ask(|done| Command::Member { done }).map(|member| Some(Member::new(member)))
     }
 }
 

@@ -80,7 +80,7 @@ impl Broker for KafkaBroker {
     }
 
     fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
-        self.metadata.lock().create(ledger, 1, COMPACTED)?;
+        self.create_log(ledger, 1)?;
         Ok(Box::new(KafkaOnce::new(&self.options, ledger)?))
     }
 

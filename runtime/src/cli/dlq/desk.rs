@@ -41,7 +41,7 @@ impl Desk {
     pub fn open(which: &Which) -> Result<Desk> {
         let pipeline = surroundings::read_pipeline(&which.pipeline)?;
         let streams = streams(&pipeline, which)?;
-        let is_embedded = |s: &usize| pipeline.streams.get(*s).is_some_and(|stream| kind(&pipeline, stream) == Some(&ClusterKind::Local));
+        let is_embedded = |s: &usize| pipeline.streams.get(*s).is_some_and(|stream| pipeline.kind_of(stream) == Some(&ClusterKind::Local));
         let store = match open_store(&pipeline) {
             Err(why) if streams.iter().any(is_embedded) => return Err(why),
             store => store.ok(),
@@ -105,11 +105,6 @@ pub(super) fn topic(stream: &Stream) -> Option<&str> {
     if let Carrier::Topic { topic, .. } = &stream.carrier { Some(topic) } else { None }
 }
 
-fn kind<'a>(pipeline: &'a Pipeline, stream: &Stream) -> Option<&'a ClusterKind> {
-    let Carrier::Topic { cluster, .. } = &stream.carrier else { return None };
-    pipeline.cluster(cluster).map(|cluster| &cluster.kind)
-}
-
 /// The streams that dead letters go to, of those that are meant.
 fn streams(pipeline: &Pipeline, which: &Which) -> Result<Vec<usize>> {
     let mut names: Vec<&str> = pipeline.operators.iter().filter_map(|operator| operator.dead_letters.as_deref()).collect();
@@ -132,7 +127,9 @@ fn streams(pipeline: &Pipeline, which: &Which) -> Result<Vec<usize>> {
     for name in names {
         let Some((s, stream)) = pipeline.streams.iter().enumerate().find(|(_, stream)| stream.name == name) else { continue };
         let why = match &stream.carrier {
-            Carrier::Topic { .. } if kind(pipeline, stream) == Some(&ClusterKind::Memory) => "they are gone with the process that had them",
+            Carrier::Topic { .. } if pipeline.kind_of(stream) == Some(&ClusterKind::Memory) => {
+                "they are gone with the process that had them"
+            }
             Carrier::Topic { .. } => {
                 streams.push(s);
                 continue;

@@ -66,7 +66,7 @@ fn carrier(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source:
         let hint = if hint.is_empty() { format!("; define it as `[clusters.{cluster}]`") } else { hint };
         source.error(Kind::UnknownCluster, &at.place, format!("there is no cluster `{cluster}`{hint}"));
     }
-    let is_kafka = known.is_some_and(|cluster| matches!(cluster.kind, ClusterKind::Kafka { .. }));
+    let is_kafka = known.is_some_and(|cluster| cluster.kind.is_kafka());
     Carrier::Topic {
         cluster: cluster.to_owned(),
         topic: written.topic.as_ref().map_or_else(|| name.clone(), |topic| check_topic(topic, source)),

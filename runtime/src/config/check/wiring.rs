@@ -109,7 +109,7 @@ fn doubt(wired: &Wired, clusters: &[Cluster]) -> Option<String> {
 fn kafka_of<'s>(stream: &'s Stream, clusters: &[Cluster]) -> Option<&'s str> {
     let Carrier::Topic { cluster: name, .. } = &stream.carrier else { return None };
     let cluster = clusters.iter().find(|cluster| cluster.name == *name)?;
-    matches!(cluster.kind, ClusterKind::Kafka { .. }).then_some(name.as_str())
+    cluster.kind.is_kafka().then_some(name.as_str())
 }
 
 /// Gives every operator that has dead letters a stream for them: its own, the pipeline's, or one made for the purpose.

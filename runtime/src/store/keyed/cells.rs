@@ -79,10 +79,7 @@ impl Cells {
 
     pub(super) fn changes(&self, into: &mut Changes) {
         for (at, value) in &self.overlay {
-            match value {
-                Some(value) => into.put(&self.space, at, value),
-                None => into.delete(&self.space, at),
-            }
+            into.set(&self.space, at, value.as_deref());
         }
     }
 
