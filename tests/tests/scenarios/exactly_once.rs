@@ -1,6 +1,7 @@
 //! Over a real Kafka every result is there once, whatever ends a run and wherever the next one is: outputs, offsets and state are one
 //! transaction.
 
+use sangam::broker::{KafkaBroker, KafkaOptions};
 use sangam::pipeline::PipelineError;
 use sangam_tests::guests::wasm;
 use sangam_tests::kafka::{bootstrap, broker, committed, delete, produce, topic, unique};
@@ -74,6 +75,16 @@ fn until_counted(tallies: &str, events: usize) {
     eventually("every event is counted", || (committed(tallies).len() >= events).then_some(()));
 }
 
+/// Repeats a round of work until both processes have had a part of it.
+fn until_both_work(running: [&Running; 2], mut round: impl FnMut()) {
+    let events = |running: &Running| running.topology.operators.iter().map(|node| node.metrics.events_in.get()).sum::<u64>();
+    eventually("both are at work", || {
+        let before = running.map(events);
+        round();
+        running.map(events).iter().zip(before).all(|(now, before)| *now > before).then_some(())
+    });
+}
+
 #[test]
 fn a_run_with_an_empty_disk_goes_on_from_what_is_in_kafka() {
     let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
@@ -116,16 +127,58 @@ fn two_processes_share_the_work_and_hand_it_over_with_the_state() {
     until_counted(&tallies, events);
     // The second joins, work goes on in both, the first leaves: at each turn partitions move with their state.
     let two = running(&second);
-    for round in 1..4 {
-        events += say(&words, round);
+    until_both_work([&one, &two], || {
+        events += say(&words, events);
         until_counted(&tallies, events);
-    }
-    eventually("the second has work", || (two.metrics.commits.get() > 0).then_some(()));
+    });
     one.stop().unwrap();
     events += say(&words, 4);
     until_counted(&tallies, events);
     two.stop().unwrap();
     all_counted_once(&tallies, events);
+}
+
+/// Counts words from two topics with the same partitions, which must come together: a word's count is over both.
+fn counting_both(words: [&str; 2], tallies: &str) -> String {
+    let toml = counting(words[0], tallies).replace("input = \"words\"", "input = [\"words\", \"more\"]");
+    let more = format!("[streams.more]\ncluster = \"main\"\ntopic = \"{}\"\nformat = \"json\"\nkey = [\"text\"]\n", words[1]);
+    toml + &more
+}
+
+fn two_processes_keep_partitions_together(options: &KafkaOptions) {
+    let (words, more) = (topic("words", PARTITIONS), topic("more", PARTITIONS));
+    let (tallies, name) = (topic("tallies", 2), unique("counting"));
+    let toml = counting_both([&words, &more], &tallies);
+    let process = || {
+        let broker = KafkaBroker::connect(options.clone()).unwrap();
+        World::on_disk(&toml).named(&name).plugin("count", &wasm("count")).broker("main", Arc::new(broker))
+    };
+    let (first, second) = (process(), process());
+    let mut events = say(&words, 0) + say(&more, 0);
+    let one = first.start();
+    until_counted(&tallies, events);
+    let two = second.start();
+    until_both_work([&one, &two], || {
+        events += say(&words, events) + say(&more, events);
+        until_counted(&tallies, events);
+    });
+    events += say(&words, 3) + say(&more, 3);
+    until_counted(&tallies, events);
+    one.stop().unwrap();
+    events += say(&words, 4) + say(&more, 4);
+    until_counted(&tallies, events);
+    two.stop().unwrap();
+    all_counted_once(&tallies, events);
+}
+
+#[test]
+fn partitions_of_topics_that_are_read_together_go_to_the_same_process() {
+    two_processes_keep_partitions_together(&KafkaOptions::new(bootstrap()));
+}
+
+#[test]
+fn with_the_brokers_own_group_protocol_partitions_go_together_too() {
+    two_processes_keep_partitions_together(&KafkaOptions::new(bootstrap()).with("group.protocol", "consumer"));
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl KafkaSubscription {
         let doing = format!("join the group `{}`", subscribe.group);
         let sort = |cause: KafkaError| error::sort(&cause, &doing, &options.bootstrap);
         let mut consumer: BaseConsumer<Membership> =
-            options.consumer(&subscribe.group, subscribe.start).create_with_context(membership).map_err(sort)?;
+            options.consumer(&subscribe.group, subscribe.start, subscribe.topics.len()).create_with_context(membership).map_err(sort)?;
         let woken = Arc::clone(&wake);
         consumer.set_nonempty_callback(move || woken.call());
         consumer.subscribe(&subscribe.topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(sort)?;

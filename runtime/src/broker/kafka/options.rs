@@ -41,14 +41,14 @@ const RESERVED: &[(&str, &str)] = &[
     ("bootstrap.servers", "it is the cluster's `bootstrap`"),
     ("metadata.broker.list", "it is the cluster's `bootstrap`"),
     ("group.id", "the group is the pipeline's"),
-    ("group.protocol", "partitions move by the cooperative protocol"),
+    ("group.remote.assignor", "it follows from what the pipeline reads"),
     ("auto.offset.reset", "it is the stream's `start`"),
     ("enable.auto.commit", "offsets are committed when results are safe"),
     ("auto.commit.enable", "offsets are committed when results are safe"),
     ("enable.auto.offset.store", "offsets are committed when results are safe"),
     ("enable.partition.eof", "the engine finds out itself where a partition ends"),
     ("isolation.level", "only committed records are read"),
-    ("partition.assignment.strategy", "partitions move by the cooperative protocol"),
+    ("partition.assignment.strategy", "it follows from what the pipeline reads"),
     ("partitioner", "the engine chooses the partition, by the key's hash"),
     ("transactional.id", "transactions are the engine's"),
 ];
@@ -83,12 +83,15 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
 
 // Not `enable.partition.eof`: read in batches, its message moves the client's position one too far (librdkafka 4844), and the next rebalance
 // would skip a record, or start from the beginning.
-const CONSUMER_FIXED: &[(&str, &str)] = &[
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("isolation.level", "read_committed"),
-    ("partition.assignment.strategy", "cooperative-sticky"),
-];
+const CONSUMER_FIXED: &[(&str, &str)] =
+    &[("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"), ("isolation.level", "read_committed")];
+
+/// Whether the broker hands out the partitions (KIP-848) and not the members. It knows by itself when a member is gone, and moves nothing else
+/// when one comes; but it alone says how long it waits for one that was killed (`group.consumer.session.timeout.ms`, 45 seconds).
+const GROUP_PROTOCOL: &str = "group.protocol";
+
+/// Defaults of ours that belong to the members' own protocol; with the broker's, the library refuses them.
+const CLASSIC_ONLY: &[&str] = &["session.timeout.ms", "heartbeat.interval.ms"];
 
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     // Retries must neither double nor reorder records.
@@ -131,10 +134,20 @@ impl KafkaOptions {
         self.layered(&[])
     }
 
-    /// For a member of a group.
-    pub(super) fn consumer(&self, group: &str, start: Start) -> ClientConfig {
+    /// For a member of a group. What reads several topics may join them by key, so partitions of the same number go to the same member: that is
+    /// the range assignor. With the members' own protocol it moves all partitions whenever a member comes or goes; what reads one topic keeps
+    /// those that need not move.
+    pub(super) fn consumer(&self, group: &str, start: Start, topics: usize) -> ClientConfig {
         let mut config = self.layered(CONSUMER_DEFAULTS);
         config.extend(owned(CONSUMER_FIXED));
+        if self.properties.get(GROUP_PROTOCOL).is_some_and(|protocol| protocol == "consumer") {
+            for name in CLASSIC_ONLY.iter().filter(|name| !self.properties.contains_key(**name)) {
+                config.remove(name);
+            }
+            config.set(GROUP_PROTOCOL, "consumer").set("group.remote.assignor", if topics > 1 { "range" } else { "uniform" });
+        } else {
+            config.set("partition.assignment.strategy", if topics > 1 { "range" } else { "cooperative-sticky" });
+        }
         config.set("group.id", group);
         config.set(
             "auto.offset.reset",
@@ -198,6 +211,8 @@ impl KafkaOptions {
         config.extend(owned(CLIENT_DEFAULTS));
         config.extend(owned(defaults));
         config.extend(self.properties.clone());
+        // Only for members of a group.
+        config.remove(GROUP_PROTOCOL);
         config.set("bootstrap.servers", &self.bootstrap);
         config
     }
@@ -276,7 +291,9 @@ mod tests {
             options.client(),
             options.asker(),
             options.reader(),
-            options.consumer("g", Start::Latest),
+            options.consumer("g", Start::Latest, 1),
+            options.consumer("g", Start::Latest, 2),
+            options.clone().with("group.protocol", "consumer").consumer("g", Start::Latest, 2),
             options.producer(),
             options.transactional("t"),
         ] {
@@ -286,7 +303,7 @@ mod tests {
 
     #[test]
     fn readers_see_committed_records_only_and_never_commit_by_themselves() {
-        let config = KafkaOptions::new("a:1").consumer("g", Start::Earliest);
+        let config = KafkaOptions::new("a:1").consumer("g", Start::Earliest, 1);
         assert_eq!(config.get("isolation.level"), Some("read_committed"));
         assert_eq!(config.get("enable.auto.commit"), Some("false"));
         assert_eq!(config.get("auto.offset.reset"), Some("earliest"));

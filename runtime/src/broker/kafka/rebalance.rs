@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -137,7 +137,7 @@ impl Membership {
             starts.add_partition_offset(topic, number, Offset::Offset(next))?;
             tracing::info!(topic, partition = number, committed = offset, next, "partition gained");
         }
-        consumer.incremental_assign(&starts)
+        if is_eager(consumer) { consumer.assign(&starts) } else { consumer.incremental_assign(&starts) }
     }
 
     fn lose(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> KafkaResult<()> {
@@ -160,7 +160,7 @@ impl Membership {
         self.wait_for(consumer, &dropped, &late);
         let lost = |lane: &Lane| partitions.find_partition(&lane.buffer.topic, lane.buffer.partition).is_some();
         self.lanes.lock().retain(|lane| !lost(lane));
-        consumer.incremental_unassign(partitions)
+        if is_eager(consumer) { consumer.unassign() } else { consumer.incremental_unassign(partitions) }
     }
 
     /// Waits until what was read of partitions that go is committed: their next owner must not start before.
@@ -253,6 +253,11 @@ impl Membership {
             Start::Latest => high,
         })
     }
+}
+
+/// Whether a rebalance takes all partitions before it gives any.
+fn is_eager(consumer: &BaseConsumer<Membership>) -> bool {
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager)
 }
 
 /// Asks again where that can help.
