@@ -47,7 +47,8 @@ pub fn run(command: &Run) -> Result<()> {
     }
     let store = surroundings::store(&pipeline)?;
     let connected = surroundings::connect(&pipeline, &store)?;
-    let mut prepared = Prepared::new(pipeline, connected, command.drain)?;
+    let prepared = Prepared::new(pipeline, connected, command.drain);
+    let mut prepared = prepared.map_err(|why| surroundings::at_its_line(why, &command.pipeline))?;
     let live = !command.no_screen && prepared.may_draw();
     prepared.run(live)
 }

@@ -1,8 +1,8 @@
 //! What a pipeline needs of the machine: the store, brokers, the sandbox. Shared by the commands that run or check one.
 
 use crate::broker::{Broker, BrokerError, FileBroker, FileFormat, FileOptions, KafkaBroker, KafkaOptions, LocalBroker, MemoryBroker};
-use crate::config::{Carrier, ClusterKind, Format, Guarantee, Pipeline};
-use crate::pipeline::{Brokers, Plugins};
+use crate::config::{self, Carrier, ClusterKind, Format, Guarantee, Pipeline};
+use crate::pipeline::{Brokers, LoadFailed, PlanError, PlanErrors, Plugins};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::{DiskStore, MemoryStore, Store, StoreError};
 use anyhow::{Context, Result};
@@ -15,6 +15,23 @@ pub fn read_pipeline(path: &Path) -> Result<Pipeline> {
     // By this name it also knows the folder that paths in it start at.
     let name = path.display().to_string();
     Ok(Pipeline::parse(&text, &name, &|name| std::env::var(name).ok())?)
+}
+
+/// Has complaints of plugins about their configuration point at its lines in the pipeline file.
+pub fn at_its_line(why: anyhow::Error, path: &Path) -> anyhow::Error {
+    let errors = match why.downcast::<PlanErrors>() {
+        Ok(PlanErrors(errors)) => errors,
+        Err(other) => return other,
+    };
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines = errors.iter().map(|error| match error {
+        PlanError::Load(operator, LoadFailed::Start(_, complaint)) => {
+            let found = config::blame(&text, &path.display().to_string(), operator, &complaint.to_string());
+            found.map_or_else(|| error.to_string(), |found| found.to_string())
+        }
+        _ => error.to_string(),
+    });
+    anyhow::Error::msg(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// A sandbox with its cache of compiled code in the user's cache folder.

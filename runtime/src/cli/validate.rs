@@ -35,7 +35,8 @@ pub fn run(command: &Validate, out: &mut dyn Write) -> Result<()> {
             Some(crate::config::Carrier::Topic { partitions, .. }) => *partitions,
             _ => 1,
         };
-        plan(&pipeline, &plugins, &Metrics::default(), &partitions, &|s| brokers.of_stream(s))?;
+        let planned = plan(&pipeline, &plugins, &Metrics::default(), &partitions, &|s| brokers.of_stream(s));
+        planned.map_err(|why| surroundings::at_its_line(why.into(), &command.pipeline))?;
     }
     writeln!(out, "{} is fine: {} operators, {} streams", command.pipeline.display(), pipeline.operators.len(), pipeline.streams.len())?;
     Ok(())

@@ -80,6 +80,8 @@ pub enum Kind {
     UnknownOperator,
     /// Operators that wait for themselves.
     Cycle,
+    /// A plugin does not take its configuration.
+    PluginConfig,
     /// Two settings that exclude each other.
     Conflict,
     /// A door that would be open to the network without a token.

@@ -8,6 +8,7 @@ mod values;
 mod error;
 mod source;
 
+mod blame;
 mod check;
 mod fields;
 mod meaning;
@@ -16,6 +17,7 @@ mod written;
 #[cfg(test)]
 mod tests;
 
+pub use blame::blame;
 pub use error::{ConfigErrors, Diagnostic, Kind, Severity};
 pub use meaning::{
     Admin, Batch, Binding, BreakerSpec, Capture, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, FALLBACK, Fallback, Format,

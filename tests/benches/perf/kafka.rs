@@ -1,5 +1,8 @@
 //! From Kafka to Kafka on a real broker, as fast as it goes; only where `SANGAM_TEST_KAFKA` names one.
 
+mod latency;
+mod restart;
+
 use crate::{Ask, Place};
 use anyhow::Context;
 use rdkafka::ClientConfig;
@@ -30,30 +33,51 @@ const LOOK: Duration = Duration::from_millis(1);
 /// How often everything is committed, in the engine and in the loop that it is compared with.
 const COMMIT: Duration = Duration::from_millis(200);
 
-/// Runs W1 and W2 from a topic to a topic under both guarantees, beside a plain loop that passes the records of W1 on under the same one.
-/// Counted is from the first event to the commit of the last one; joining the group is not.
+/// W1 passes on one payment of five, and so does the plain loop.
+const KEPT_OF: usize = 5;
+
+const GUARANTEES: [(Guarantee, &str); 2] = [(Guarantee::AtLeastOnce, "at_least_once"), (Guarantee::ExactlyOnce, "exactly_once")];
+
+/// Runs W1 and W2 from a topic to a topic under both guarantees and with one and two workers, beside a plain loop that passes as many of the
+/// records of W1 on under the same guarantee. Counted is from the first event to the commit of the last one; joining the group is not.
 pub fn run(ask: &Ask, place: &Place) -> anyhow::Result<()> {
-    let Ok(address) = std::env::var(BROKER) else {
-        println!("kafka: {BROKER} names no broker, so nothing is measured");
-        return Ok(());
-    };
+    let Some(address) = address() else { return Ok(()) };
     let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::connect(KafkaOptions::new(&address))?);
-    for workload in [Workload::W1, Workload::W2] {
-        let input = format!("bench-in-{}-{}", workload.name().to_lowercase(), std::process::id());
-        broker.create(&input, 1)?;
-        fill(broker.as_ref(), &input, &generate(workload.events(), ask.events))?;
-        for (guarantee, said) in [(Guarantee::AtLeastOnce, "at_least_once"), (Guarantee::ExactlyOnce, "exactly_once")] {
-            let plain = (workload == Workload::W1).then(|| plain(&address, &input, ask.events, guarantee)).transpose()?;
-            let (eps, cpu_ns, outputs) = engine(&broker, &input, workload, guarantee, ask.events, place)?;
+    for (workload, workers) in [(Workload::W1, 1), (Workload::W1, 2), (Workload::W2, 1), (Workload::W2, 2)] {
+        let input = format!("bench-in-{}-{workers}-{}", workload.name().to_lowercase(), std::process::id());
+        broker.create(&input, workers)?;
+        fill(broker.as_ref(), &input, &generate(workload.events(), ask.events), workers)?;
+        for (guarantee, said) in GUARANTEES {
+            let compared = (workload, workers) == (Workload::W1, 1);
+            let plain = compared.then(|| plain(&address, &input, ask.events, guarantee)).transpose()?;
+            let (eps, cpu_ns, outputs) = engine(&broker, &input, workload, guarantee, ask.events, workers, place)?;
             let ratio = plain.map(|plain| format!(" plain_eps={plain:.0} of_plain={:.2}", eps / plain)).unwrap_or_default();
             println!(
-                "RESULT bench=kafka workload={} guarantee={said} events={} outputs={outputs} eps={eps:.0} cpu_ns={cpu_ns:.0}{ratio}",
+                "RESULT bench=kafka workload={} workers={workers} guarantee={said} events={} outputs={outputs} eps={eps:.0} cpu_ns={cpu_ns:.0}{ratio}",
                 workload.name(),
                 ask.events
             );
         }
     }
     Ok(())
+}
+
+/// Measures how long an event takes from topic to topic.
+pub fn latencies(ask: &Ask, place: &Place) -> anyhow::Result<()> {
+    address().map_or(Ok(()), |address| latency::run(&address, ask, place))
+}
+
+/// Measures how soon a run with much state is at work again.
+pub fn restarts(ask: &Ask, place: &Place) -> anyhow::Result<()> {
+    address().map_or(Ok(()), |address| restart::run(&address, ask, place))
+}
+
+fn address() -> Option<String> {
+    let address = std::env::var(BROKER).ok();
+    if address.is_none() {
+        println!("kafka: {BROKER} names no broker, so nothing is measured");
+    }
+    address
 }
 
 /// Runs a workload; returns events per second, processor time per event, and outputs.
@@ -63,14 +87,16 @@ fn engine(
     workload: Workload,
     guarantee: Guarantee,
     events: usize,
+    workers: u32,
     place: &Place,
 ) -> anyhow::Result<(f64, f64, u64)> {
     // A name of its own for each run: topics and consumer groups of the last one are still there.
     let name = format!("{input}-{guarantee:?}").to_lowercase();
     let output = format!("{name}-out");
-    broker.create(&output, 1)?;
+    broker.create(&output, workers)?;
     let mut pipeline = engine::pipeline(workload, "bench", [input, &output]);
     (pipeline.name, pipeline.guarantee, pipeline.commit_interval) = (name, guarantee, COMMIT);
+    pipeline.workers = workers as usize;
     let mut supervisor = engine::supervisor(pipeline, &place.plugins, broker, RunOptions::default())?;
     let metrics = supervisor.topology.operators.first().context("no operator")?.metrics.clone();
     let control = Control::default();
@@ -93,7 +119,7 @@ fn engine(
     Ok((came as f64 / wall, cpu / came as f64, metrics.events_out.get()))
 }
 
-/// What somebody would write without an engine: every record of a topic to another one, committed as often; returns events per second.
+/// What somebody would write without an engine: one record of five of a topic to another one, committed as often; returns events per second.
 fn plain(address: &str, input: &str, events: usize, guarantee: Guarantee) -> anyhow::Result<f64> {
     let output = format!("{input}-plain-{guarantee:?}").to_lowercase();
     KafkaBroker::connect(KafkaOptions::new(address))?.create(&output, 1)?;
@@ -118,11 +144,8 @@ fn plain(address: &str, input: &str, events: usize, guarantee: Guarantee) -> any
         let Some(message) = consumer.poll(Duration::from_millis(10)) else { continue };
         let message = message?;
         started.get_or_insert_with(Instant::now);
-        let mut record = BaseRecord::<[u8], [u8]>::to(&output).partition(0).payload(message.payload().unwrap_or_default());
-        while let Err((why, back)) = producer.send(record) {
-            anyhow::ensure!(why.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{why}");
-            record = back;
-            producer.poll(LOOK);
+        if done % KEPT_OF == 0 {
+            send(&producer, BaseRecord::to(&output).partition(0).payload(message.payload().unwrap_or_default()))?;
         }
         done += 1;
         if committed.elapsed() >= COMMIT || done == events {
@@ -146,12 +169,23 @@ fn plain(address: &str, input: &str, events: usize, guarantee: Guarantee) -> any
     Ok(events as f64 / started.map_or(1.0, |started| started.elapsed().as_secs_f64()))
 }
 
-/// Writes all records to a topic.
-fn fill(broker: &dyn Broker, topic: &str, frames: &Frames) -> anyhow::Result<()> {
+/// Sends a record, and waits where there is no room for it.
+fn send(producer: &BaseProducer, mut record: BaseRecord<'_, [u8], [u8]>) -> anyhow::Result<()> {
+    while let Err((why, back)) = producer.send(record) {
+        anyhow::ensure!(why.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{why}");
+        record = back;
+        producer.poll(LOOK);
+    }
+    Ok(())
+}
+
+/// Writes all records to the partitions of a topic in turn.
+fn fill(broker: &dyn Broker, topic: &str, frames: &Frames, partitions: u32) -> anyhow::Result<()> {
     let mut sink = broker.sink()?;
     let mut changes = Changes::default();
-    for record in frames.iter() {
-        let record = OutRecord { topic, partition: 0, key: None, value: Some(record), headers: &[], time: 0 };
+    for (i, record) in frames.iter().enumerate() {
+        let partition = (i % partitions as usize) as i32;
+        let record = OutRecord { topic, partition, key: None, value: Some(record), headers: &[], time: 0 };
         sink.write(&record, &mut changes)?;
     }
     sink.flush(&mut changes)?;

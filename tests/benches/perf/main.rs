@@ -1,7 +1,7 @@
 //! What an event costs, and what comes around it: `scripts/bench` builds what is needed and runs this.
 //!
 //! `perf [WHAT...] [--events N] [--rounds N] [--batch N]`, where WHAT is `w1` to `w4` (a workload on the engine and as a native loop),
-//! `batch`, `start`, `swap` or `kafka`; without WHAT it is all of them. Each result is a line that starts with `RESULT`.
+//! `batch`, `start`, `swap`, `kafka`, `latency` or `restart` (the last three on a real broker); without WHAT it is all of them. Each result is a line that starts with `RESULT`.
 
 mod batches;
 mod kafka;
@@ -46,6 +46,12 @@ fn main() -> anyhow::Result<()> {
     }
     if ask.wants("kafka") {
         kafka::run(&ask, &place)?;
+    }
+    if ask.wants("latency") {
+        kafka::latencies(&ask, &place)?;
+    }
+    if ask.wants("restart") {
+        kafka::restarts(&ask, &place)?;
     }
     Ok(())
 }

@@ -104,6 +104,35 @@ fn a_setting_that_the_plugin_does_not_know_is_refused_with_the_names_that_it_doe
 }
 
 #[test]
+fn a_setting_that_the_plugin_refuses_is_shown_at_its_line_of_the_pipeline_file() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("plugins")).unwrap();
+    fs::copy(guest("windowing"), folder.path().join("plugins/windowing.wasm")).unwrap();
+    let pipeline = r#"
+[streams.sales]
+file = "sales.jsonl"
+format = "json"
+[streams.hours]
+file = "hours.jsonl"
+format = "json"
+[operators.windowing]
+input = "sales"
+output = "hours"
+key = ["shop"]
+[operators.windowing.config]
+aggregate = [{ fn = "count" }]
+window = { type = "tumbling", size = "an hour" }
+"#;
+    fs::write(folder.path().join("pipeline.toml"), pipeline).unwrap();
+    for command in ["validate", "run"] {
+        let ran = run(folder.path(), &[command, "pipeline.toml"], "");
+        assert!(!ran.ok);
+        assert!(ran.err.contains("pipeline.toml:14:"), "{}", ran.err);
+        assert!(ran.err.contains("14 | window = { type"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn a_file_that_is_no_plugin_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("x.wasm"), "not wasm").unwrap();
