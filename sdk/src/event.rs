@@ -3,7 +3,7 @@
 use sangam_protocol::msgpack::{Reader, write};
 
 use crate::emit::{Emitter, Payload};
-use crate::field::{Encode, Field, Value};
+use crate::field::{Encode, Field};
 use crate::shape;
 use crate::wrong::Wrong;
 use crate::{Error, Result};
@@ -104,14 +104,6 @@ impl Encode for Raw<'_> {
 impl Payload for Raw<'_> {
     fn leave_by(self, port: u32, out: &mut Emitter<'_>) -> Result<()> {
         out.value(port, |buffer| buffer.extend_from_slice(self.0));
-        Ok(())
-    }
-}
-
-/// An event that was kept, as a value of the state: `Value::from(&raw)`. It leaves as it came.
-impl Payload for Value {
-    fn leave_by(self, port: u32, out: &mut Emitter<'_>) -> Result<()> {
-        out.value(port, |buffer| buffer.extend_from_slice(self.bytes()));
         Ok(())
     }
 }
