@@ -189,8 +189,27 @@ def same(got, expected):
     return type(got) is type(expected) and got == expected
 
 
+def order_of(path):
+    """The field within whose values the order matters, where the file's first line says `# in order by FIELD`."""
+    first = path.read_text().partition("\n")[0]
+    return found.group(1) if (found := re.fullmatch(r"# in order by ([\w.]+)", first)) else None
+
+
+def out_of_order(got, expected, field):
+    """The values of a field whose events come in another order than is expected."""
+
+    def by_field(lines):
+        groups = {}
+        for line in lines:
+            groups.setdefault(line.get(field), []).append(line)
+        return groups
+
+    wanted = by_field(expected)
+    return [name for name, lines in by_field(got).items() if not same(lines, wanted.get(name, []))]
+
+
 def differences(got, expected):
-    """What is missing and what is too much. The order does not matter: it is that of the time of events only within a key."""
+    """What is missing and what is too much, in whatever order they come."""
     fields = [set(key for key, value in line.items() if not isinstance(value, (dict, list))) for line in expected]
     common = sorted(set.intersection(*fields)) if fields else []
 
@@ -225,6 +244,9 @@ def compare(example, what, out, expected):
         got = read_lines(written) if written.is_file() else []
         wanted = read_lines(path)
         missing, extra = differences(got, wanted)
+        field = order_of(path)
+        if field and not (missing or extra) and (wrong := out_of_order(got, wanted, field)):
+            said.append(f"{example.name}, {what}, {stream}: all are there, but of `{field}` {wrong[:5]} not in this order")
         if missing or extra:
             said.append(f"{example.name}, {what}, {stream}: {len(got)} events, {len(wanted)} expected")
             said += [f"  missing:  {json.dumps(line)}" for line in missing[:5]]
