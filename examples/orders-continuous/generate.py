@@ -37,7 +37,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    sale = min(10_001, arguments.events // 2)
+    sale = min(10_001, arguments.events * 2 // 3)
     others = (arguments.events - sale) // 2
     events, customers = [], max(10, arguments.events // 8)
     for number in range(sale + others):
