@@ -6,7 +6,8 @@ use sangam_protocol::Millis;
 
 /// A time zone of the IANA database.
 #[cfg(feature = "zones")]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct Zone {
     zone: jiff::tz::TimeZone,
     mark: u64,
@@ -16,6 +17,26 @@ pub struct Zone {
 #[cfg(not(feature = "zones"))]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Zone {}
+
+/// A field of a `#[config]` is a zone by its name.
+///
+/// ```
+/// use sangam_sdk::{Config, config, window::Zone};
+///
+/// #[config] struct Clock { zone: Zone }
+///
+/// assert_eq!(Clock::read(b"\x81\xa4zone\xacAsia/Kolkata").unwrap().zone, Zone::named("Asia/Kolkata").unwrap());
+/// let why = Clock::read(b"\x81\xa4zone\xa4Mars").err().unwrap();
+/// assert_eq!(why, "config field `zone`: there is no time zone `Mars`: write a name such as Europe/Berlin");
+/// ```
+#[cfg(feature = "zones")]
+impl TryFrom<String> for Zone {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Zone, String> {
+        Zone::named(&name)
+    }
+}
 
 #[cfg(feature = "zones")]
 impl Zone {
