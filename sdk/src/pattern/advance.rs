@@ -78,13 +78,7 @@ impl<E: Clone + 'static> Pattern<E> {
     }
 
     /// The same without a timer: when the next thing can happen says [`Pattern::due`].
-    pub(super) fn pass(
-        &self,
-        matches: &mut Matches<E>,
-        now: Millis,
-        ctx: &mut Context<'_>,
-        timed_out: bool,
-    ) -> Result<Vec<Found<E>>> {
+    pub(super) fn pass(&self, matches: &mut Matches<E>, now: Millis, ctx: &mut Context<'_>, timed_out: bool) -> Result<Vec<Found<E>>> {
         let mut found = Vec::new();
         let automaton = self.automaton().map_err(Error::Fault)?;
         automaton.adopt(matches, ctx);

@@ -14,8 +14,8 @@ use sangam_sdk::*;
 
 pub use event::{Alert, Kept, Market};
 pub use ruling::{Change, Ruling};
-use settings::{Route, Rule};
 pub use settings::MarketPatterns;
+use settings::{Route, Rule};
 
 /// What is remembered for a symbol.
 #[state]

@@ -6,9 +6,8 @@
 pub fn sign(text: &str, positive: &[String], negative: &[String]) -> &'static str {
     let text = text.to_lowercase();
     let words = text.split(|letter: char| !letter.is_alphanumeric());
-    let (good, bad) = words.fold((0, 0), |(good, bad), word| {
-        (good + usize::from(counts(positive, word)), bad + usize::from(counts(negative, word)))
-    });
+    let (good, bad) =
+        words.fold((0, 0), |(good, bad), word| (good + usize::from(counts(positive, word)), bad + usize::from(counts(negative, word))));
     match good.cmp(&bad) {
         std::cmp::Ordering::Greater => "positive",
         std::cmp::Ordering::Less => "negative",

@@ -22,7 +22,11 @@ fn read(config: &toml::Table) -> Result<MarketPatterns, String> {
 
 fn send(h: &mut Harness<MarketPatterns>, input: &str, time: Millis, event: &Value) {
     let bytes = rmp_serde::to_vec_named(event).unwrap();
-    if input == "in" { h.send_raw(time, &bytes) } else { h.send_raw_to(input, time, &bytes) };
+    if input == "in" {
+        h.send_raw(time, &bytes)
+    } else {
+        h.send_raw_to(input, time, &bytes)
+    };
 }
 
 fn spike() -> Value {
@@ -184,7 +188,10 @@ fn a_rule_that_cannot_be_read_is_refused_before_the_first_event() {
     check("patterns.bull_run.bonus = \"much\"", "invalid type: string \"much\", expected a number");
     check("patterns.bull_run.bonus = nan", "no number to reckon with");
     check("patterns.bull_run.weight = 1", "unknown field `weight`");
-    check("patterns.new = { route = \"desks\", pattern = { steps = [{ name = \"a\", where = { field = \"prize\", above = 1 } }] } }", "`prize`");
+    check(
+        "patterns.new = { route = \"desks\", pattern = { steps = [{ name = \"a\", where = { field = \"prize\", above = 1 } }] } }",
+        "`prize`",
+    );
     check("confidence.base = \"half\"", "expected a number");
     check("confidence.recency_seconds = 0", "more than 0");
     check("wrods = {}", "wrods");
@@ -205,8 +212,13 @@ fn merge(into: &mut toml::Table, changes: toml::Table) {
 fn patterns_and_words_that_come_while_it_runs_hold_from_their_time_on() {
     let mut h = Harness::<MarketPatterns>::with(read(&config()).unwrap());
     send(&mut h, "broadcast", 10 * S, &json!({ "pattern": "bull_run", "off": true }));
-    send(&mut h, "broadcast", 10 * S, &json!({ "pattern": "panic", "rule": { "route": "risk", "pattern": {
-        "steps": [{ "name": "sale", "where": { "field": "order_size", "above": 90_000 } }] } } }));
+    send(
+        &mut h,
+        "broadcast",
+        10 * S,
+        &json!({ "pattern": "panic", "rule": { "route": "risk", "pattern": {
+        "steps": [{ "name": "sale", "where": { "field": "order_size", "above": 90_000 } }] } } }),
+    );
     send(&mut h, "broadcast", 20 * S, &json!({ "words": "negative", "list": ["Cyclone"] }));
     send(&mut h, "broadcast", 30 * S, &json!({ "pattern": "bull_run" }));
     let found = alerts(
