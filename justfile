@@ -12,6 +12,10 @@ demo *ARGS:
 test *ARGS:
     scripts/test {{ARGS}}
 
+# One of the example systems on files, or with `kafka` on a real broker; `check` compares it with what is expected
+example *ARGS:
+    scripts/example {{ARGS}}
+
 # What continuous integration runs
 verify:
     .ci/run

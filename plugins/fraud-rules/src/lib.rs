@@ -178,7 +178,8 @@ impl FraudRules {
 
     /// Passes a payment on with the number of those who pay with its device, which is the key.
     fn count_users(&self, id: &str, amount: f64, row: &Row<'_>, device: &mut Payer, ctx: &mut Context) -> Result<Vec<Out>> {
-        let text = |column: usize| self.optional::<String>(row, column).map_err(reject);
+        // What is wrong with them is for the rules to say: they may have the payment reviewed all the same.
+        let as_it_came = |column: usize| self.optional::<Value>(row, column).map_err(reject);
         let payer: &str = self.required(row, column::PAYER)?;
         let since = ctx.time().saturating_sub(self.remember.0);
         let users = device.see_user(payer, ctx.time(), since, self.users_kept);
@@ -190,12 +191,12 @@ impl FraudRules {
             transaction_id: id.to_owned(),
             sender_vpa: payer.to_owned(),
             amount,
-            device_id: text(column::DEVICE)?,
-            location: text(column::LOCATION)?,
-            merchant_id: text(column::MERCHANT)?,
-            merchant_category: text(column::CATEGORY)?,
-            transaction_type: text(column::KIND)?,
-            payment_method: text(column::METHOD)?,
+            device_id: as_it_came(column::DEVICE)?,
+            location: as_it_came(column::LOCATION)?,
+            merchant_id: as_it_came(column::MERCHANT)?,
+            merchant_category: as_it_came(column::CATEGORY)?,
+            transaction_type: as_it_came(column::KIND)?,
+            payment_method: as_it_came(column::METHOD)?,
             device_users: users as u64,
         };
         Ok(vec![Out::Scored(Leaving::Counted(counted))])

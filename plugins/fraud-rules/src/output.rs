@@ -32,7 +32,8 @@ pub struct Reason {
     pub why: String,
 }
 
-/// A payment with the number of those who pay with its device. Its fields have the names that an operator that scores looks for.
+/// A payment with the number of those who pay with its device. Its fields have the names that an operator that scores
+/// looks for; those that this one does not read are as they came, whatever is in them.
 #[event]
 pub struct Counted {
     /// The payment.
@@ -42,17 +43,17 @@ pub struct Counted {
     /// How much.
     pub amount: f64,
     /// The device.
-    pub device_id: Option<String>,
+    pub device_id: Option<Value>,
     /// The place.
-    pub location: Option<String>,
+    pub location: Option<Value>,
     /// The merchant.
-    pub merchant_id: Option<String>,
+    pub merchant_id: Option<Value>,
     /// Its category.
-    pub merchant_category: Option<String>,
+    pub merchant_category: Option<Value>,
     /// Type of the transaction.
-    pub transaction_type: Option<String>,
+    pub transaction_type: Option<Value>,
     /// Method of payment.
-    pub payment_method: Option<String>,
+    pub payment_method: Option<Value>,
     /// How many pay with the device, this payer included.
     pub device_users: u64,
 }

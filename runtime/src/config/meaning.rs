@@ -263,6 +263,8 @@ pub struct Operator {
     pub route: Route,
     /// The streams that it writes.
     pub outputs: Vec<Binding>,
+    /// The ports whose events nobody wants: they are dropped.
+    pub discard: Vec<String>,
     /// Slices of the keys; `None`: as many as its inputs have partitions.
     pub parallelism: Option<usize>,
     /// The plugin's own settings.
@@ -511,6 +513,7 @@ impl Operator {
             key: Vec::new(),
             route: Route::default(),
             outputs: Vec::new(),
+            discard: Vec::new(),
             parallelism: None,
             config: Config::default(),
             late: None,

@@ -12,7 +12,7 @@ use crate::sandbox::Limits;
 use crate::stage::{Captures, OnError};
 use crate::task::{Consumer, Group, Handover, OperatorNode, StreamNode, TopicRef, Topology};
 use sangam_protocol::effects::EffectLimits;
-use sangam_protocol::manifest::Kind;
+use sangam_protocol::manifest::{Kind, Manifest};
 use std::sync::Arc;
 
 /// Everything that keeps a pipeline from being planned.
@@ -70,7 +70,7 @@ pub enum PlanError {
     },
     /// A port that the file says nothing about.
     #[error(
-        "operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (if nobody needs it, a topic of the embedded store will do)"
+        "operator `{operator}`: its port `{port}` is bound to nothing; add `outputs = {{ {port} = \"STREAM\" }}` (or, if nobody needs it, `discard = [\"{port}\"]`)"
     )]
     Unbound {
         /// The operator.
@@ -134,6 +134,11 @@ pub fn plan(
         operators,
         groups: groups.groups,
     })
+}
+
+fn no_port(operator: &Operator, port: &str, manifest: &Manifest) -> PlanError {
+    let ports = if manifest.outputs.is_empty() { "none".to_owned() } else { manifest.outputs.join(", ") };
+    PlanError::NoPort { operator: operator.name.clone(), port: port.to_owned(), ports }
 }
 
 /// An operator's limits as the sandbox takes them.
@@ -269,15 +274,14 @@ impl Planner<'_> {
                 };
                 match (port.and_then(|port| ports.get_mut(port)), self.index(&binding.stream)) {
                     (Some(streams), Some(stream)) => streams.push(stream),
-                    _ => self.errors.push(PlanError::NoPort {
-                        operator: operator.name.clone(),
-                        port: binding.port.clone().unwrap_or_else(|| "(the only one)".to_owned()),
-                        ports: if manifest.outputs.is_empty() { "none".to_owned() } else { manifest.outputs.join(", ") },
-                    }),
+                    _ => self.errors.push(no_port(operator, binding.port.as_deref().unwrap_or("(the only one)"), manifest)),
                 }
             }
+            for port in operator.discard.iter().filter(|port| manifest.port(port).is_none()) {
+                self.errors.push(no_port(operator, port, manifest));
+            }
             for (name, streams) in manifest.outputs.iter().zip(&ports) {
-                if streams.is_empty() {
+                if streams.is_empty() && !operator.discard.contains(name) {
                     self.errors.push(PlanError::Unbound { operator: operator.name.clone(), port: name.clone() });
                 }
             }

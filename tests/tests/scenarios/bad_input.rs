@@ -106,7 +106,13 @@ fn a_pipeline_that_does_not_fit_its_plugins_or_topics_is_refused_with_what_to_do
     };
     let sink =
         "[streams.orders]\n[streams.done]\n[operators.kitchen-sink]\ninput = \"orders\"\noutputs = { done = \"done\", placed = \"done\" }";
-    check("a port that leads nowhere", world(sink), &["`kitchen-sink`", "`passed` is bound to nothing", "outputs = { passed"]);
+    check(
+        "a port that leads nowhere",
+        world(sink),
+        &["`kitchen-sink`", "`passed` is bound to nothing", "outputs = { passed", "discard = [\"passed\"]"],
+    );
+    let discards = format!("{sink}\ndiscard = [\"past\"]");
+    check("a port to discard that is not there", world(&discards), &["no port `past`", "`passed` is bound to nothing"]);
     check(
         "a port that is not there",
         world(&COUNT.replace("output = \"out\"", "outputs = { tally = \"out\" }")),
@@ -123,6 +129,19 @@ fn a_pipeline_that_does_not_fit_its_plugins_or_topics_is_refused_with_what_to_do
     check("a configuration that the plugin refuses", world(&format!("{whole}{config}")), &["`kitchen-sink`", "delay"]);
     // What is there may be used without leave to make it.
     assert!(world(&missing).topic("words", 2).supervisor(RunOptions::default(), false).is_ok());
+}
+
+#[test]
+fn what_leaves_by_a_port_that_nobody_needs_is_dropped_and_the_other_ports_go_on() {
+    let sink = "[streams.orders]\n[streams.done]\n[operators.kitchen-sink]\ninput = \"orders\"\noutputs = { done = \"done\" }\n\
+                discard = [\"passed\", \"placed\"]";
+    let world = world(sink);
+    let order = |act: &str| json!({"key": "k", "act": act, "with": {"number": 1, "text": "t"}});
+    world.send("orders", 0, &[(1, order("forward")), (2, order("both")), (3, order("place")), (4, order("count"))]);
+    let ended = world.drain().unwrap()["kitchen-sink"];
+    assert_eq!(ended, Ended { events: 4, ok: 4, ..Ended::default() });
+    let acts: Vec<Value> = world.values("done").iter().map(|done| done["act"].clone()).collect();
+    assert_eq!(acts, ["both", "count"]);
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod poison_event;
 mod processing_time;
 mod recovery;
 mod simulation;
+mod systems;
 mod torture;
 mod watermarks;
 mod why;

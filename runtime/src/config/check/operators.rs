@@ -30,6 +30,7 @@ fn mean_one(written: &WrittenOperator, source: &Source<'_>) -> Operator {
         key: written.key.iter().flatten().map(|path| path.value.clone()).collect(),
         route: written.route.as_ref().map_or(base.route, |route| route.value),
         outputs: bindings(&written.outputs, "writes", source),
+        discard: discard(written, source),
         parallelism: written.parallelism.as_ref().map(|at| at.value as usize),
         config: Config(written.config.clone().unwrap_or_default()),
         late: written.late.as_ref().map(|late| late.value.clone()),
@@ -54,6 +55,21 @@ fn bindings(written: &[WrittenBinding], verb: &str, source: &Source<'_>) -> Vec<
         }
     }
     written.iter().map(|binding| Binding { port: binding.port.clone(), stream: binding.stream.value.clone() }).collect()
+}
+
+/// The ports that nobody reads; one that is bound all the same is a mistake, in one place or the other.
+fn discard(written: &WrittenOperator, source: &Source<'_>) -> Vec<String> {
+    let ports = written.discard.as_deref().unwrap_or_default();
+    for (i, port) in ports.iter().enumerate() {
+        let bound = written.outputs.iter().find(|output| output.port.as_deref() == Some(port.value.as_str()));
+        let why = match bound {
+            Some(bound) => format!("the port `{}` goes to `{}`; discard it, or bind it", port.value, bound.stream.value),
+            None if ports[..i].iter().any(|other| other.value == port.value) => format!("the port `{}` stands here twice", port.value),
+            None => continue,
+        };
+        source.error(Kind::Conflict, &port.place, why);
+    }
+    ports.iter().map(|port| port.value.clone()).collect()
 }
 
 fn on_error(written: &WrittenOperator, source: &Source<'_>) -> OnError {

@@ -170,6 +170,19 @@ output = "out""#,
 }
 
 #[test]
+fn a_port_is_bound_or_discarded_but_not_both() {
+    check_operator(
+        r#"input = "in"
+outputs = { sales = "out", alerts = "out" }
+discard = ["alerts", "top", "top"]"#,
+        &[
+            (Kind::Conflict, "6:13: the port `alerts` goes to `out`; discard it, or bind it"),
+            (Kind::Conflict, "6:30: the port `top` stands here twice"),
+        ],
+    );
+}
+
+#[test]
 fn a_door_open_to_the_network_needs_a_token() {
     check_top(
         r#"[admin]
