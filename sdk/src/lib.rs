@@ -14,11 +14,13 @@ mod emit;
 mod error;
 mod event;
 mod field;
+mod written;
 mod wrong;
 
 // What the attributes implement.
 mod config;
 mod duration;
+mod number;
 mod operator;
 mod shape;
 mod state;
@@ -64,6 +66,7 @@ pub use event::{Event, FieldPath, Raw, Row};
 pub use field::{Encode, Field, Value};
 pub use large::{CellKey, List, Map, OwnedCellKey};
 pub use money::Money;
+pub use number::Number;
 pub use operator::Operator;
 pub use reducing::{Aggregating, Average, First, Gather, Last, Max, Min, Reduce, Reducing, Sum};
 pub use sangam_macros::{config, event, inputs, operator, outputs, state};
@@ -71,6 +74,7 @@ pub use sangam_protocol::Millis;
 pub use state::State;
 pub use ttl::{Ttl, TtlClock, TtlFrom};
 pub use window::Window;
+pub use written::Written;
 pub use wrong::Wrong;
 
 /// What generated code names; not for authors.

@@ -420,11 +420,11 @@ impl<O: Operator> Harness<O> {
         taken.iter().map(Sent::decode).collect()
     }
 
-    /// Whether nothing is remembered and no timer is set, for any key: as it must be once everything has closed.
+    /// Whether nothing is remembered and no timer is set, for any key: as it must be once everything has closed. What came by a broadcast
+    /// input may stay.
     #[track_caller]
     pub fn is_idle(&mut self) -> bool {
-        self.flush();
-        self.keys.is_empty() && self.timers.is_empty() && self.clock_timers.is_empty()
+        self.keys().is_empty() && self.timers.is_empty() && self.clock_timers.is_empty()
     }
 
     /// What is remembered for a key: its text, or the parts of a composite key joined by `/`.

@@ -253,5 +253,6 @@ proptest! {
         prop_assert_eq!(seen, expected);
         h.end();
         prop_assert_eq!(h.keys(), Vec::<String>::new());
+        prop_assert!(h.is_idle());
     }
 }

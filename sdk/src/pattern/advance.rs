@@ -14,7 +14,7 @@ use super::skip::AfterMatch;
 use crate::{Context, Error, Result, Timer, late, reject};
 
 /// Name of the timer.
-const TIMER: &str = "pattern";
+pub(super) const TIMER: &str = "pattern";
 
 /// When the stream has ended, and open matches without a time limit are forgotten: just before the last watermark, so that the timer
 /// still fires under it.
@@ -69,21 +69,32 @@ impl<E: Clone + 'static> Pattern<E> {
         ctx: &mut Context<'_>,
         timed_out: bool,
     ) -> Result<Vec<Found<E>>> {
-        let mut found = Vec::new();
         if timer.name() != TIMER || timer.is_processing_time() {
-            return Ok(found);
+            return Ok(Vec::new());
         }
+        let found = self.pass(matches, timer.at(), ctx, timed_out)?;
+        self.automaton().map_err(Error::Fault)?.wake(matches, ctx);
+        Ok(found)
+    }
+
+    /// The same without a timer: when the next thing can happen says [`Pattern::due`].
+    pub(super) fn pass(&self, matches: &mut Matches<E>, now: Millis, ctx: &mut Context<'_>, timed_out: bool) -> Result<Vec<Found<E>>> {
+        let mut found = Vec::new();
         let automaton = self.automaton().map_err(Error::Fault)?;
         automaton.adopt(matches, ctx);
         let mut scratch = automaton.scratch.take();
         matches.lift(&mut scratch.runs);
         let mut pass = Pass { automaton, matches, ctx, found: &mut found, timed_out, lost: false };
-        let passed = pass.run(timer.at(), &mut scratch);
+        let passed = pass.run(now, &mut scratch);
         matches.settle(&scratch.runs);
         automaton.scratch.set(scratch);
         passed.map_err(Error::Fault)?;
-        automaton.wake(matches, ctx);
         Ok(found)
+    }
+
+    /// When the next event passes, or the next partial match times out.
+    pub(super) fn due(&self, matches: &Matches<E>) -> Result<Option<Millis>> {
+        Ok(self.automaton().map_err(Error::Fault)?.due(matches))
     }
 }
 
@@ -97,12 +108,17 @@ impl<E: 'static> Automaton<E> {
         matches.give_up();
     }
 
-    /// Sets the timer for the next event to pass, or the next partial match to time out.
-    fn wake(&self, matches: &Matches<E>, ctx: &mut Context<'_>) {
+    /// When the next event passes, or the next partial match times out.
+    fn due(&self, matches: &Matches<E>) -> Option<Millis> {
         let paths = matches.paths();
         let open = matches.open().map(|run| self.deadline(run, paths)).min();
         let done = matches.has_done().then_some(END);
-        if let Some(at) = [matches.next(), open, done].into_iter().flatten().min() {
+        [matches.next(), open, done].into_iter().flatten().min()
+    }
+
+    /// Sets the timer for that.
+    fn wake(&self, matches: &Matches<E>, ctx: &mut Context<'_>) {
+        if let Some(at) = self.due(matches) {
             ctx.wake(TIMER, at);
         }
     }

@@ -34,6 +34,7 @@
 mod builder;
 mod found;
 mod matches;
+mod several;
 mod skip;
 
 mod data;
@@ -53,5 +54,6 @@ pub use builder::{PARTIAL_MATCHES_MAX, Pattern, WAITING_MAX};
 pub use detect::{Detect, Detector};
 pub use found::{Found, Match, Matched};
 pub use matches::Matches;
+pub use several::Several;
 pub use skip::{AfterMatch, SkipTo};
 pub use spec::Spec;
