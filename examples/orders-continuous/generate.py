@@ -45,7 +45,7 @@ def main():
         one = order(number, chance, customers)
         events.append(one | {"timestamp": placed, "event_type": "order_placed"})
         # What is left of the events are later steps of some orders.
-        if len(events) < arguments.events and number % 2 == 0 and number >= sale - others:
+        if len(events) < arguments.events and number % 2 == 0 and number >= sale - others - 2:
             later = placed + chance.randrange(1, 60) * 60_000
             events.append(one | {"timestamp": later, "event_type": chance.choice(["payment_success", "shipped", "delivered"])})
     events = events[: arguments.events]
