@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::iter::Sum;
-use std::ops::Add;
+use std::ops::{Add, AddAssign};
 
 use sangam_protocol::msgpack::Reader;
 
@@ -24,6 +24,9 @@ const AMOUNT_MAX: f64 = 1e13;
 ///
 /// let price = Money::new(0.1).unwrap();
 /// assert_eq!(price + price + price, Money::new(0.3).unwrap());
+/// let mut sum = price;
+/// sum += price;
+/// assert_eq!(sum, Money::new(0.2).unwrap());
 /// assert_eq!(Money::new(49_999.99).unwrap().to_string(), "49999.99");
 /// assert_eq!(Money::new(-5.0), None);
 /// ```
@@ -68,6 +71,12 @@ impl Money {
             Some(rest) => rest == 0,
             None => false,
         }
+    }
+}
+
+impl AddAssign for Money {
+    fn add_assign(&mut self, other: Money) {
+        *self = *self + other;
     }
 }
 

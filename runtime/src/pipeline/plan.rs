@@ -200,6 +200,7 @@ impl Planner<'_> {
                 Carrier::File { path, .. } => Some(path.display().to_string()),
                 Carrier::Internal => None,
             };
+            let is_file = matches!(stream.carrier, Carrier::File { .. });
             let mut wants = Wants::default();
             let (time_field, time_unit) = match &stream.timestamp {
                 Timestamp::Record => (None, TimeUnit::Millis),
@@ -211,7 +212,7 @@ impl Planner<'_> {
             };
             self.streams.push(StreamNode {
                 name: stream.name.clone(),
-                topic: topic.map(|topic| TopicRef { cluster: clusters(i), topic, partitions: partitions(i) }),
+                topic: topic.map(|topic| TopicRef { cluster: clusters(i), topic, partitions: partitions(i), is_file }),
                 format: match stream.format {
                     FileFormat::MessagePack => Format::MsgPack,
                     FileFormat::Json => Format::Json,

@@ -24,7 +24,8 @@ impl Outbox {
     }
 
     /// Writes event `row` to a stream, in its format, or as it came; `partition` takes those without a key. Gives back why it cannot be
-    /// written; a stream that is not in a topic takes nothing here.
+    /// written; a stream that is not in a topic takes nothing here. A file has its own format for all that can be read: the bytes of
+    /// another one between its lines would end them anywhere.
     pub fn write(
         &mut self,
         stream: usize,
@@ -38,7 +39,7 @@ impl Outbox {
         let (Some(sink), Some(row)) = (self.sinks.get_mut(topic.cluster), events.rows.get(row)) else { return Ok(None) };
         let mut value = events.value(row);
         if let Some(bytes) = value
-            && !as_it_came
+            && (!as_it_came || topic.is_file)
         {
             self.scratch.clear();
             let converted = match (row.format, node.format) {
@@ -48,8 +49,8 @@ impl Outbox {
             };
             match converted {
                 Some(Ok(())) => value = Some(&self.scratch),
-                Some(Err(reason)) => return Ok(Some(reason)),
-                None => {}
+                Some(Err(reason)) if !as_it_came => return Ok(Some(reason)),
+                Some(Err(_)) | None => {}
             }
         }
         let key = events.key(row);

@@ -72,6 +72,8 @@ pub struct TopicRef {
     pub topic: String,
     /// Its partitions.
     pub partitions: u32,
+    /// It is a file: all records in it are of its format, also those that were refused.
+    pub is_file: bool,
 }
 
 /// An operator that reads a stream.
