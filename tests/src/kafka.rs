@@ -177,6 +177,14 @@ pub fn records(topic: &str) -> usize {
     ends.map(|end| usize::try_from(end).unwrap()).sum()
 }
 
+/// The first offset of each partition of a topic, and the one behind its last record.
+pub fn ends(topic: &str) -> Vec<(i64, i64)> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let partitions = metadata.topics()[0].partitions().iter();
+    partitions.map(|partition| consumer.fetch_watermarks(topic, partition.id(), PATIENCE).unwrap()).collect()
+}
+
 /// The first `count` committed records of a topic, ordered by partition and offset.
 pub fn consume(topic: &str, count: usize) -> Vec<Seen> {
     let (consumer, _) = from_the_start(&bootstrap(), topic, "false");

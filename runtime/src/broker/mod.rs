@@ -69,6 +69,18 @@ pub trait Broker: Send + Sync {
         self.create(topic, partitions)
     }
 
+    /// Makes a topic that events only pass through: it keeps them, however old they are, until they are deleted by
+    /// [`Broker::delete_before`]. One that is there already is left as it is.
+    fn create_passage(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.create(topic, partitions)
+    }
+
+    /// Deletes the records before these offsets, which nobody needs any more. A broker that cannot keeps them.
+    fn delete_before(&self, offsets: &[PartitionOffset]) -> Result<(), BrokerError> {
+        let _ = offsets;
+        Ok(())
+    }
+
     /// Reads what is committed in a partition, from an offset (its start, for `None`) to where it ends now, without a group. Returns the
     /// offset to go on from.
     fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
@@ -197,6 +209,11 @@ pub trait Subscription: Send {
 
     /// Tells the outside how far everything is safe: topic, partition, offset of the next record to read.
     fn commit(&mut self, offsets: &[PartitionOffset]) -> Result<(), BrokerError>;
+
+    /// Looks up where partitions end now: from here on [`Source::lag`] counts what was written before this call, by whomever.
+    fn look_again(&mut self) -> Result<(), BrokerError> {
+        Ok(())
+    }
 
     /// Who this process is in the group right now, for [`Transactions::commit`]; `None` where transactions need no such thing.
     fn member(&mut self) -> Result<Option<Member>, BrokerError> {

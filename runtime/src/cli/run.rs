@@ -75,7 +75,9 @@ impl Prepared {
         let admin = pipeline.admin.as_ref().map(|admin| Admin::start(admin, view.clone())).transpose()?;
         on_signals(view.clone(), pipeline.drain_timeout, screen::restore)?;
         let mut reads = topology.groups.iter().flat_map(|group| &group.reads).filter_map(|s| pipeline.streams.get(*s));
-        let all_end = reads.all(|stream| stream.bounded || matches!(stream.carrier, Carrier::File { follow: false, .. }));
+        // What is keyed anew through a topic ends when what comes to it does.
+        let all_end =
+            reads.all(|stream| stream.rekeys.is_some() || stream.bounded || matches!(stream.carrier, Carrier::File { follow: false, .. }));
         let to_stdout = pipeline
             .operators
             .iter()

@@ -151,6 +151,17 @@ pub struct Stream {
     pub bounded: bool,
     /// The most bytes of one event.
     pub max_event: u64,
+    /// Whose events it carries to those that own their keys, where it is a topic of Sangam's own for that.
+    pub rekeys: Option<Rekeys>,
+}
+
+/// An input whose events go through a topic, to be keyed anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rekeys {
+    /// The operator.
+    pub operator: String,
+    /// Which of its inputs, as they stand in [`Operator::inputs`].
+    pub input: usize,
 }
 
 /// Where a stream's events are.
@@ -325,6 +336,8 @@ pub enum Route {
     Forward,
     /// By the hash of the key, between the workers of this process.
     Exchange,
+    /// By the hash of the key, through a topic, so that several processes may share the work.
+    Repartition,
 }
 
 /// What happens to an event that the operator refuses or fails on.
@@ -479,6 +492,7 @@ impl Stream {
             start: Start::default(),
             bounded: false,
             max_event: 16 << 20,
+            rekeys: None,
         }
     }
 

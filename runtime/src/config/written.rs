@@ -336,7 +336,7 @@ fn batch(source: &Source<'_>, place: Place, fields: Fields<'_>) -> WrittenBatch 
 }
 
 fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenOperator {
-    let routes = [("auto", Route::Auto), ("forward", Route::Forward), ("exchange", Route::Exchange)];
+    let routes = [("auto", Route::Auto), ("forward", Route::Forward), ("exchange", Route::Exchange), ("repartition", Route::Repartition)];
     let mut written = WrittenOperator {
         plugin: fields.name("plugin"),
         inputs: bindings(source, &fields, "input", "inputs"),

@@ -64,6 +64,8 @@ impl Brokers {
             let failed = |why| TopicError { stream: stream.name.clone(), why };
             let partitions = match broker.partitions(&topic).map_err(failed)? {
                 Some(partitions) => partitions,
+                // How many partitions it gets, the plan says.
+                None if stream.rekeys.is_some() => 0,
                 None if create => {
                     broker.create(&topic, asked).map_err(failed)?;
                     asked
@@ -87,7 +89,7 @@ impl Brokers {
         self.of_stream.get(stream).copied().flatten().unwrap_or(0)
     }
 
-    /// Partitions of a stream's topic.
+    /// Partitions of a stream's topic; 0 for one between an operator and what it reads that is still to be made.
     pub fn partitions(&self, stream: usize) -> u32 {
         self.partitions.get(stream).copied().unwrap_or(0)
     }

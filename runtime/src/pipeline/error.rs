@@ -62,8 +62,8 @@ pub enum PipelineError {
     /// Another process has a part of the work, and this pipeline hands events on between tasks in memory.
     #[error(
         "this process was given {held} of {expected} partitions, another one has the rest; but the operator `{operator}` gets its events from other \
-         tasks, which reaches no further than one process: run one process, or have `{operator}` read a topic that is partitioned by its key \
-         (write the events to one first, and say so with `key` at that stream)"
+         tasks in memory, which reaches no further than one process: set `route = \"repartition\"` at `{operator}`, have it read a topic that is \
+         partitioned by its key (and say so with `key` at that stream), or run one process"
     )]
     Shared {
         /// Partitions that this process has.

@@ -284,7 +284,10 @@ fn is_keyed(node: &OperatorNode) -> bool {
 fn home(brokers: &Brokers, topology: &Topology) -> Option<(usize, Arc<dyn Broker>)> {
     let written = topology.operators.iter().flat_map(|node| node.outputs.iter().flatten().chain(&node.late).chain(&node.dead_letters));
     let read = topology.groups.iter().flat_map(|group| &group.reads);
-    let clusters = written.chain(read).filter_map(|stream| Some(topology.streams.get(*stream)?.topic.as_ref()?.cluster));
+    let passages = (0..topology.streams.len()).filter(|s| topology.streams.get(*s).is_some_and(|stream| stream.carries.is_some()));
+    let passages: Vec<usize> = passages.collect();
+    let clusters =
+        passages.iter().chain(written).chain(read).filter_map(|stream| Some(topology.streams.get(*stream)?.topic.as_ref()?.cluster));
     clusters.filter_map(|cluster| Some((cluster, brokers.all().get(cluster)?.clone()))).find(|(_, broker)| broker.has_transactions())
 }
 

@@ -13,10 +13,12 @@ mod excess;
 mod health;
 mod ledger;
 mod load;
+mod passages;
 mod plan;
 mod reload;
 mod schema;
 mod supervise;
+mod sweep;
 mod watch;
 mod worker;
 

@@ -1,7 +1,7 @@
 //! From what the file means to who runs where: which operators share a task, where events change hands, what a port is bound to.
 
 use super::load::input_of;
-use super::{LoadFailed, Loaded, Plugins};
+use super::{LoadFailed, Loaded, Plugins, passages};
 use crate::config::{
     self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp, Watermarks,
 };
@@ -121,7 +121,9 @@ pub fn plan(
     planner.consumers();
     let outputs = planner.outputs();
     let groups = planner.groups(&outputs);
+    passages::end(pipeline, &mut planner.streams, &groups.groups);
     let operators = planner.operators(outputs, &groups, metrics);
+    Topology::share_wants(&mut planner.streams);
     if !planner.errors.is_empty() {
         return Err(PlanErrors(planner.errors));
     }
@@ -229,6 +231,7 @@ impl Planner<'_> {
                 event_bytes_max: stream.max_event as usize,
                 wants,
                 consumers: Vec::new(),
+                carries: None,
                 producer: None,
             });
         }
@@ -245,10 +248,19 @@ impl Planner<'_> {
                 let broadcast = manifest.inputs.get(input).is_some_and(|input| input.broadcast);
                 let key = if operator.key.is_empty() { manifest.key_of(input) } else { &operator.key };
                 let Some(s) = self.pipeline.streams.iter().position(|known| known.name == binding.stream) else { continue };
+                if operator.route == Route::Repartition && !broadcast {
+                    match passages::of(self.pipeline, &operator.name, i).filter(|_| manifest.kind == Kind::Keyed) {
+                        Some(through) => {
+                            passages::wire(&mut self.streams, s, through, Consumer { operator: o, input: i, to: Handover::Here })
+                        }
+                        None => self.errors.push(PlanError::Operator(operator.name.clone(), passages::NO_KEY.to_owned())),
+                    }
+                    continue;
+                }
                 let (Some(stream), Some(node)) = (self.pipeline.streams.get(s), self.streams.get_mut(s)) else { continue };
                 let single = node.topic.as_ref().is_some_and(|topic| topic.partitions == 1) && operator.parallelism.unwrap_or(1) == 1;
                 let exchange = match operator.route {
-                    Route::Forward => false,
+                    Route::Forward | Route::Repartition => false,
                     Route::Exchange => manifest.kind == Kind::Keyed,
                     Route::Auto => manifest.kind == Kind::Keyed && !single && (stream.key.is_empty() || stream.key != key),
                 };
@@ -356,6 +368,7 @@ impl Planner<'_> {
             }
         }
         let mut groups = Groups { groups, of_stream, of_operator };
+        passages::size(self.pipeline, &mut self.streams, &groups.groups, &groups.of_operator);
         self.parallelism(&mut groups);
         self.circles(&mut groups);
         groups
@@ -366,7 +379,7 @@ impl Planner<'_> {
         let count = groups.groups.len();
         let mut reaches = vec![vec![false; count]; count];
         for stream in &self.streams {
-            for consumer in stream.consumers.iter().filter(|consumer| consumer.to != Handover::Here) {
+            for consumer in stream.consumers.iter().filter(|consumer| consumer.to.is_in_memory()) {
                 if let (Some(from), Some(to)) = (stream.producer, groups.of_operator.get(consumer.operator)) {
                     reaches[from][*to] = true;
                 }
@@ -394,13 +407,18 @@ impl Planner<'_> {
                 group.parallelism = *most;
                 if of_topics.iter().any(|other| other != most) {
                     let name = self.first_name(group);
-                    let why = "it takes several topics as they are, but they differ in number of partitions; set `route = \"exchange\"`"
-                        .to_owned();
+                    let why =
+                        "it takes several topics as they are, but they differ in number of partitions; set `route = \"exchange\"`, or \
+                               `route = \"repartition\"` and, where those topics are there already, the `parallelism` that they have"
+                            .to_owned();
                     self.errors.push(PlanError::Operator(name, why));
                 }
                 if asked.is_some_and(|asked| asked as u32 != *most) {
                     let name = self.first_name(group);
-                    let why = format!("`parallelism` can differ from the {most} partitions of its input only with `route = \"exchange\"`");
+                    let why = format!(
+                        "`parallelism` can differ from the {most} partitions of its input only with `route = \"exchange\"`; a topic that \
+                         `route = \"repartition\"` has made keeps the partitions that it was made with"
+                    );
                     self.errors.push(PlanError::Operator(name, why));
                 }
             } else {
@@ -412,7 +430,7 @@ impl Planner<'_> {
         for _ in 0..groups.groups.len() {
             for stream in &self.streams {
                 let from = stream.producer.and_then(|group| groups.groups.get(group)).map_or(0, |group| group.parallelism);
-                for consumer in stream.consumers.iter().filter(|consumer| consumer.to != Handover::Here) {
+                for consumer in stream.consumers.iter().filter(|consumer| consumer.to.is_in_memory()) {
                     let Some(group) = groups.of_operator.get(consumer.operator).and_then(|group| groups.groups.get_mut(*group)) else {
                         continue;
                     };
@@ -455,7 +473,7 @@ impl Planner<'_> {
                 let consumer = stream.consumers.iter().find(|consumer| consumer.operator == o && consumer.input == i);
                 let count = match consumer.map(|consumer| consumer.to) {
                     Some(Handover::ToAll) => 0,
-                    Some(Handover::ByKey) => {
+                    Some(Handover::ByKey | Handover::Through(_)) => {
                         stream.producer.and_then(|group| groups.groups.get(group)).map_or(1, |group| group.parallelism as usize)
                     }
                     _ => 1,

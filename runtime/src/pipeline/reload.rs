@@ -244,6 +244,7 @@ impl Loaded {
             let Some(stream) = topology.streams.iter_mut().find(|stream| stream.name == binding.stream) else { continue };
             inputs.push(self.input(file, binding, &mut stream.wants)?);
         }
+        Topology::share_wants(&mut topology.streams);
         if let Some(node) = topology.operators.get_mut(operator) {
             node.inputs = inputs;
             node.plugin = self.plugin.clone();

@@ -12,8 +12,9 @@ use super::excess::Excess;
 use super::health::Phase;
 use super::ledger::Ledger;
 use super::reload::{Reload, Reloader};
+use super::sweep::Sweeper;
 use super::worker::{Command, Gauges, Report, Swap, Worker};
-use super::{PipelineError, Plugins, schema};
+use super::{PipelineError, Plugins, passages, schema};
 use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
@@ -122,10 +123,13 @@ impl Supervisor {
     fn attempt(&mut self, control: &Control, excess: &mut Excess) -> Result<(), Failed> {
         let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref(), control.health())?;
         let ledger = ledger.as_ref();
+        passages::make(&self.topology, &self.brokers)?;
+        let mut sweeper = Sweeper::start(&self.topology, &self.brokers);
         let mut subscriptions = self.subscribe()?;
         let mut holdings = Holdings::default();
         let groups = &self.topology.groups;
-        let expected: usize = groups.iter().flat_map(|group| &group.reads).map(|s| self.brokers.partitions(*s) as usize).sum();
+        let partitions = |s: &usize| Some(self.topology.streams.get(*s)?.topic.as_ref()?.partitions as usize);
+        let expected: usize = groups.iter().flat_map(|group| &group.reads).filter_map(partitions).sum();
         // A run that is to stop when all is done must know what all is: it waits for every partition.
         // So does one that cannot share: partitions of a process that was killed come only when the group has given that one up.
         let alone = ledger.and_then(|_| self.hands_on_in_memory());
@@ -152,12 +156,15 @@ impl Supervisor {
             }
             let crew = self.start(std::mem::take(&mut holdings.held), control.board(), ledger)?;
             control.health().at_work(&crew.gauges);
-            let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, excess, control);
+            let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, (excess, &mut sweeper), control);
             control.health().enter(Phase::Starting);
             let sources = crew.stop();
             control.health().at_rest();
             match watched? {
-                Watched::Done => return Ok(()),
+                Watched::Done => {
+                    sweeper.into_iter().for_each(Sweeper::finish);
+                    return Ok(());
+                }
                 Watched::Reassigned => {
                     // All is committed: what is kept goes on where it stands.
                     let lost = std::mem::take(&mut holdings.lost);
@@ -174,7 +181,7 @@ impl Supervisor {
     /// An operator that gets events from other tasks in memory.
     fn hands_on_in_memory(&self) -> Option<String> {
         let consumers = self.topology.streams.iter().flat_map(|stream| &stream.consumers);
-        let operator = consumers.filter(|consumer| consumer.to != Handover::Here).find_map(|c| self.topology.operators.get(c.operator))?;
+        let operator = consumers.filter(|consumer| consumer.to.is_in_memory()).find_map(|c| self.topology.operators.get(c.operator))?;
         Some(operator.name.to_string())
     }
 
@@ -213,7 +220,12 @@ impl Supervisor {
                     Assignment::Gained { topic, partition, committed, source } => {
                         if let Some(stream) = stream_of(&topic) {
                             holdings.lost.retain(|(s, p, _)| (*s, *p) != (stream, partition));
-                            let start = if self.is_for_all(stream) { committed.map(|_| 0) } else { committed };
+                            let start = match committed {
+                                // What was sent there before anybody read it is wanted, wherever the pipeline's own streams start.
+                                None if self.carries(stream) => Some(0),
+                                committed if self.is_for_all(stream) => committed.map(|_| 0),
+                                committed => committed,
+                            };
                             holdings.held.push(Held { stream, partition, source, start: Some(start) });
                         }
                     }
@@ -227,6 +239,10 @@ impl Supervisor {
             }
         }
         Ok(any)
+    }
+
+    fn carries(&self, stream: usize) -> bool {
+        self.topology.streams.get(stream).is_some_and(|node| node.carries.is_some())
     }
 
     /// Whether a stream brings nothing but what every task is to know. A store that does not say how far it was read knows nothing of it: it
@@ -251,6 +267,8 @@ impl Supervisor {
             let Some(node) = topology.streams.get(held.stream) else { continue };
             let place = node.producer.and_then(|group| intakes.get_mut(group)).and_then(|group| group.get_mut(held.partition as usize));
             let intake = Intake::new(held.stream, node, held.partition, held.source, held.start, self.store.as_ref(), self.clock.clone())?;
+            let passage = node.carries.is_some();
+            let intake = if passage { intake.of_passage(node, topology.stream_names.clone(), self.store.as_ref())? } else { intake };
             if let Some(place) = place {
                 place.push(intake.in_step(alignments.place(node)));
             }
@@ -356,9 +374,12 @@ impl Supervisor {
         ledger: Option<&Ledger>,
         subscriptions: &mut [Option<Box<dyn Subscription>>],
         holdings: &mut Holdings,
-        excess: &mut Excess,
+        (excess, sweeper): (&mut Excess, &mut Option<Sweeper>),
         control: &Control,
     ) -> Result<Watched, Failed> {
+        let feeds_itself = self.topology.feeds_itself();
+        // Whether the ends of partitions that are known are from after the last commit.
+        let mut looked = false;
         let mut early = false;
         if self.topology.streams.iter().any(StreamNode::leads) {
             control.health().enter(Phase::Restoring);
@@ -391,7 +412,12 @@ impl Supervisor {
             let drained = quiet && self.options.drain && all(|gauges| &gauges.caught_up);
             let finished = ended || drained;
             let reload = self.reloader.as_mut().is_some_and(|reloader| reloader.waiting(&self.metrics));
-            let dirty = crew.gauges.iter().any(|gauges| gauges.dirty.load(Ordering::SeqCst));
+            let mut dirty = crew.gauges.iter().any(|gauges| gauges.dirty.load(Ordering::SeqCst));
+            if finished && feeds_itself && !std::mem::replace(&mut looked, true) {
+                subscriptions.iter_mut().flatten().try_for_each(|subscription| subscription.look_again())?;
+                crew.ask_all(|_| Command::FetchAll)?;
+                continue;
+            }
             let due = dirty && last_commit.elapsed() >= self.pipeline.commit_interval;
             if !(due || finished || reassigned || reload || !taken_back.is_empty() || control.stopping()) {
                 continue;
@@ -403,6 +429,7 @@ impl Supervisor {
                 crew.ask_all(|_| Command::Close)?;
                 crew.let_settle()?;
                 closed = true;
+                dirty = true;
             }
             excess.check(self.clock.now()).map_err(Failed::Fatal)?;
             let work = crew.prepare()?;
@@ -410,6 +437,7 @@ impl Supervisor {
                 return Err(Failed::Again("partitions were taken away before what was read of them was committed".to_owned()));
             }
             last_commit = Instant::now();
+            looked &= !dirty;
             let goes_on = !(finished || reassigned || reload || !taken_back.is_empty() || control.stopping());
             match ledger {
                 Some(ledger) => self.commit_transaction(ledger, crew, &work, subscriptions, goes_on)?,
@@ -420,14 +448,15 @@ impl Supervisor {
                 }
             }
             self.tell(&work, subscriptions, ledger)?;
+            sweeper.iter_mut().for_each(|sweeper| sweeper.committed(&work, &self.topology));
             control.health().committed(&work.positions);
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
             if ledger.is_some() && goes_on {
                 continue;
             }
-            // What this commit made visible may be what another operator reads: a drain ends with a commit of nothing.
-            if control.stopping() || ended || (drained && !dirty) {
+            // What this commit made visible may be what another operator reads: such a run ends with a commit of nothing, and so does a drain.
+            if control.stopping() || (ended && !(feeds_itself && dirty)) || (drained && !dirty) {
                 return Ok(Watched::Done);
             }
             if reassigned {

@@ -304,9 +304,13 @@ impl Worker {
         self.gauges.dirty.store(false, Ordering::SeqCst);
         // There may be more to read now: only a look tells.
         self.gauges.caught_up.store(false, Ordering::SeqCst);
+        self.gauges.ended.store(false, Ordering::SeqCst);
     }
 
     fn prepare(&mut self) -> Result<Work, TaskError> {
+        for task in &mut self.tasks {
+            task.tell_passages(&mut self.outbox)?;
+        }
         self.outbox.flush()?;
         let mut changes = std::mem::take(&mut self.outbox.changes);
         let mut positions = Vec::new();

@@ -1,5 +1,6 @@
 //! One partition as a task reads it: records in, scanned events with times and watermarks out.
 
+use super::passage::{Arrival, Senders};
 use super::{Pace, Progress, StreamNode};
 use crate::broker::{BrokerError, Polled, Source};
 use crate::config::Watermarks;
@@ -39,6 +40,8 @@ pub struct Intake {
     ended: bool,
     /// The watermark and the pace that were last told to those that read it.
     told: Progress,
+    /// Those that send through it, where events come here to be keyed anew.
+    senders: Option<Senders>,
 }
 
 /// What an intake found.
@@ -92,7 +95,25 @@ impl Intake {
             held: false,
             ended: false,
             told: Progress { watermark: WATERMARK_MIN, pace: Pace::Active },
+            senders: None,
         })
+    }
+
+    /// The same for a partition of a passage, whose senders say how far they are. `names` are those of all streams.
+    pub fn of_passage(self, node: &StreamNode, names: Arc<[String]>, store: &dyn Store) -> Result<Intake, StoreError> {
+        let position = store.get(POSITIONS, position_key(&node.name, self.partition).as_bytes())?;
+        let senders = Senders::new(names, position.as_deref().and_then(senders_of));
+        Ok(Intake { senders: Some(senders), ..self })
+    }
+
+    /// Whether it is a partition of a passage.
+    pub fn is_passage(&self) -> bool {
+        self.senders.is_some()
+    }
+
+    /// What has come through a passage since the last call.
+    pub(super) fn arrivals(&mut self) -> Vec<Arrival> {
+        self.senders.as_mut().map(Senders::arrivals).unwrap_or_default()
     }
 
     /// The same, keeping pace with others.
@@ -121,7 +142,8 @@ impl Intake {
                 let lag = self.lag();
                 found.caught_up = lag == Some(0);
                 if found.caught_up && node.bounded {
-                    self.ended = true;
+                    // Senders that have all come to their end may still have a last word.
+                    self.ended = self.senders.is_none();
                     self.rest();
                     return Ok(Found { ended: true, ..found });
                 }
@@ -146,6 +168,11 @@ impl Intake {
             }
         }
         self.idleness.heard();
+        if let Some(senders) = &mut self.senders {
+            self.next = events.rows.last().map_or(self.next, |row| row.offset + 1);
+            senders.unpack(self.stream, &mut self.scanner, events);
+            return Ok(found);
+        }
         self.scanner.start(events);
         for i in 0..events.rows.len() {
             if let Err(reason) = self.read(node, events, i) {
@@ -260,9 +287,13 @@ impl Intake {
         }
         let mut value = Vec::with_capacity(20);
         let learned = self.generator.learned();
-        write::array(&mut value, if learned.is_some() { 4 } else { 2 });
+        let elements = if self.senders.is_some() { 3 } else { 2 };
+        write::array(&mut value, if learned.is_some() { 4 } else { elements });
         write::i64(&mut value, self.next);
         write::i64(&mut value, self.generator.watermark());
+        if let Some(senders) = &self.senders {
+            senders.write(&mut value);
+        }
         if let Some((highest, delays)) = learned {
             write::i64(&mut value, highest);
             write::bin(&mut value, &delays);
@@ -378,4 +409,11 @@ fn read_value(value: &[u8]) -> Option<Position<'_>> {
     let (offset, watermark) = (reader.i64().ok()?, reader.i64().ok()?);
     let learned = if elements >= 4 { Some((reader.i64().ok()?, reader.bin().ok()?)) } else { None };
     Some((offset, watermark, learned))
+}
+
+/// What a position says of those that send through a passage.
+fn senders_of(position: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(position);
+    let senders = reader.array().ok()? == 3 && reader.i64().is_ok() && reader.i64().is_ok();
+    senders.then(|| reader.rest())
 }

@@ -8,6 +8,7 @@ mod commit;
 mod intake;
 mod lanes;
 mod outbox;
+mod passage;
 mod standing;
 mod topology;
 mod waiting;
@@ -29,6 +30,7 @@ use crate::store::Changes;
 use crate::store::Store;
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
 use crossbeam_channel::Receiver;
+use passage::Passage;
 use std::sync::Arc;
 use std::time::Duration;
 use waiting::Waiting;
@@ -49,6 +51,8 @@ pub struct Task {
     intakes: Vec<Intake>,
     inbox: Option<Receiver<Parcel>>,
     lanes: Lanes,
+    /// By the stream that carries events on; `None` for all others.
+    passages: Vec<Option<Passage>>,
     /// By operator; `None` for those of other groups.
     nodes: Vec<Option<Node>>,
     /// By stream: scanners of the streams that operators of this task write in memory.
@@ -142,7 +146,8 @@ impl Task {
         }
         let scanners = topology.streams.iter().map(|stream| stream.topic.is_none().then(|| Scanner::new(&stream.wants, &[]))).collect();
         let (spare, own_watermarks) = (Vec::new(), Vec::new());
-        Task { topology, group, partition, intakes, inbox, lanes, nodes, scanners, spare, own_watermarks, clock, emitted: false }
+        let passages = Vec::new();
+        Task { topology, group, partition, intakes, inbox, lanes, passages, nodes, scanners, spare, own_watermarks, clock, emitted: false }
     }
 
     /// Brings back the events that were waiting for their batch at the last commit.
@@ -192,7 +197,8 @@ impl Task {
             if fetch == Fetch::Broadcasts && !self.leads(i) {
                 continue;
             }
-            let mut fetched = self.fetch(i, outbox)?;
+            let passage = self.intakes.get(i).is_some_and(Intake::is_passage);
+            let mut fetched = if passage { self.fetch_through(i, FETCH_MAX, outbox)? } else { self.fetch(i, outbox)? };
             if fetch == Fetch::Broadcasts {
                 fetched.caught_up |= !fetched.busy && self.intakes.get(i).is_none_or(Intake::has_been_silent);
             }
@@ -229,7 +235,8 @@ impl Task {
     /// Tells the operators that nothing more will come from the sources: the watermark goes to the end of time.
     pub fn close(&mut self, outbox: &mut Outbox) -> Result<(), TaskError> {
         for i in 0..self.intakes.len() {
-            let Some(intake) = self.intakes.get_mut(i) else { continue };
+            // What comes through a passage ends when its senders say so.
+            let Some(intake) = self.intakes.get_mut(i).filter(|intake| !intake.is_passage()) else { continue };
             intake.close();
             let stream = intake.stream;
             self.deliver(stream, &mut Events::default(), Progress { watermark: WATERMARK_MAX, pace: Pace::Active }, outbox)?;
@@ -345,6 +352,7 @@ impl Task {
             match consumer.to {
                 Handover::Here => self.consume(consumer.operator, consumer.input, 0, events, progress, outbox)?,
                 Handover::ByKey | Handover::ToAll => self.exchange(*consumer, events, progress, outbox)?,
+                Handover::Through(passage) => self.send_through(*consumer, passage, events, progress, outbox)?,
             }
         }
         Ok(())
@@ -362,9 +370,7 @@ impl Task {
     ) -> Result<(), TaskError> {
         let topology = self.topology.clone();
         let Some(spec) = topology.operators.get(operator) else { return Ok(()) };
-        let Some(Node { stage, combined, outputs, waiting, .. }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else {
-            return Ok(());
-        };
+        let Some(Node { combined, .. }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else { return Ok(()) };
         let channel = spec.channels.get(input).and_then(|(first, count)| Some(first + sender.min(count.checked_sub(1)?)));
         let mut own = std::mem::take(&mut self.own_watermarks);
         own.clear();
@@ -378,17 +384,25 @@ impl Task {
                     row.watermark = combined.advance(channel, row.watermark);
                 }
                 combined.advance(channel, progress.watermark);
-                match progress.pace {
-                    Pace::Idle => drop(combined.idle(channel)),
-                    // The last one is not let go of: whether this is the end of time, the run decides.
-                    Pace::Finished if !combined.is_last(channel) => drop(combined.finish(channel)),
-                    Pace::Active | Pace::Finished => {}
-                }
+                keep_pace(combined, channel, progress.pace);
             }
             // A broadcast input has no say in the watermark.
             None => events.rows.iter_mut().for_each(|row| row.watermark = combined.watermark()),
         }
+        let full = self.take_in(operator, input, events)?;
+        for (row, watermark) in events.rows.iter_mut().zip(&own) {
+            row.watermark = *watermark;
+        }
+        self.own_watermarks = own;
+        self.see_to(operator, input, full, outbox)
+    }
+
+    /// Runs an operator over events whose watermarks are known; one that waits for its batch gets none, but gives back those that are full.
+    fn take_in(&mut self, operator: usize, input: usize, events: &mut Events) -> Result<Vec<(usize, Events)>, TaskError> {
         let mut full = Vec::new();
+        let Some(Node { stage, combined, outputs, waiting, .. }) = self.nodes.get_mut(operator).and_then(Option::as_mut) else {
+            return Ok(full);
+        };
         match waiting {
             None => {
                 outputs.clear();
@@ -401,11 +415,12 @@ impl Task {
                 full.extend(std::iter::from_fn(|| waiting.take(now, end)).flatten());
             }
         }
-        for (row, watermark) in events.rows.iter_mut().zip(&own) {
-            row.watermark = *watermark;
-        }
-        self.own_watermarks = own;
-        match waiting {
+        Ok(full)
+    }
+
+    /// Passes on what an operator has emitted, or runs it over the batches that are full.
+    fn see_to(&mut self, operator: usize, input: usize, full: Vec<(usize, Events)>, outbox: &mut Outbox) -> Result<(), TaskError> {
+        match self.nodes.get(operator).and_then(Option::as_ref).and_then(|node| node.waiting.as_ref()) {
             None => self.after_call(operator, outbox),
             Some(waiting) if full.is_empty() && !waiting.is_empty() => Ok(()),
             Some(_) if full.is_empty() => self.hand_over(operator, &[(input, Events::default())], outbox),
@@ -593,5 +608,15 @@ impl Task {
             plugin: plugin.unwrap_or_else(|| "".into()),
             streams: self.topology.stream_names.clone(),
         }
+    }
+}
+
+/// Has those that wait for a channel know whether it is to be waited for.
+fn keep_pace(combined: &mut Combined, channel: usize, pace: Pace) {
+    match pace {
+        Pace::Idle => drop(combined.idle(channel)),
+        // The last one is not let go of: whether this is the end of time, the run decides.
+        Pace::Finished if !combined.is_last(channel) => drop(combined.finish(channel)),
+        Pace::Active | Pace::Finished => {}
     }
 }

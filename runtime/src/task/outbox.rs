@@ -5,6 +5,7 @@ use crate::broker::{BrokerError, OutRecord, Sink};
 use crate::events::{Events, Format};
 use crate::route::{json_to_msgpack, msgpack_to_json, partition_of};
 use crate::store::Changes;
+use crate::time::WATERMARK_MIN;
 use std::sync::Arc;
 
 /// Writes streams. One worker has one, for all its tasks.
@@ -57,6 +58,26 @@ impl Outbox {
         let partition = key.map_or(partition % topic.partitions.max(1), |key| partition_of(key, topic.partitions));
         let record =
             OutRecord { topic: &topic.topic, partition: partition as i32, key, value, headers: events.headers(row), time: row.time };
+        match sink.write(&record, &mut self.changes) {
+            Ok(()) => Ok(None),
+            Err(BrokerError::Refused(reason)) => Ok(Some(reason)),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Writes a record to a partition of a passage. Gives back why it cannot be written.
+    pub fn carry(
+        &mut self,
+        through: usize,
+        partition: u32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[u8],
+    ) -> Result<Option<String>, BrokerError> {
+        let Some(topic) = self.topology.streams.get(through).and_then(|node| node.topic.as_ref()) else { return Ok(None) };
+        let Some(sink) = self.sinks.get_mut(topic.cluster) else { return Ok(None) };
+        // The event's own time is carried where the broker has no opinion of it.
+        let record = OutRecord { topic: &topic.topic, partition: partition as i32, key, value, headers, time: WATERMARK_MIN };
         match sink.write(&record, &mut self.changes) {
             Ok(()) => Ok(None),
             Err(BrokerError::Refused(reason)) => Ok(Some(reason)),

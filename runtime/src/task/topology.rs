@@ -59,6 +59,8 @@ pub struct StreamNode {
     pub wants: Wants,
     /// Who reads it.
     pub consumers: Vec<Consumer>,
+    /// The stream whose events it carries to the tasks that own their keys, where it is a topic of Sangam's own for that.
+    pub carries: Option<usize>,
     /// The group whose tasks produce its events: those that read the topic, or the operator that writes it.
     pub producer: Option<usize>,
 }
@@ -96,6 +98,8 @@ pub enum Handover {
     ByKey,
     /// Each goes to every task of the operator.
     ToAll,
+    /// Each goes to the task that owns its key by way of this stream, whose topic that task reads.
+    Through(usize),
 }
 
 /// An operator.
@@ -149,6 +153,32 @@ pub struct Group {
     pub circle: usize,
     /// Whether events come to it from other tasks.
     pub has_inbox: bool,
+}
+
+impl Topology {
+    /// Whether it writes what it reads again, so that a commit may bring something to read.
+    pub fn feeds_itself(&self) -> bool {
+        let written = |stream: usize| self.operators.iter().any(|node| node.outputs.iter().flatten().any(|to| *to == stream));
+        let mut read = self.groups.iter().flat_map(|group| &group.reads);
+        read.any(|s| written(*s) || self.streams.get(*s).is_some_and(|stream| stream.carries.is_some()))
+    }
+
+    /// Has topics that events pass through looked into for the same fields, at the same places, as the streams that they carry on.
+    pub fn share_wants(streams: &mut [StreamNode]) {
+        for s in 0..streams.len() {
+            let wants = streams.get(s).and_then(|stream| streams.get(stream.carries?)).map(|carried| carried.wants.clone());
+            if let (Some(wants), Some(stream)) = (wants, streams.get_mut(s)) {
+                stream.wants = wants;
+            }
+        }
+    }
+}
+
+impl Handover {
+    /// Whether events go to other tasks in memory, which reaches no further than one process.
+    pub fn is_in_memory(self) -> bool {
+        matches!(self, Handover::ByKey | Handover::ToAll)
+    }
 }
 
 impl StreamNode {

@@ -72,6 +72,28 @@ pub const WORKLOADS: &[Workload] = &[
         event: word,
     },
     Workload {
+        name: "count by repartition",
+        toml: r#"
+            [streams.in]
+            cluster = "main"
+            topic = "in"
+            [streams.out]
+            cluster = "main"
+            topic = "out"
+            [operators.count]
+            input = "in"
+            output = "out"
+            route = "repartition"
+            parallelism = 2
+        "#,
+        plugins: &["count"],
+        reloads: "count",
+        topics: &[("in", 3), ("out", 2)],
+        reads: &["in"],
+        ends: &["out"],
+        event: word,
+    },
+    Workload {
         name: "count twice",
         toml: r#"
             [streams.in]

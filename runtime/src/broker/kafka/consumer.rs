@@ -27,6 +27,7 @@ pub(super) enum Command {
     Commit { offsets: Vec<(String, i32, i64)>, done: Sender<Result<(), BrokerError>> },
     Seek { buffer: Arc<Buffer>, offset: i64, done: Sender<Result<(), BrokerError>> },
     Member { done: Sender<Result<ConsumerGroupMetadata, BrokerError>> },
+    Look { done: Sender<Result<(), BrokerError>> },
 }
 
 /// A subscription's handle; dropping it leaves the group.
@@ -76,6 +77,7 @@ impl KafkaSubscription {
             news: Arc::clone(&news),
             watch: Watch::default(),
             lanes: Mutex::default(),
+            asker: options.asker(),
         };
         let doing = format!("join the group `{}`", subscribe.group);
         let sort = |cause: KafkaError| error::sort(&cause, &doing, &options.bootstrap);
@@ -124,6 +126,10 @@ impl Subscription for KafkaSubscription {
         }
         // librdkafka bounds the time that it takes (`socket.timeout.ms`).
         self.ask(|done| Command::Commit { offsets: offsets.to_vec(), done })
+    }
+
+    fn look_again(&mut self) -> Result<(), BrokerError> {
+        self.ask(|done| Command::Look { done })
     }
 
     // Asked for anew each time: a rebalance makes it stale, and one from before the group was joined would commit without a check.

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error;
 use super::options::KafkaOptions;
 use super::watch::Watch;
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, PartitionOffset};
 
 /// A client that asks questions.
 pub(super) struct Metadata {
@@ -103,6 +104,19 @@ impl Metadata {
         }
         Ok(())
     }
+}
+
+/// Deletes the records before these offsets. With a client of its own, so that questions about topics need not wait for it.
+pub(super) fn delete_before(options: &KafkaOptions, offsets: &[PartitionOffset]) -> Result<(), BrokerError> {
+    let sort = |cause: KafkaError| error::sort(&cause, "delete records that have been read", &options.bootstrap);
+    let admin: AdminClient<Watch> = options.client().create_with_context(Watch::default()).map_err(sort)?;
+    let mut before = TopicPartitionList::with_capacity(offsets.len());
+    for (topic, partition, offset) in offsets {
+        before.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(sort)?;
+    }
+    let limits = AdminOptions::new().request_timeout(Some(options.connect_timeout)).operation_timeout(Some(options.connect_timeout));
+    let deleted = block_on(admin.delete_records(&before, &limits)).map_err(sort)?;
+    deleted.elements().iter().try_for_each(|partition| partition.error().map_err(sort))
 }
 
 /// True where the cluster has not answered, as opposed to an answer that we do not like.

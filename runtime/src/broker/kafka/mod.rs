@@ -30,7 +30,7 @@ use self::metadata::Metadata;
 use self::once::KafkaOnce;
 use self::sink::KafkaSink;
 use self::transactions::KafkaTransactions;
-use super::{Broker, BrokerError, OnceSink, Replay, Replayed, Sink, Subscribe, Subscription, Transactions, Written};
+use super::{Broker, BrokerError, OnceSink, PartitionOffset, Replay, Replayed, Sink, Subscribe, Subscription, Transactions, Written};
 use std::sync::Arc;
 
 /// A Kafka cluster.
@@ -42,6 +42,16 @@ pub struct KafkaBroker {
 
 /// What a log is made with: compaction keeps the newest record of each key.
 const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact")];
+
+/// What a topic is made with that events pass through: nothing goes by its age, as a reader may be away for long, and event times may be
+/// of any day; they are carried elsewhere. Segments are small, since only whole ones give their room back.
+const PASSAGE: &[(&str, &str)] = &[
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("message.timestamp.type", "LogAppendTime"),
+    ("segment.bytes", "52428800"),
+];
 
 impl KafkaBroker {
     /// Gets ready to talk to a cluster. Nothing is sent yet, so a cluster that is down is no error here; a bad property is.
@@ -101,6 +111,14 @@ impl Broker for KafkaBroker {
 
     fn create_log(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
         self.metadata.lock().create(topic, partitions, COMPACTED)
+    }
+
+    fn create_passage(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.metadata.lock().create(topic, partitions, PASSAGE)
+    }
+
+    fn delete_before(&self, offsets: &[PartitionOffset]) -> Result<(), BrokerError> {
+        metadata::delete_before(&self.options, offsets)
     }
 
     fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {

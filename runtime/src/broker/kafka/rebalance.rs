@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use parking_lot::Mutex;
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, ClientContext};
 
 use super::consumer::Command;
 use super::error;
@@ -44,6 +44,8 @@ pub(super) struct Membership {
     pub(super) watch: Watch,
     /// The partitions that are ours. Only the consumer's thread looks at them; the lock is for the compiler.
     pub(super) lanes: Mutex<Vec<Lane>>,
+    /// For a client that asks where partitions end.
+    pub(super) asker: ClientConfig,
 }
 
 /// What the subscription's owner has not been told yet.
@@ -184,6 +186,7 @@ impl Membership {
             Command::Commit { offsets, done } => done.send(self.commit(consumer, &offsets)).ok(),
             Command::Seek { buffer, offset, done } => done.send(self.seek(consumer, &buffer, offset, serve)).ok(),
             Command::Member { done } => done.send(self.member(consumer)).ok(),
+            Command::Look { done } => done.send(self.look_again()).ok(),
         };
     }
 
@@ -220,6 +223,18 @@ impl Membership {
             }
         }
         // It went away meanwhile; its reader is told so by the next changes.
+        Ok(())
+    }
+
+    /// Asks where our partitions end, whatever transactions are open: what a commit has just ended may not be over yet for a reader of
+    /// committed records, and is to be waited for.
+    fn look_again(&self) -> Result<(), BrokerError> {
+        let sort = |cause: KafkaError| error::sort(&cause, "look up where partitions end", &self.cluster);
+        let asker: BaseConsumer<Watch> = self.asker.create_with_context(Watch::default()).map_err(sort)?;
+        for lane in self.lanes.lock().iter() {
+            let (_, end) = asker.fetch_watermarks(&lane.buffer.topic, lane.buffer.partition, ASK_TIMEOUT).map_err(sort)?;
+            lane.buffer.asked.store(end, Ordering::Relaxed);
+        }
         Ok(())
     }
 

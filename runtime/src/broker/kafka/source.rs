@@ -40,6 +40,8 @@ pub(super) struct Buffer {
     pub(super) next: AtomicI64,
     /// The offset after the newest record in Kafka, or [`UNKNOWN`].
     pub(super) high: AtomicI64,
+    /// The same as it was when it was last asked for, or [`UNKNOWN`]: what fetches tell may be older.
+    pub(super) asked: AtomicI64,
     /// An error of this partition, to be told with the next poll.
     pub(super) error: Mutex<Option<BrokerError>>,
 }
@@ -74,6 +76,7 @@ impl Buffer {
             lost: AtomicBool::new(false),
             next: AtomicI64::new(next),
             high: AtomicI64::new(UNKNOWN),
+            asked: AtomicI64::new(UNKNOWN),
             error: Mutex::default(),
         }
     }
@@ -161,7 +164,10 @@ impl Source for KafkaSource {
         // In this order: what is added after the first look lies behind the end that the second one finds.
         let end = self.buffer.end.load(Ordering::SeqCst);
         let all_read = self.buffer.records.load(Ordering::SeqCst) == 0;
-        let (next, high) = (self.buffer.next.load(Ordering::Acquire), self.buffer.high.load(Ordering::Relaxed));
+        let (next, high) = (
+            self.buffer.next.load(Ordering::Acquire),
+            self.buffer.high.load(Ordering::Relaxed).max(self.buffer.asked.load(Ordering::Relaxed)),
+        );
         let next = if all_read { next.max(end) } else { next };
         (high != UNKNOWN).then(|| high.saturating_sub(next).max(0) as u64)
     }

@@ -136,7 +136,7 @@ impl Rehearsal<'_> {
         let mut scratch = Vec::new();
         let key = node.and_then(|node| node.inputs.get(input)).zip(events.rows.first());
         match (to, key) {
-            (Some(Handover::ByKey), Some((input, row))) => {
+            (Some(Handover::ByKey | Handover::Through(_)), Some((input, row))) => {
                 input.key(events, 0, row, &mut scratch).map_or(0, |key| partition_of(key, parallelism))
             }
             (Some(Handover::Here), _) => {

@@ -5,6 +5,7 @@
 mod clusters;
 mod cycle;
 mod operators;
+mod repartition;
 mod streams;
 mod wiring;
 
@@ -29,7 +30,8 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
     let clusters = clusters::mean(&written.clusters, source);
     let declared = streams::mean(&written.streams, &clusters, folder, source);
     let operators = operators::mean(&written.operators, written.capture.as_ref(), folder, source);
-    let wired = wiring::connect(&written, &name, operators, declared, &clusters, source);
+    let mut wired = wiring::connect(&written, &name, operators, declared, &clusters, source);
+    repartition::add_streams(&written, &name, &mut wired, &clusters, source);
     let guarantee = wiring::guarantee(written.guarantee.as_ref(), &wired, &clusters, source);
 
     let place = |path: Option<At<String>>, default| folder.join(path.map_or(default, |path| path.value.into()));

@@ -14,6 +14,20 @@ pub(super) struct Wired {
     pub streams: Vec<Stream>,
 }
 
+impl Wired {
+    fn written(&self) -> Vec<&Stream> {
+        let is_written = |stream: &&Stream| self.operators.iter().any(|o| o.writes().any(|name| name == stream.name));
+        self.streams.iter().filter(is_written).collect()
+    }
+
+    /// The Kafka cluster that the pipeline writes to, or else reads: the one that has its transactions.
+    pub fn home<'s>(&'s self, clusters: &[Cluster]) -> Option<&'s str> {
+        let is_read = |stream: &&Stream| self.operators.iter().any(|o| o.inputs.iter().any(|input| input.stream == stream.name));
+        let home = self.written().into_iter().find_map(|stream| kafka_of(stream, clusters));
+        home.or_else(|| self.streams.iter().filter(is_read).find_map(|stream| kafka_of(stream, clusters)))
+    }
+}
+
 /// Finds or makes the stream behind every name.
 pub(super) fn connect(
     written: &Written,
@@ -88,14 +102,11 @@ pub(super) fn guarantee(asked: Option<&At<Guarantee>>, wired: &Wired, clusters: 
 
 /// Why exactly once cannot be kept, if so: everything that is written must be in one place, the store or a cluster with transactions.
 fn doubt(wired: &Wired, clusters: &[Cluster]) -> Option<String> {
-    let is_written = |stream: &&Stream| wired.operators.iter().any(|o| o.writes().any(|name| name == stream.name));
-    let is_read = |stream: &&Stream| wired.operators.iter().any(|o| o.inputs.iter().any(|input| input.stream == stream.name));
-    let written: Vec<&Stream> = wired.streams.iter().filter(is_written).collect();
+    let written = wired.written();
     if let Some(file) = written.iter().find(|stream| matches!(stream.carrier, Carrier::File { .. })) {
         return Some(format!("lines of a file cannot be taken back, and the stream `{}` is written to one: write to a topic", file.name));
     }
-    let home = written.iter().find_map(|stream| kafka_of(stream, clusters));
-    let home = home.or_else(|| wired.streams.iter().filter(is_read).find_map(|stream| kafka_of(stream, clusters)))?;
+    let home = wired.home(clusters)?;
     let elsewhere = |stream: &&&Stream| matches!(&stream.carrier, Carrier::Topic { cluster, .. } if cluster != home);
     let away = written.iter().find(elsewhere)?;
     let Carrier::Topic { cluster, .. } = &away.carrier else { return None };

@@ -5,6 +5,7 @@ mod excluded;
 mod ladder;
 mod meant;
 mod refused;
+mod repartition;
 mod time;
 
 use super::*;

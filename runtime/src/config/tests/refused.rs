@@ -240,7 +240,10 @@ kind = "kafak""#,
     check_operator(
         r#"input = "in"
 route = "froward""#,
-        &[(Kind::BadChoice, "5:9: `route`: expected `auto`, `forward` or `exchange`, found `froward`; did you mean `forward`?")],
+        &[(
+            Kind::BadChoice,
+            "5:9: `route`: expected `auto`, `forward`, `exchange` or `repartition`, found `froward`; did you mean `forward`?",
+        )],
     );
     check_stream(
         r#"format = "yaml""#,
