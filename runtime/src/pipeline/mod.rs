@@ -15,6 +15,7 @@ mod ledger;
 mod load;
 mod plan;
 mod reload;
+pub mod savepoint;
 mod schema;
 mod supervise;
 mod watch;

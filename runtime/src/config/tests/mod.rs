@@ -5,6 +5,7 @@ mod excluded;
 mod ladder;
 mod meant;
 mod refused;
+mod savepoints;
 mod time;
 
 use super::*;
