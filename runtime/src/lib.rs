@@ -12,6 +12,7 @@ pub mod time;
 
 // Floor 1: the doors to the world, one each.
 pub mod broker;
+pub mod objects;
 pub mod sandbox;
 pub mod store;
 

@@ -1,6 +1,6 @@
 //! HTTP: metrics, health, and the pipeline as JSON. A thread of its own, so that a slow caller never holds a worker up.
 
-use super::View;
+use super::{View, savepoints};
 use crate::config;
 use crate::pipeline::Phase;
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use sha2::{Digest, Sha256};
 use std::hint::black_box;
@@ -61,6 +61,8 @@ impl Admin {
             if let Err(why) = runtime.block_on(serve) {
                 tracing::error!("the admin doors are closed: {why}");
             }
+            // Whoever still waits for a savepoint waits in vain.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(run).context("the admin thread cannot be started")?;
         tracing::info!("admin: http://{address}/api/v1/pipeline, /metrics, /healthz, /readyz");
@@ -91,6 +93,7 @@ fn routes(view: Arc<View>, token: Option<TokenHash>, stuck_after: Duration) -> R
         .route("/metrics", get(metrics))
         .route("/api/v1/pipeline", get(pipeline))
         .route("/api/v1/pipeline/why/{operator}", get(why))
+        .route("/api/v1/pipeline/savepoints", post(savepoints::create))
         .layer(middleware::from_fn_with_state(token, check_token))
         .route("/readyz", get(ready))
         .route("/healthz", get(move |view| healthy(view, stuck_after)))
@@ -234,6 +237,26 @@ mod tests {
         check(get(&admin, "/healthz", ""), &["HTTP/1.1 200"]);
         check(get(&admin, "/readyz", ""), &["HTTP/1.1 503"]);
         check(get(&admin, "/metrics", "Authorization: Bearer open sesame\r\n"), &["HTTP/1.1 200"]);
+    }
+
+    #[test]
+    fn a_savepoint_is_asked_for_as_json_by_who_may_while_the_pipeline_runs() {
+        let view = view();
+        view.control.savepoints().end();
+        let admin = open(Some("open sesame"), view);
+        let post = |headers: &str, body: &str| {
+            let mut stream = TcpStream::connect(admin.address()).unwrap();
+            let head = format!("POST /api/v1/pipeline/savepoints HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}");
+            write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        let (token, json) = ("Authorization: Bearer open sesame\r\n", "Content-Type: application/json\r\n");
+        check(post(json, r#"{"name":"a"}"#), &["HTTP/1.1 401"]);
+        check(post(&format!("{token}Content-Type: text/plain\r\n"), r#"{"name":"a"}"#), &["HTTP/1.1 415"]);
+        check(post(&format!("{token}{json}"), r#"{"name":"a/b"}"#), &["HTTP/1.1 400", "`a/b` is no name for a savepoint"]);
+        check(post(&format!("{token}{json}"), r#"{"name":"a"}"#), &["HTTP/1.1 503", "the pipeline ended, or failed"]);
     }
 
     #[test]

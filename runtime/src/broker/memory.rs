@@ -88,6 +88,10 @@ impl Broker for MemoryBroker {
         self.topics.partitions(topic)
     }
 
+    fn bounds(&self, topic: &str, partition: i32) -> Result<Option<(i64, i64)>, BrokerError> {
+        self.topics.bounds(topic, partition)
+    }
+
     fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
         self.topics.create(topic, partitions)
     }

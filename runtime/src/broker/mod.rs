@@ -32,6 +32,12 @@ pub trait Broker: Send + Sync {
     /// Number of partitions of a topic, or `None` where there is no such topic.
     fn partitions(&self, topic: &str) -> Result<Option<u32>, BrokerError>;
 
+    /// The first offset of a partition and the one behind its last record, where that is known.
+    fn bounds(&self, topic: &str, partition: i32) -> Result<Option<(i64, i64)>, BrokerError> {
+        let _ = (topic, partition);
+        Ok(None)
+    }
+
     /// Makes a topic; one that is there already is left as it is.
     fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError>;
 

@@ -7,12 +7,15 @@ pub mod dlq;
 pub mod exec;
 pub mod inspect;
 pub mod new;
+pub mod rollback;
 pub mod run;
+pub mod savepoint;
 pub mod screen;
 pub mod test;
 pub mod validate;
 pub mod why;
 
+mod ask;
 mod bytes;
 mod surroundings;
 
@@ -47,6 +50,10 @@ enum Command {
     Why(why::WhyCommand),
     /// Look at what operators refused or failed at, and replay it.
     Dlq(dlq::Dlq),
+    /// Save the whole state of a pipeline under a name, and go back to it.
+    Savepoint(savepoint::SavepointCommand),
+    /// Go back to the build, and to the state, of just before the last swap.
+    Rollback(rollback::Rollback),
     /// Run a captured call again, bit for bit, or through another build.
     Debug(debug::Debug),
     /// Show what a .wasm file says about itself.
@@ -73,6 +80,8 @@ pub fn main() -> ExitCode {
         Command::Validate(command) => validate::run(command, out),
         Command::Why(command) => why::run(command, out),
         Command::Dlq(command) => dlq::run(command, out),
+        Command::Savepoint(command) => savepoint::run(command, out),
+        Command::Rollback(command) => rollback::run(command, out),
         Command::Debug(command) => debug::run(command, out),
         Command::Inspect(command) => inspect::run(command, out),
     };

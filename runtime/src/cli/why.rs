@@ -1,11 +1,11 @@
 //! `sangam why`: what an operator of a running pipeline waits for, asked at its admin doors.
 
+use super::ask::{Question, ask};
 use crate::admin::{Channel, Why, length, moment};
 use crate::time::WATERMARK_MAX;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::Write;
 use std::time::Duration;
 
 /// Say why a window has not fired: who holds the watermark back, since when, and what is due next.
@@ -27,14 +27,12 @@ pub struct WhyCommand {
 /// How long the pipeline may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The most bytes of an answer.
-const ANSWER_MAX: u64 = 16 << 20;
-
 /// Runs the command.
 pub fn run(command: &WhyCommand, out: &mut impl Write) -> Result<()> {
     let path = format!("/api/v1/pipeline/why/{}", command.operator);
     let token = command.token.clone().or_else(|| std::env::var("SANGAM_ADMIN_TOKEN").ok());
-    let answer = ask(&command.admin, &path, token.as_deref())?;
+    let question = Question { address: &command.admin, token: token.as_deref(), path: &path, body: None, patience: PATIENCE };
+    let answer = ask(&question)?;
     if command.json {
         writeln!(out, "{}", answer.trim_end())?;
     } else {
@@ -73,29 +71,6 @@ fn row(channel: &Channel, why: &Why) -> [String; 5] {
     let lag = channel.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
     let name = channel.from.as_ref().map_or_else(|| channel.name.clone(), |from| format!("{} (from {from})", channel.name));
     [name, watermark, length(why.now_ms.saturating_sub(channel.since_ms)), format!("{}{holds}", channel.state), lag]
-}
-
-/// Asks the admin doors for a path; the body of the answer.
-fn ask(address: &str, path: &str, token: Option<&str>) -> Result<String> {
-    let unreachable = || {
-        format!(
-            "nobody answers at {address}; is the pipeline running, with `[admin]` and `listen = \"{address}\"` in its file? \
-             For another address say `--admin ADDRESS`"
-        )
-    };
-    let target = address.to_socket_addrs().with_context(unreachable)?.next().with_context(unreachable)?;
-    let mut stream = TcpStream::connect_timeout(&target, PATIENCE).with_context(unreachable)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n{token}\r\n")?;
-    let mut answer = String::new();
-    stream.take(ANSWER_MAX).read_to_string(&mut answer).context("the pipeline's answer breaks off")?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("what answers there does not speak HTTP")?;
-    match head.split_whitespace().nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        Some("401") => bail!("the pipeline wants its token; say `--token TOKEN`, or set SANGAM_ADMIN_TOKEN"),
-        _ => bail!("{}", body.trim_end()),
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Diagnostic;
+use super::savepoints::Savepoints;
 
 /// The name of the embedded cluster, where the file does not give it another.
 pub const EMBEDDED: &str = "local";
@@ -45,6 +46,10 @@ pub struct Pipeline {
     pub guarantee: Guarantee,
     /// The HTTP doors; `None`: closed.
     pub admin: Option<Admin>,
+    /// Where savepoints are, and when they are taken by themselves.
+    pub savepoints: Savepoints,
+    /// The text of its file, variables not put in; empty for one that was made in code.
+    pub text: String,
     /// The clusters; the embedded one is always among them.
     pub clusters: Vec<Cluster>,
     /// Every stream that an operator reads or writes, and the declared ones that none does.
@@ -434,6 +439,8 @@ impl Pipeline {
             on_remove: OnRemove::default(),
             guarantee: Guarantee::default(),
             admin: None,
+            savepoints: Savepoints::default(),
+            text: String::new(),
             clusters: vec![Cluster { name: EMBEDDED.to_owned(), kind: ClusterKind::Local }],
             streams: Vec::new(),
             operators: Vec::new(),

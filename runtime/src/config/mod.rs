@@ -12,6 +12,7 @@ mod blame;
 mod check;
 mod fields;
 mod meaning;
+mod savepoints;
 mod written;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use meaning::{
     Guarantee, Limits, OnError, OnRemove, Operator, Options, Pipeline, Rekeys, Route, STDIO, Secret, ShareLimit, Start, Stream, TimeUnit,
     Timestamp, Trips, Watermarks,
 };
+pub use savepoints::{OnBadBuild, Savepoints, SavepointsAt};
 pub use units::{UnitError, parse_bytes, parse_duration};
 pub use values::{SetError, set, to_msgpack};
 
@@ -37,7 +39,7 @@ impl Pipeline {
         let pipeline = written::read(&source).map(|written| check::mean(written, &source));
         let (errors, warnings) = source.into_findings();
         match pipeline {
-            Some(pipeline) if errors.is_empty() => Ok(Pipeline { warnings, ..pipeline }),
+            Some(pipeline) if errors.is_empty() => Ok(Pipeline { warnings, text: text.to_owned(), ..pipeline }),
             // A slip in an operator leaves streams unused: warnings would only tell its consequences.
             _ => Err(ConfigErrors { errors }),
         }

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::Kind;
 use super::fields::{Fields, check_name};
 use super::meaning::{BreakerSpec, Format, Guarantee, OnRemove, Route, ShareLimit, Start, TimeUnit, Trips};
+use super::savepoints::OnBadBuild;
 use super::source::{At, Place, Source};
 use super::values::with_article;
 
@@ -24,6 +25,7 @@ pub(super) struct Written {
     pub dead_letters_max: Option<At<ShareLimit>>,
     pub capture: Option<WrittenCapture>,
     pub admin: Option<WrittenAdmin>,
+    pub savepoints: Option<WrittenSavepoints>,
     pub clusters: Vec<WrittenCluster>,
     pub streams: Vec<WrittenStream>,
     pub operators: Vec<WrittenOperator>,
@@ -35,6 +37,13 @@ pub(super) struct WrittenAdmin {
     /// `token` stands there, right or wrong.
     pub has_token: bool,
     pub stuck_after: Option<At<Duration>>,
+}
+
+pub(super) struct WrittenSavepoints {
+    pub url: Option<At<String>>,
+    pub before_swap: Option<At<bool>>,
+    pub keep: Option<At<u64>>,
+    pub on_bad_build: Option<At<OnBadBuild>>,
 }
 
 pub(super) struct WrittenCluster {
@@ -211,6 +220,7 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         dead_letters_max: dead_letters_max(source, &fields),
         capture: capture(source, &fields, "[capture]"),
         admin: fields.table("admin", "[admin]").map(|fields| admin(source, fields)),
+        savepoints: fields.table("savepoints", "[savepoints]").map(savepoints),
         clusters: fields.tables("clusters").into_iter().map(|(name, fields)| cluster(source, name, fields)).collect(),
         streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(source, name, fields)).collect(),
         operators: fields.tables("operators").into_iter().map(|(name, fields)| operator(source, name, fields)).collect(),
@@ -232,6 +242,18 @@ fn admin(source: &Source<'_>, fields: Fields<'_>) -> WrittenAdmin {
     if fields.lacks("listen") {
         source.error(Kind::MissingKey, &fields.place, "`[admin]` has no `listen`; write `listen = \"127.0.0.1:9600\"`");
     }
+    fields.finish();
+    written
+}
+
+fn savepoints(fields: Fields<'_>) -> WrittenSavepoints {
+    let ways = [("roll_back_code", OnBadBuild::RollBackCode), ("roll_back_state", OnBadBuild::RollBackState)];
+    let written = WrittenSavepoints {
+        url: fields.text("url"),
+        before_swap: fields.bool("before_swap"),
+        keep: fields.count("keep", COUNT_MAX),
+        on_bad_build: fields.choice("on_bad_build", &ways),
+    };
     fields.finish();
     written
 }

@@ -4,6 +4,7 @@
 
 use super::board::{Board, Standings};
 use super::health::{Health, Phase};
+use super::savepoint::Requests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -14,6 +15,7 @@ pub struct Control {
     lag: Arc<AtomicU64>,
     health: Health,
     standings: Board,
+    savepoints: Requests,
 }
 
 impl Control {
@@ -45,6 +47,11 @@ impl Control {
     /// Records that wait to be read, where that is known.
     pub fn lag(&self) -> u64 {
         self.lag.load(Ordering::Relaxed)
+    }
+
+    /// Who wants savepoints of it.
+    pub fn savepoints(&self) -> &Requests {
+        &self.savepoints
     }
 
     pub(super) fn board(&self) -> &Board {

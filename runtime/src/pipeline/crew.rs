@@ -26,6 +26,8 @@ pub struct Crew {
     pub board: Switchboard,
     /// By operator: how many of its tasks each worker has.
     pub instances: Vec<Vec<usize>>,
+    /// How many partitions its tasks read.
+    pub partitions: usize,
     /// Reports that came while another was waited for.
     pub aside: RefCell<Vec<Report>>,
 }
@@ -36,6 +38,13 @@ pub enum Failed {
     Again(String),
     /// All is committed, but who keeps the offsets takes them from somebody else now: start anew, or be done.
     Untold(String),
+    /// A new build has failed: go back to the state of before it.
+    BackTo {
+        /// The savepoint.
+        savepoint: String,
+        /// What the build did.
+        why: String,
+    },
     /// A person must see to it.
     Fatal(PipelineError),
 }

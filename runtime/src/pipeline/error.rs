@@ -81,6 +81,17 @@ pub enum PipelineError {
         /// Why, and what to do.
         why: String,
     },
+    /// A new build has failed, and the state of before it cannot be had back. Restore the savepoint when what is in the way is mended.
+    #[error(
+        "the new build failed, and the savepoint `{savepoint}` of before it cannot be restored: {why}; nothing runs on the state that the \
+         build has left: put the old build into the folder of plugins, run `sangam savepoint restore`, and start again"
+    )]
+    NotRolledBack {
+        /// The savepoint.
+        savepoint: String,
+        /// Why.
+        why: String,
+    },
     /// The host cannot start a thread.
     #[error("a worker thread cannot be started: {0}")]
     Thread(std::io::Error),

@@ -16,6 +16,7 @@ mod load;
 mod passages;
 mod plan;
 mod reload;
+pub mod savepoint;
 mod schema;
 mod supervise;
 mod sweep;

@@ -4,6 +4,7 @@
 
 use super::load::Loaded;
 use super::plan::limits;
+use super::savepoint::Before;
 use super::watch::{NewFile, Watch};
 use super::{PlanError, Plugins};
 use crate::config::{self, Pipeline};
@@ -52,6 +53,8 @@ pub struct Reloader {
     next: Option<Reload>,
     /// What operators ran before their last swap.
     before: BTreeMap<usize, OperatorNode>,
+    /// The savepoints from before the last swaps.
+    saved: Vec<Before>,
     _watch: Watch,
     _thread: JoinHandle<()>,
 }
@@ -114,6 +117,7 @@ impl Reloader {
             builds: Arc::new(Mutex::new(builds)),
             next: None,
             before: BTreeMap::new(),
+            saved: Vec::new(),
             _watch: watch,
             _thread: thread,
         })
@@ -161,6 +165,18 @@ impl Reloader {
         let old = self.before.remove(&operator)?;
         self.tell(&old.plugin_name, &old.plugin, None);
         Some(old)
+    }
+
+    /// There is a savepoint of before a swap; the one of before the last swap of the same operators is not needed here any more.
+    pub fn saved(&mut self, before: Before) {
+        self.saved.retain(|known| known.operators != before.operators);
+        self.saved.push(before);
+    }
+
+    /// The savepoint of before the last swap of an operator.
+    pub fn before_swap_of(&mut self, operator: usize) -> Option<Before> {
+        let at = self.saved.iter().position(|before| before.operators.contains(&operator))?;
+        Some(self.saved.swap_remove(at))
     }
 
     fn tell(&self, plugin: &str, build: &Plugin, pause: Option<Duration>) {

@@ -38,6 +38,11 @@ pub fn check<'a>(operator: &'a str, manifest: &'a Manifest, store: &dyn Store) -
     Ok(Check { operator, stored, new: manifest.state.as_ref() })
 }
 
+/// The same for state that is elsewhere, of a version that is known.
+pub fn check_version<'a>(operator: &'a str, stored: Option<u32>, manifest: &'a Manifest) -> Check<'a> {
+    Check { operator, stored, new: manifest.state.as_ref() }
+}
+
 impl Check<'_> {
     /// Whether the build may run; the error says what to do instead.
     pub fn verdict(&self) -> Result<(), String> {

@@ -50,7 +50,7 @@ enum Watched {
 
 /// Partitions that this process reads.
 #[derive(Default)]
-struct Holdings {
+pub(super) struct Holdings {
     held: Vec<Held>,
     lost: Vec<(usize, i32, Handback)>,
 }
@@ -62,6 +62,13 @@ struct Held {
     source: Box<dyn Source>,
     /// Where to start: at what the outside has committed, if anything. `None`: where the source stands.
     start: Option<Option<i64>>,
+}
+
+impl Holdings {
+    /// Those that are held: stream and number.
+    pub(super) fn partitions(&self) -> Vec<(usize, u32)> {
+        self.held.iter().map(|held| (held.stream, held.partition as u32)).collect()
+    }
 }
 
 /// Everything that a pipeline needs of its surroundings.
@@ -98,15 +105,32 @@ impl Supervisor {
     /// # Errors
     /// When the pipeline cannot go on without a person. Everything up to the last commit is safe.
     pub fn run(&mut self, control: &Control) -> Result<(), PipelineError> {
+        let ran = self.run_on(control);
+        control.savepoints().end();
+        ran
+    }
+
+    fn run_on(&mut self, control: &Control) -> Result<(), PipelineError> {
         self.check_parallelism()?;
         schema::check_all(&self.topology, self.store.as_ref())?;
         let mut backoff = Backoff::new();
         let mut excess = Excess::new(&self.pipeline, &self.topology);
+        let mut back_to: Option<String> = None;
         loop {
             let started = Instant::now();
-            let why = match self.attempt(control, &mut excess) {
+            let restored = back_to.as_ref().map_or(Ok(()), |savepoint| self.go_back_to(savepoint, control));
+            let attempted = restored.and_then(|()| {
+                back_to = None;
+                self.attempt(control, &mut excess)
+            });
+            let why = match attempted {
                 Ok(()) => return Ok(()),
                 Err(Failed::Fatal(why)) => return Err(why),
+                Err(Failed::BackTo { savepoint, why }) => {
+                    tracing::error!(pipeline = %self.pipeline.name, savepoint, "going back to the state of before the swap: {why}");
+                    back_to = Some(savepoint);
+                    continue;
+                }
                 Err(Failed::Untold(_)) if control.stopping() => return Ok(()),
                 Err(Failed::Again(why)) if control.stopping() => return Err(PipelineError::Unfinished(why)),
                 Err(Failed::Again(why) | Failed::Untold(why)) => why,
@@ -127,9 +151,7 @@ impl Supervisor {
         let mut sweeper = Sweeper::start(&self.topology, &self.brokers);
         let mut subscriptions = self.subscribe()?;
         let mut holdings = Holdings::default();
-        let groups = &self.topology.groups;
-        let partitions = |s: &usize| Some(self.topology.streams.get(*s)?.topic.as_ref()?.partitions as usize);
-        let expected: usize = groups.iter().flat_map(|group| &group.reads).filter_map(partitions).sum();
+        let expected = self.partitions_to_read();
         // A run that is to stop when all is done must know what all is: it waits for every partition.
         // So does one that cannot share: partitions of a process that was killed come only when the group has given that one up.
         let alone = ledger.and_then(|_| self.hands_on_in_memory());
@@ -185,7 +207,13 @@ impl Supervisor {
         Some(operator.name.to_string())
     }
 
-    fn subscribe(&self) -> Result<Vec<Option<Box<dyn Subscription>>>, Failed> {
+    /// How many partitions all processes of the pipeline read together.
+    pub(super) fn partitions_to_read(&self) -> usize {
+        let partitions = |s: &usize| Some(self.topology.streams.get(*s)?.topic.as_ref()?.partitions as usize);
+        self.topology.groups.iter().flat_map(|group| &group.reads).filter_map(partitions).sum()
+    }
+
+    pub(super) fn subscribe(&self) -> Result<Vec<Option<Box<dyn Subscription>>>, Failed> {
         let mut subscriptions = Vec::new();
         for (cluster, broker) in self.brokers.all().iter().enumerate() {
             let reads = self.topology.groups.iter().flat_map(|group| &group.reads);
@@ -205,7 +233,11 @@ impl Supervisor {
     }
 
     /// Takes note of partitions gained and lost; true when there were any.
-    fn look_for_changes(&self, subscriptions: &mut [Option<Box<dyn Subscription>>], holdings: &mut Holdings) -> Result<bool, Failed> {
+    pub(super) fn look_for_changes(
+        &self,
+        subscriptions: &mut [Option<Box<dyn Subscription>>],
+        holdings: &mut Holdings,
+    ) -> Result<bool, Failed> {
         let mut any = false;
         for (cluster, subscription) in subscriptions.iter_mut().enumerate() {
             let Some(subscription) = subscription else { continue };
@@ -256,7 +288,7 @@ impl Supervisor {
     /// Makes the tasks, from the store, and puts them on worker threads.
     fn start(&self, held: Vec<Held>, standings: &Board, ledger: Option<&Ledger>) -> Result<Crew, Failed> {
         standings.clear();
-        let topology = &self.topology;
+        let (topology, partitions) = (&self.topology, held.len());
         let inboxes: Vec<usize> =
             topology.groups.iter().map(|group| if group.has_inbox { group.parallelism as usize } else { 0 }).collect();
         let (board, mut receivers) = Switchboard::new(&inboxes);
@@ -292,7 +324,7 @@ impl Supervisor {
                 tasks.push(task);
             }
         }
-        self.put_to_work(tasks, board, standings, ledger)
+        self.put_to_work(tasks, board, standings, ledger).map(|crew| Crew { partitions, ..crew })
     }
 
     fn stage_spec(&self, operator: usize) -> Option<StageSpec> {
@@ -330,6 +362,7 @@ impl Supervisor {
             gauges: Vec::new(),
             board,
             instances: Vec::new(),
+            partitions: 0,
             aside: RefCell::default(),
         };
         crew.instances = (0..self.topology.operators.len())
@@ -398,6 +431,9 @@ impl Supervisor {
                 match report {
                     Report::RolledBack(operator, rolled_back) => {
                         self.note_roll_back(operator, &rolled_back);
+                        if let Some(savepoint) = self.way_back(operator) {
+                            return Err(Failed::BackTo { savepoint, why: rolled_back.why });
+                        }
                         taken_back.push((operator, rolled_back.why));
                     }
                     Report::Failed(why) => return Err(why.into()),
@@ -419,7 +455,8 @@ impl Supervisor {
                 continue;
             }
             let due = dirty && last_commit.elapsed() >= self.pipeline.commit_interval;
-            if !(due || finished || reassigned || reload || !taken_back.is_empty() || control.stopping()) {
+            let asked = control.savepoints().any();
+            if !(due || asked || finished || reassigned || reload || !taken_back.is_empty() || control.stopping()) {
                 continue;
             }
 
@@ -438,7 +475,7 @@ impl Supervisor {
             }
             last_commit = Instant::now();
             looked &= !dirty;
-            let goes_on = !(finished || reassigned || reload || !taken_back.is_empty() || control.stopping());
+            let goes_on = !(asked || finished || reassigned || reload || !taken_back.is_empty() || control.stopping());
             match ledger {
                 Some(ledger) => self.commit_transaction(ledger, crew, &work, subscriptions, goes_on)?,
                 None => {
@@ -455,6 +492,7 @@ impl Supervisor {
             if ledger.is_some() && goes_on {
                 continue;
             }
+            self.take_savepoints(crew.partitions, control);
             // What this commit made visible may be what another operator reads: such a run ends with a commit of nothing, and so does a drain.
             if control.stopping() || (ended && !(feeds_itself && dirty)) || (drained && !dirty) {
                 return Ok(Watched::Done);
@@ -466,6 +504,7 @@ impl Supervisor {
                 crew.ask_all(|_| Command::RollBack { operator, why: why.clone() })?;
             }
             if let Some(reload) = self.reloader.as_mut().and_then(Reloader::take) {
+                self.savepoint_before(&reload, crew.partitions, control);
                 self.swap(crew, ledger, reload, &work, hold)?;
             }
             crew.tell_all(|_| Command::Resume);
@@ -593,9 +632,15 @@ impl Supervisor {
             format!("{} was taken back, {} runs again: {}", short(&rolled_back.refused), short(&rolled_back.restored), rolled_back.why);
         tracing::error!(pipeline = %self.pipeline.name, operator = %name, "the new build failed: {why}");
         self.metrics.reloads_refused.inc();
-        let Some(reloader) = &mut self.reloader else { return };
-        reloader.refused(&plugin, &why);
-        if let Some(old) = reloader.taken_back(operator) {
+        if let Some(reloader) = &mut self.reloader {
+            reloader.refused(&plugin, &why);
+        }
+        self.put_old_build_back(operator);
+    }
+
+    /// Tasks of an operator that are made from now on get the build from before its last swap.
+    pub(super) fn put_old_build_back(&mut self, operator: usize) {
+        if let Some(old) = self.reloader.as_mut().and_then(|reloader| reloader.taken_back(operator)) {
             let mut topology = Topology::clone(&self.topology);
             if let Some(node) = topology.operators.get_mut(operator) {
                 *node = old;
@@ -605,7 +650,7 @@ impl Supervisor {
     }
 
     /// Refuses to run over state that was made with another number of slices, and remembers this number.
-    fn check_parallelism(&self) -> Result<(), PipelineError> {
+    pub(super) fn check_parallelism(&self) -> Result<(), PipelineError> {
         let mut changes = Changes::default();
         for node in &self.topology.operators {
             let now = self.topology.groups.get(node.group).map_or(1, |group| group.parallelism);
@@ -627,7 +672,7 @@ impl Supervisor {
 }
 
 /// The space of the store that holds into how many slices each operator's keys are cut.
-const SLICES: &str = "slices";
+pub(super) const SLICES: &str = "slices";
 
 /// The first digits of a hash, enough for people.
 fn short(sha256: &str) -> &str {

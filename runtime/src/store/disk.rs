@@ -3,7 +3,7 @@
 //! One table holds every space. A table per space measured the same at 40 spaces, small commits and large, and would grow redb's list
 //! of tables with every operator and partition.
 
-use super::{Changes, Pair, Store, StoreError, Visit};
+use super::{Changes, Pair, Run, Runs, Snapshot, Store, StoreError, Visit};
 use parking_lot::{Mutex, RwLock};
 use redb::{
     Builder, CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
@@ -102,34 +102,35 @@ impl DiskStore {
     fn try_write(&self, changes: &Changes) -> Result<BTreeMap<String, u32>, Failure> {
         let transaction = self.database.begin_write()?;
         let mut spaces = self.spaces.read().clone();
-        {
-            let mut entries = transaction.open_table(ENTRIES)?;
-            let mut place = Vec::new();
-            let mut current: Option<(&str, Prefix)> = None;
-            for (space, key, value) in changes.iter() {
-                let prefix = match current.filter(|&(name, _)| name == space) {
-                    Some((_, prefix)) => prefix,
-                    None => match spaces.get(space) {
-                        Some(&number) => Prefix(number),
-                        None if value.is_none() => continue,
-                        None => {
-                            let number = spaces.len() as u32;
-                            transaction.open_table(SPACES)?.insert(space, number)?;
-                            spaces.insert(space.to_owned(), number);
-                            Prefix(number)
-                        }
-                    },
-                };
-                current = Some((space, prefix));
-                prefix.place(key, &mut place);
-                match value {
-                    Some(value) => drop(entries.insert(place.as_slice(), value)?),
-                    None => drop(entries.remove(place.as_slice())?),
-                }
-            }
-        }
+        apply(&transaction, changes, &mut spaces)?;
         transaction.commit()?;
         Ok(spaces)
+    }
+
+    /// `None` where `next` gave up.
+    fn try_write_runs(&self, next: Runs<'_>) -> Result<Option<BTreeMap<String, u32>>, Failure> {
+        let transaction = self.database.begin_write()?;
+        let (mut spaces, mut run) = (self.spaces.read().clone(), Changes::default());
+        loop {
+            run.clear();
+            let more = next(&mut run);
+            if more == Run::GiveUp {
+                transaction.abort()?;
+                return Ok(None);
+            }
+            apply(&transaction, &run, &mut spaces)?;
+            if more == Run::Last {
+                transaction.commit()?;
+                return Ok(Some(spaces));
+            }
+        }
+    }
+
+    fn learn(&self, spaces: BTreeMap<String, u32>) {
+        let mut known = self.spaces.write();
+        if spaces.len() > known.len() {
+            *known = spaces;
+        }
     }
 
     /// Once the disk has failed redb answers only that it has; the first failure is what a person wants to read.
@@ -160,17 +161,7 @@ impl Store for DiskStore {
     }
 
     fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError> {
-        self.in_space(space, |table, prefix| {
-            let mut first = Vec::with_capacity(4 + from.len());
-            prefix.place(from, &mut first);
-            for entry in table.range(first.as_slice()..prefix.end().as_slice())? {
-                let (key, value) = entry?;
-                if each(&key.value()[4..], value.value()).is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        })
+        self.in_space(space, |table, prefix| prefix.scan(table, from, each))
     }
 
     fn floor(&self, space: &str, key: &[u8]) -> Result<Option<Pair>, StoreError> {
@@ -203,12 +194,76 @@ impl Store for DiskStore {
         }
         let _writing = self.writing.lock();
         let spaces = self.try_write(changes).map_err(|error| self.error(error))?;
-        let mut known = self.spaces.write();
-        if spaces.len() > known.len() {
-            *known = spaces;
-        }
+        self.learn(spaces);
         Ok(())
     }
+
+    fn write_runs(&self, next: Runs<'_>) -> Result<bool, StoreError> {
+        let _writing = self.writing.lock();
+        let spaces = self.try_write_runs(next).map_err(|error| self.error(error))?;
+        let written = spaces.is_some();
+        spaces.into_iter().for_each(|spaces| self.learn(spaces));
+        Ok(written)
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        // In this order: a space that is made in between is unknown, and only too many are known where nothing is read.
+        let spaces = self.spaces.read().clone();
+        let read = self.database.begin_read().map_err(|error| self.error(error.into()))?;
+        Ok(Box::new(DiskSnapshot { path: self.path.clone(), read, spaces }))
+    }
+}
+
+/// A store on disk as it was at one moment. As long as it is there, the file keeps what it reads.
+struct DiskSnapshot {
+    path: PathBuf,
+    read: redb::ReadTransaction,
+    spaces: BTreeMap<String, u32>,
+}
+
+impl Snapshot for DiskSnapshot {
+    fn spaces(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.spaces.keys().cloned().collect())
+    }
+
+    fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError> {
+        let Some(prefix) = self.spaces.get(space).map(|&number| Prefix(number)) else { return Ok(()) };
+        let mut scanned = || -> Result<(), Failure> { prefix.scan(&self.read.open_table(ENTRIES)?, from, each) };
+        scanned().map_err(|failure| match failure {
+            Failure::Storage(StorageError::Io(error)) => StoreError::from_io(&self.path, error),
+            Failure::Storage(error) => from_storage(&self.path, error),
+            Failure::Other(error) => StoreError::Io(self.path.clone(), error),
+        })
+    }
+}
+
+/// Applies changes within a transaction; new spaces are numbered and added to those known.
+fn apply(transaction: &redb::WriteTransaction, changes: &Changes, spaces: &mut BTreeMap<String, u32>) -> Result<(), Failure> {
+    let mut entries = transaction.open_table(ENTRIES)?;
+    let mut place = Vec::new();
+    let mut current: Option<(&str, Prefix)> = None;
+    for (space, key, value) in changes.iter() {
+        let prefix = match current.filter(|&(name, _)| name == space) {
+            Some((_, prefix)) => prefix,
+            None => match spaces.get(space) {
+                Some(&number) => Prefix(number),
+                None if value.is_none() => continue,
+                None => {
+                    let number = spaces.len() as u32;
+                    transaction.open_table(SPACES)?.insert(space, number)?;
+                    spaces.insert(space.to_owned(), number);
+                    Prefix(number)
+                }
+            },
+        };
+        current = Some((space, prefix));
+        prefix.place(key, &mut place);
+        match value {
+            Some(value) => drop(entries.insert(place.as_slice(), value)?),
+            None => drop(entries.remove(place.as_slice())?),
+        }
+    }
+    Ok(())
 }
 
 // === impl Prefix ===
@@ -222,6 +277,18 @@ impl Prefix {
         into.clear();
         into.extend_from_slice(&self.start());
         into.extend_from_slice(key);
+    }
+
+    fn scan(self, table: &redb::ReadOnlyTable<&'static [u8], &'static [u8]>, from: &[u8], each: Visit<'_>) -> Result<(), Failure> {
+        let mut first = Vec::with_capacity(4 + from.len());
+        self.place(from, &mut first);
+        for entry in table.range(first.as_slice()..self.end().as_slice())? {
+            let (key, value) = entry?;
+            if each(&key.value()[4..], value.value()).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn start(self) -> [u8; 4] {

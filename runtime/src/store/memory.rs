@@ -3,7 +3,7 @@
 //! With a file, reading never touches the disk and a write appends once; opening reads the whole file.
 
 use super::log::Log;
-use super::{Changes, Pair, Store, StoreError, Visit};
+use super::{Changes, Pair, Snapshot, Store, StoreError, Visit};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -86,6 +86,16 @@ impl Store for MemoryStore {
             }
         }
         Ok(())
+    }
+}
+
+impl Snapshot for MemoryStore {
+    fn spaces(&self) -> Result<Vec<String>, StoreError> {
+        Store::spaces(self)
+    }
+
+    fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError> {
+        Store::scan(self, space, from, each)
     }
 }
 

@@ -34,6 +34,59 @@ pub trait Store: Send + Sync {
 
     /// Applies all changes or none; when it returns, they survive a crash as far as the store can promise.
     fn write(&self, changes: &Changes) -> Result<(), StoreError>;
+
+    /// The same with more changes than should be in memory at once: asks `next` for one run after the other. False where `next` gave up,
+    /// and nothing was applied. Here they are gathered all the same; a store that can do better does.
+    fn write_runs(&self, next: Runs<'_>) -> Result<bool, StoreError> {
+        let (mut all, mut run) = (Changes::default(), Changes::default());
+        loop {
+            run.clear();
+            let more = next(&mut run);
+            all.extend(&run);
+            match more {
+                Run::More => {}
+                Run::Last => return self.write(&all).map(|()| true),
+                Run::GiveUp => return Ok(false),
+            }
+        }
+    }
+
+    /// What the store holds now, whatever is written later. Here it is a copy in memory; a store that can do better does.
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        let (copy, mut changes) = (MemoryStore::new(), Changes::default());
+        for space in self.spaces()? {
+            changes.clear();
+            self.scan(&space, &[], &mut |key, value| {
+                changes.put(&space, key, value);
+                ControlFlow::Continue(())
+            })?;
+            copy.write(&changes)?;
+        }
+        Ok(Box::new(copy))
+    }
+}
+
+/// A store as it was at one moment.
+pub trait Snapshot: Send {
+    /// As [`Store::spaces`].
+    fn spaces(&self) -> Result<Vec<String>, StoreError>;
+
+    /// As [`Store::scan`].
+    fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError>;
+}
+
+/// Is asked for changes, which it adds to those that it is given.
+pub type Runs<'a> = &'a mut dyn FnMut(&mut Changes) -> Run;
+
+/// What comes after a run of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// More changes.
+    More,
+    /// Nothing: that was all.
+    Last,
+    /// Nothing, and what there was counts for nothing either.
+    GiveUp,
 }
 
 /// A key and its value.

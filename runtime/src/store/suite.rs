@@ -1,6 +1,6 @@
 //! What every store does, whatever it is made of.
 
-use super::{Changes, Store, StoreError};
+use super::{Changes, Run, Store, StoreError};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -29,6 +29,8 @@ const CASES: &[(&str, Case)] = &[
     ("a second process is kept out, and let in afterwards", a_second_opener_is_kept_out),
     ("writers on several threads do not mix up their new spaces", writers_on_several_threads_do_not_mix),
     ("an empty set of changes is fine", an_empty_set_of_changes_is_fine),
+    ("runs of changes are applied all or none, and may look at what is there", runs_are_applied_all_or_none),
+    ("a snapshot holds what there was, whatever is written later", a_snapshot_stays),
 ];
 
 type Opener<'a> = &'a dyn Fn() -> Result<Box<dyn Store>, StoreError>;
@@ -139,6 +141,45 @@ fn an_empty_set_of_changes_is_fine(open: Opener<'_>) {
     let store = open().unwrap();
     write(&*store, &[]);
     assert!(store.spaces().unwrap().is_empty());
+}
+
+fn runs_are_applied_all_or_none(open: Opener<'_>) {
+    let store = open().unwrap();
+    write(&*store, &[("s", b"a", Some(b"old")), ("s", b"b", Some(b"old"))]);
+    for (end, expected) in [(Run::GiveUp, [b"old".to_vec(), b"old".to_vec()]), (Run::Last, [b"0".to_vec(), b"2".to_vec()])] {
+        let mut round = 0;
+        let mut next = |run: &mut Changes| {
+            assert!(run.is_empty());
+            assert_eq!(store.get("s", b"b").unwrap(), Some(b"old".to_vec()), "nothing is there before all is");
+            run.put("s", if round == 0 { b"a" } else { b"b" }, round.to_string().as_bytes());
+            run.put("new", b"k", b"v");
+            round += 1;
+            if round < 3 { Run::More } else { end }
+        };
+        assert_eq!(store.write_runs(&mut next).unwrap(), end == Run::Last);
+        assert_eq!([b"a", b"b"].map(|key| store.get("s", key).unwrap().unwrap()), expected);
+        assert_eq!(store.get("new", b"k").unwrap().is_some(), end == Run::Last);
+    }
+    drop(store);
+    let store = open().unwrap();
+    assert_eq!(store.get("s", b"b").unwrap(), Some(b"2".to_vec()));
+}
+
+fn a_snapshot_stays(open: Opener<'_>) {
+    let store = open().unwrap();
+    assert!(store.snapshot().unwrap().spaces().unwrap().is_empty());
+    write(&*store, &[("s", b"a", Some(b"1")), ("s", b"b", Some(b"2"))]);
+    let snapshot = store.snapshot().unwrap();
+    write(&*store, &[("s", b"a", None), ("s", b"b", Some(b"3")), ("t", b"a", Some(b"4"))]);
+    let mut found = Vec::new();
+    let mut keep = |key: &[u8], value: &[u8]| {
+        found.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    };
+    snapshot.scan("s", b"", &mut keep).unwrap();
+    snapshot.scan("t", b"", &mut keep).unwrap();
+    assert_eq!(found, [(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
+    assert_eq!(snapshot.spaces().unwrap(), ["s"]);
 }
 
 fn write(store: &dyn Store, entries: &[super::Change<'_>]) {

@@ -80,6 +80,16 @@ pub fn spaces_of(operator: &str, slice: u32) -> impl Iterator<Item = String> {
     SLICED.iter().map(move |kind| format!("{kind}/{operator}/{slice}"))
 }
 
+/// Whether a space holds what tasks remember, of whatever operator, or how far they have read.
+pub fn is_state(space: &str) -> bool {
+    space == POSITIONS || sliced(space).is_some()
+}
+
+/// The operator whose tasks remember what is in a space.
+pub fn operator_of(space: &str) -> Option<&str> {
+    sliced(space).map(|(_, operator, _)| operator)
+}
+
 /// Kind, operator and slice of a space.
 fn sliced(space: &str) -> Option<(&str, &str, u32)> {
     let (kind, rest) = space.split_once('/')?;

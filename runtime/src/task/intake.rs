@@ -400,6 +400,22 @@ pub fn read_position(store: &dyn Store, stream: &str, partition: i32) -> Result<
     Ok(value.and_then(|value| read_value(&value).map(|(offset, watermark, _)| (offset, watermark))))
 }
 
+/// What an entry of [`POSITIONS`] says: stream and partition, the next offset and the watermark.
+pub fn read_place<'a>(key: &'a [u8], value: &[u8]) -> Option<((&'a str, u32), (i64, Millis))> {
+    let (stream, partition) = std::str::from_utf8(key).ok()?.rsplit_once('/')?;
+    let (offset, watermark, _) = read_value(value)?;
+    Some(((stream, partition.parse().ok()?), (offset, watermark)))
+}
+
+/// The entry of [`POSITIONS`] for a partition that is to be read from its start, whatever others say of it.
+pub fn put_start(stream: &str, partition: u32, into: &mut Changes) {
+    let mut value = Vec::with_capacity(11);
+    write::array(&mut value, 2);
+    write::i64(&mut value, 0);
+    write::i64(&mut value, WATERMARK_MIN);
+    into.put(POSITIONS, position_key(stream, partition as i32).as_bytes(), &value);
+}
+
 /// Offset, watermark and what the watermark's generator has learned.
 type Position<'a> = (i64, Millis, Option<(Millis, &'a [u8])>);
 

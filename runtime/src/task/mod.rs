@@ -13,9 +13,9 @@ mod standing;
 mod topology;
 mod waiting;
 
-pub use changelog::{Log, LogError, SCHEMAS, log_of, put_back, record_key, spaces_of};
+pub use changelog::{Log, LogError, SCHEMAS, is_state, log_of, operator_of, put_back, record_key, spaces_of};
 pub use commit::{Work, commit, tell};
-pub use intake::{Intake, IntakeState, POSITIONS, read_position};
+pub use intake::{Intake, IntakeState, POSITIONS, put_start, read_place, read_position};
 pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
 pub use outbox::Outbox;
 pub use standing::{ChannelStanding, OperatorStanding, SourceStanding};

@@ -71,6 +71,10 @@ impl Broker for KafkaBroker {
         self.metadata.lock().partitions(topic)
     }
 
+    fn bounds(&self, topic: &str, partition: i32) -> Result<Option<(i64, i64)>, BrokerError> {
+        replay::bounds(&self.options, topic, partition).map(Some)
+    }
+
     fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
         self.metadata.lock().create(topic, partitions, &[])
     }

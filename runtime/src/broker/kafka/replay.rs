@@ -27,6 +27,13 @@ const IDLE: Duration = Duration::from_millis(50);
 /// A run is handed over when it holds as much.
 const RUN_BYTES: usize = 4 << 20;
 
+/// The first offset of a partition, and the one behind its last record, committed or not.
+pub(super) fn bounds(options: &KafkaOptions, topic: &str, partition: i32) -> Result<(i64, i64), BrokerError> {
+    let sort = |cause: KafkaError| error::sort(&cause, &format!("look up where {topic}/{partition} ends"), &options.bootstrap);
+    let asker: BaseConsumer<Watch> = options.asker().create_with_context(Watch::default()).map_err(sort)?;
+    asker.fetch_watermarks(topic, partition, ASK_TIMEOUT).map_err(sort)
+}
+
 /// Reads a partition of a log.
 pub(super) fn replay(
     options: &KafkaOptions,
@@ -38,9 +45,7 @@ pub(super) fn replay(
     let cluster = &options.bootstrap;
     let doing = format!("read {topic}/{partition} back");
     let sort = |cause: KafkaError| error::sort(&cause, &doing, cluster);
-    let asker: BaseConsumer<Watch> = options.asker().create_with_context(Watch::default()).map_err(sort)?;
-    let (low, end) = asker.fetch_watermarks(topic, partition, ASK_TIMEOUT).map_err(sort)?;
-    drop(asker);
+    let (low, end) = bounds(options, topic, partition)?;
     let from = match from {
         Some(from) if from > end => return Ok(Replay::Short),
         from => from.unwrap_or(low).max(low),

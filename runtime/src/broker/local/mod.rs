@@ -123,6 +123,11 @@ impl Broker for LocalBroker {
         self.count(topic)
     }
 
+    fn bounds(&self, topic: &str, partition: i32) -> Result<Option<(i64, i64)>, BrokerError> {
+        // What was trimmed is stepped over by readers.
+        Ok(Some((0, self.end(topic, partition)?)))
+    }
+
     fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
         if !(1..=PARTITIONS_MAX).contains(&partitions) {
             return Err(BrokerError::Fatal(format!(

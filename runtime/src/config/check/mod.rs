@@ -6,6 +6,7 @@ mod clusters;
 mod cycle;
 mod operators;
 mod repartition;
+mod savepoints;
 mod streams;
 mod wiring;
 
@@ -46,6 +47,8 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
         on_remove: written.on_remove.map_or(base.on_remove, |at| at.value),
         guarantee: guarantee.unwrap_or(Guarantee::AtLeastOnce),
         admin: written.admin.and_then(|admin| open_doors(admin, source)),
+        savepoints: savepoints::mean(written.savepoints, folder, source),
+        text: base.text,
         clusters,
         streams: wired.streams,
         operators: wired.operators,

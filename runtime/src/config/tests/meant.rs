@@ -43,6 +43,7 @@ fn the_smallest_file_has_a_default_for_everything_else() {
         plugins: "etc/plugins".into(),
         streams: vec![Stream::embedded("in"), Stream::embedded(DEAD_LETTERS)],
         operators: vec![Operator { dead_letters: Some(DEAD_LETTERS.into()), ..Operator::new("o").input("in") }],
+        text: BASE.to_owned(),
         ..Pipeline::new("word-count")
     };
     assert_eq!(pipeline, expected);
@@ -66,6 +67,10 @@ fn every_key_reaches_its_place() {
         listen = "0.0.0.0:9600"
         token = "${TOKEN}"
         stuck_after = "1m"
+        [savepoints]
+        url = "s3://bucket/payments"
+        keep = 3
+        on_bad_build = "roll_back_state"
         [clusters.main]
         kind = "kafka"
         brokers = "a:9092,b:9092"
@@ -185,6 +190,13 @@ fn every_key_reaches_its_place() {
             },
             Operator { on_error: OnError::Stop, ..Operator::new("last").input("mid") },
         ],
+        savepoints: Savepoints {
+            at: Some(SavepointsAt::Cloud("s3://bucket/payments".into())),
+            before_swap: true,
+            keep: 3,
+            on_bad_build: OnBadBuild::RollBackState,
+        },
+        text: pipeline.text.clone(),
         warnings: Vec::new(),
     };
     assert_eq!(pipeline, expected);

@@ -6,6 +6,7 @@ mod ladder;
 mod meant;
 mod refused;
 mod repartition;
+mod savepoints;
 mod time;
 
 use super::*;
