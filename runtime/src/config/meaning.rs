@@ -19,6 +19,10 @@ pub const DEAD_LETTERS: &str = "dead-letters";
 /// What the name of the stream ends with that takes an operator's events to its fallback: names in a file have no colon.
 pub const FALLBACK: &str = ":fallback";
 
+/// What a priority gets at least unless the file says otherwise: 5 %, so that one event in twenty is one of those that can wait, and a stream
+/// of high priority keeps nine tenths of the throughput beside two lower ones.
+pub const PRIORITY_FLOOR: u32 = 50_000;
+
 /// The path that stands for standard input and standard output.
 pub const STDIO: &str = "-";
 
@@ -43,6 +47,10 @@ pub struct Pipeline {
     pub on_remove: OnRemove,
     /// What holds for outputs after a failure.
     pub guarantee: Guarantee,
+    /// The share of all events that a stream of lower priority gets while others have events, in millionths; for each priority.
+    pub priority_floor: u32,
+    /// Whether copies of other processes' state are kept, for a quick take-over.
+    pub standby: bool,
     /// The HTTP doors; `None`: closed.
     pub admin: Option<Admin>,
     /// The clusters; the embedded one is always among them.
@@ -151,6 +159,20 @@ pub struct Stream {
     pub bounded: bool,
     /// The most bytes of one event.
     pub max_event: u64,
+    /// Whether it is read before others or after them.
+    pub priority: Priority,
+}
+
+/// Which of several streams is read first where more than one has events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// Before those that can wait.
+    #[default]
+    Normal,
+    /// After all others, but for the pipeline's `priority_floor`.
+    Low,
 }
 
 /// Where a stream's events are.
@@ -418,6 +440,8 @@ impl Pipeline {
             batch: 4096,
             on_remove: OnRemove::default(),
             guarantee: Guarantee::default(),
+            priority_floor: PRIORITY_FLOOR,
+            standby: false,
             admin: None,
             clusters: vec![Cluster { name: EMBEDDED.to_owned(), kind: ClusterKind::Local }],
             streams: Vec::new(),
@@ -477,6 +501,7 @@ impl Stream {
             start: Start::default(),
             bounded: false,
             max_event: 16 << 20,
+            priority: Priority::default(),
         }
     }
 

@@ -19,7 +19,7 @@ mod tests;
 pub use error::{ConfigErrors, Diagnostic, Kind, Severity};
 pub use meaning::{
     Admin, Batch, Binding, BreakerSpec, Capture, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, FALLBACK, Fallback, Format,
-    Guarantee, Limits, OnError, OnRemove, Operator, Options, Pipeline, Route, STDIO, Secret, ShareLimit, Start, Stream, TimeUnit,
+    Guarantee, Limits, OnError, OnRemove, Operator, Options, Pipeline, Priority, Route, STDIO, Secret, ShareLimit, Start, Stream, TimeUnit,
     Timestamp, Trips, Watermarks,
 };
 pub use units::{UnitError, parse_bytes, parse_duration};

@@ -16,7 +16,9 @@ mod load;
 mod plan;
 mod reload;
 mod schema;
+mod standby;
 mod supervise;
+mod turns;
 mod watch;
 mod worker;
 

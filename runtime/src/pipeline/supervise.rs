@@ -10,8 +10,9 @@ use super::control::Control;
 use super::crew::{Crew, Failed};
 use super::excess::Excess;
 use super::health::Phase;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, slices_of};
 use super::reload::{Reload, Reloader};
+use super::standby::Standby;
 use super::worker::{Command, Gauges, Report, Swap, Worker};
 use super::{PipelineError, Plugins, schema};
 use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
@@ -122,6 +123,7 @@ impl Supervisor {
     fn attempt(&mut self, control: &Control, excess: &mut Excess) -> Result<(), Failed> {
         let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref(), control.health())?;
         let ledger = ledger.as_ref();
+        let standby = ledger.filter(|_| self.pipeline.standby).map(|ledger| ledger.stand_by(&self.topology, &self.store)).transpose()?;
         let mut subscriptions = self.subscribe()?;
         let mut holdings = Holdings::default();
         let groups = &self.topology.groups;
@@ -144,13 +146,16 @@ impl Supervisor {
         }
         loop {
             control.health().enter(Phase::Restoring);
+            standby.iter().for_each(Standby::pause);
             if let Some(ledger) = ledger {
                 let gained = holdings.held.iter().filter(|held| held.start.is_some());
                 let gained: Vec<_> = gained.map(|held| (held.stream, held.partition as u32)).collect();
                 ledger.catch_up(&self.topology, &gained, self.store.as_ref())?;
                 schema::check_all(&self.topology, self.store.as_ref()).map_err(Failed::Fatal)?;
             }
+            let held: Vec<_> = holdings.held.iter().map(|held| (held.stream, held.partition as u32)).collect();
             let crew = self.start(std::mem::take(&mut holdings.held), control.board(), ledger)?;
+            standby.iter().for_each(|standby| standby.resume(slices_of(&self.topology, &held)));
             control.health().at_work(&crew.gauges);
             let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, excess, control);
             control.health().enter(Phase::Starting);
@@ -338,6 +343,7 @@ impl Supervisor {
                 standings,
                 clock,
                 first,
+                priority_floor: self.pipeline.priority_floor,
                 metrics: self.metrics.run.worker(i as u32),
             };
             let name = format!("worker-{i}");

@@ -127,7 +127,8 @@ fn a_pipeline_that_does_not_fit_its_plugins_or_topics_is_refused_with_what_to_do
 
 #[test]
 fn a_disk_that_takes_no_more_stops_the_pipeline_and_costs_nothing() {
-    for (fault, expected) in [(Fault::Full, "no space left"), (Fault::ReadOnly, "not mounted read-only")] {
+    let faults = [(Fault::Full, "no space left"), (Fault::ReadOnly, "not mounted read-only"), (Fault::Denied, "permission denied")];
+    for (fault, expected) in faults {
         let store = Arc::new(SpyStore::default());
         let world = World::over(COUNT, store.clone(), Arc::new(tempfile::tempdir().unwrap())).plugin("count", &wasm("count"));
         let say = |n: i64| world.send("words", 0, &[(n, json!({"text": "a"}))]);
