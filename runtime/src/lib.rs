@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod config;
 pub mod events;
 pub mod metrics;
+pub mod pressure;
 pub mod share;
 pub mod time;
 

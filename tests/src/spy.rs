@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use sangam::store::{Changes, MemoryStore, Pair, Store, StoreError, Visit};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// A store in memory with somebody looking over its shoulder.
@@ -19,6 +20,8 @@ pub enum Fault {
     Full,
     /// It was mounted read-only.
     ReadOnly,
+    /// The right to write was taken away.
+    Denied,
 }
 
 impl SpyStore {
@@ -54,9 +57,8 @@ impl Store for SpyStore {
         let path = PathBuf::from("data");
         match *self.fault.lock() {
             Some(Fault::Full) => return Err(StoreError::Full(path)),
-            Some(Fault::ReadOnly) => {
-                return Err(StoreError::Denied(path, std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem)));
-            }
+            Some(Fault::ReadOnly) => return Err(StoreError::Denied(path, ErrorKind::ReadOnlyFilesystem.into())),
+            Some(Fault::Denied) => return Err(StoreError::Denied(path, ErrorKind::PermissionDenied.into())),
             None => {}
         }
         self.writes.lock().push(changes.clone());

@@ -17,6 +17,7 @@ impl View {
         let stream = |index: usize| self.topology.streams.get(index).map_or_else(String::new, |stream| stream.name.clone());
         let standings = self.control.standings();
         let lag = standings.sources.iter().filter_map(|((index, partition), source)| Some((stream(*index), *partition, source.lag?)));
+        let held = standings.sources.iter().map(|((index, partition), source)| (stream(*index), *partition, source.buffered));
         let clock = SystemClock.now();
         // The gauge stands at 0 until the first event has moved it; at the end of time nothing is behind.
         let moved = self.topology.operators.iter().map(|node| (node.name.to_string(), node.metrics.watermark_ms.get()));
@@ -28,7 +29,9 @@ impl View {
             uptime: self.started.elapsed().as_secs_f64(),
             commit_age: health.commit_age().unwrap_or_else(|| self.started.elapsed()).as_secs_f64(),
             restored: health.restored(),
+            standby: health.standby(),
             lag: lag.collect(),
+            buffered: held.map(|(stream, partition, held)| (stream, partition, held.records, held.bytes)).collect(),
             watermark_lag: moved.map(|(name, watermark)| (name, clock.saturating_sub(watermark) as f64 / 1e3)).collect(),
             plugins: builds.iter().map(|(name, build)| (name.clone(), build.version.clone(), build.sha256.clone())).collect(),
         }

@@ -261,6 +261,22 @@ pub trait Source: Send {
 
     /// Records that are there and not read yet, where that is known. A drain ends when it is 0, and so does not end where nothing is known.
     fn lag(&self) -> Option<u64>;
+
+    /// What it holds ready for its reader; nothing where it holds nothing.
+    fn buffered(&self) -> Buffered {
+        Buffered::default()
+    }
+}
+
+/// What a source holds ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffered {
+    /// Records.
+    pub records: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// How often it has been so full that nothing more was fetched until the reader had caught up.
+    pub stops: u64,
 }
 
 /// A poll stops once a run holds this many bytes, so that large records do not add up to what no run can hold.

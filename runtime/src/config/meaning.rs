@@ -20,6 +20,10 @@ pub const DEAD_LETTERS: &str = "dead-letters";
 /// What the name of the stream ends with that takes an operator's events to its fallback: names in a file have no colon.
 pub const FALLBACK: &str = ":fallback";
 
+/// What a priority gets at least unless the file says otherwise: 5 %, so that one event in twenty is one of those that can wait, and a stream
+/// of high priority keeps nine tenths of the throughput beside two lower ones.
+pub const PRIORITY_FLOOR: u32 = 50_000;
+
 /// The path that stands for standard input and standard output.
 pub const STDIO: &str = "-";
 
@@ -44,6 +48,10 @@ pub struct Pipeline {
     pub on_remove: OnRemove,
     /// What holds for outputs after a failure.
     pub guarantee: Guarantee,
+    /// The share of all events that a stream of lower priority gets while others have events, in millionths; for each priority.
+    pub priority_floor: u32,
+    /// Whether copies of other processes' state are kept, for a quick take-over.
+    pub standby: bool,
     /// The HTTP doors; `None`: closed.
     pub admin: Option<Admin>,
     /// Where savepoints are, and when they are taken by themselves.
@@ -156,6 +164,8 @@ pub struct Stream {
     pub bounded: bool,
     /// The most bytes of one event.
     pub max_event: u64,
+    /// Whether it is read before others or after them.
+    pub priority: Priority,
     /// Whose events it carries to those that own their keys, where it is a topic of Sangam's own for that.
     pub rekeys: Option<Rekeys>,
 }
@@ -167,6 +177,18 @@ pub struct Rekeys {
     pub operator: String,
     /// Which of its inputs, as they stand in [`Operator::inputs`].
     pub input: usize,
+}
+
+/// Which of several streams is read first where more than one has events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// Before those that can wait.
+    #[default]
+    Normal,
+    /// After all others, but for the pipeline's `priority_floor`.
+    Low,
 }
 
 /// Where a stream's events are.
@@ -438,6 +460,8 @@ impl Pipeline {
             batch: 4096,
             on_remove: OnRemove::default(),
             guarantee: Guarantee::default(),
+            priority_floor: PRIORITY_FLOOR,
+            standby: false,
             admin: None,
             savepoints: Savepoints::default(),
             text: String::new(),
@@ -500,6 +524,7 @@ impl Stream {
             bounded: false,
             max_event: 16 << 20,
             rekeys: None,
+            priority: Priority::default(),
         }
     }
 

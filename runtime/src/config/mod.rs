@@ -22,8 +22,8 @@ pub use blame::blame;
 pub use error::{ConfigErrors, Diagnostic, Kind, Severity};
 pub use meaning::{
     Admin, Batch, Binding, BreakerSpec, Capture, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, FALLBACK, Fallback, Format,
-    Guarantee, Limits, OnError, OnRemove, Operator, Options, Pipeline, Rekeys, Route, STDIO, Secret, ShareLimit, Start, Stream, TimeUnit,
-    Timestamp, Trips, Watermarks,
+    Guarantee, Limits, OnError, OnRemove, Operator, Options, Pipeline, Priority, Rekeys, Route, STDIO, Secret, ShareLimit, Start, Stream,
+    TimeUnit, Timestamp, Trips, Watermarks,
 };
 pub use savepoints::{OnBadBuild, Savepoints, SavepointsAt};
 pub use units::{UnitError, parse_bytes, parse_duration};

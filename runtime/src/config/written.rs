@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Kind;
 use super::fields::{Fields, check_name};
-use super::meaning::{BreakerSpec, Format, Guarantee, OnRemove, Route, ShareLimit, Start, TimeUnit, Trips};
+use super::meaning::{BreakerSpec, Format, Guarantee, OnRemove, Priority, Route, ShareLimit, Start, TimeUnit, Trips};
 use super::savepoints::OnBadBuild;
 use super::source::{At, Place, Source};
 use super::values::with_article;
@@ -21,6 +21,8 @@ pub(super) struct Written {
     pub batch: Option<At<u64>>,
     pub on_remove: Option<At<OnRemove>>,
     pub guarantee: Option<At<Guarantee>>,
+    pub priority_floor: Option<At<u32>>,
+    pub standby: Option<At<bool>>,
     pub dead_letters: Option<At<String>>,
     pub dead_letters_max: Option<At<ShareLimit>>,
     pub capture: Option<WrittenCapture>,
@@ -85,6 +87,7 @@ pub(super) struct WrittenStream {
     pub key: Option<Vec<At<String>>>,
     pub start: Option<At<Start>>,
     pub max_event: Option<At<u64>>,
+    pub priority: Option<At<Priority>>,
     /// The keys that stand there, right or wrong, each with its place.
     pub keys: Vec<At<&'static str>>,
 }
@@ -216,6 +219,8 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         batch: fields.count("batch", BATCH_MAX),
         on_remove: fields.choice("on_remove", &[("keep", OnRemove::Keep)]),
         guarantee: fields.choice("guarantee", &[("at_least_once", Guarantee::AtLeastOnce), ("exactly_once", Guarantee::ExactlyOnce)]),
+        priority_floor: fields.percent("priority_floor"),
+        standby: fields.bool("standby"),
         dead_letters: fields.name("dead_letters"),
         dead_letters_max: dead_letters_max(source, &fields),
         capture: capture(source, &fields, "[capture]"),
@@ -304,6 +309,7 @@ fn stream(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenS
         key: fields.paths("key"),
         start: fields.choice("start", &[("earliest", Start::Earliest), ("latest", Start::Latest)]),
         max_event: fields.bytes("max_event", CALL_BYTES_MAX),
+        priority: fields.choice("priority", &[("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)]),
         keys: fields.present(),
     };
     fields.finish();

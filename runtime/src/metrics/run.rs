@@ -20,6 +20,8 @@ pub struct RunMetrics {
     pub restarts: Counter,
     workers: Family<WorkerLabels, Seconds>,
     restored: Counter,
+    copied: Counter,
+    behind: Gauge,
     running: Gauge,
     uptime: SecondsNow,
     commit_age: SecondsNow,
@@ -27,6 +29,10 @@ pub struct RunMetrics {
     watermark_lag: Family<super::OperatorLabels, SecondsNow>,
     build: Family<BuildLabels, Gauge>,
     plugins: Family<PluginLabels, Gauge>,
+    stops: Family<StopLabels, Counter>,
+    under_way: Gauge,
+    buffered_records: Family<PartitionLabels, Gauge>,
+    buffered_bytes: Family<PartitionLabels, Gauge>,
 }
 
 /// What a worker's time goes to. The four add up to all of it.
@@ -40,6 +46,12 @@ pub struct WorkerMetrics {
     pub back_pressured: Seconds,
     /// Holding still, flushing and handing over, for a commit.
     pub committing: Seconds,
+    /// How often the buffer between a source and its reader was full.
+    pub source_stops: Counter,
+    /// How often a task's inbox was full.
+    pub exchange_stops: Counter,
+    /// Runs of events on their way between tasks, all over the process.
+    pub under_way: Gauge,
 }
 
 /// A run as it is when somebody asks.
@@ -55,8 +67,12 @@ pub struct RunNow {
     pub commit_age: f64,
     /// Records of state that were read back from logs.
     pub restored: u64,
+    /// Records that standby copies have read, and those that were new at their last look.
+    pub standby: (u64, u64),
     /// By stream and partition: records that wait to be read.
     pub lag: Vec<(String, u32, u64)>,
+    /// By stream and partition: records that its source holds ready, and their bytes.
+    pub buffered: Vec<(String, u32, usize, usize)>,
     /// By operator: seconds that its watermark is behind the clock.
     pub watermark_lag: Vec<(String, f64)>,
     /// By plugin: version and SHA-256 of what runs.
@@ -67,6 +83,11 @@ pub struct RunNow {
 struct WorkerLabels {
     worker: u32,
     state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StopLabels {
+    at: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -97,6 +118,8 @@ impl RunMetrics {
         r.register_with_unit("uptime", "Time since the start (Flink: uptime)", Unit::Seconds, run.uptime.clone());
         r.register("restarts", "Times that the run went back to the last commit (Flink: numRestarts)", run.restarts.clone());
         r.register("restore_records", "Records of state read back from logs (Kafka Streams: restore-total)", run.restored.clone());
+        r.register("standby_records", "Records that standby copies have read (Kafka Streams: standby-update-total)", run.copied.clone());
+        r.register("standby_lag", "Records that were new to standby copies at their last look", run.behind.clone());
         r.register_with_unit(
             "commit_age",
             "Time since the last commit, or since the start (Flink: lastCompletedCheckpointId standing still)",
@@ -110,6 +133,15 @@ impl RunMetrics {
             run.workers.clone(),
         );
         r.register("consumer_lag", "Records that wait to be read (Flink: pendingRecords; Kafka: records-lag)", run.lag.clone());
+        r.register("backpressure_events", "Times that a buffer was full and its writers stopped", run.stops.clone());
+        r.register("buffered_records", "Records that a source holds ready (Flink: inputQueueLength)", run.buffered_records.clone());
+        r.register_with_unit(
+            "buffered",
+            "Bytes that a source holds ready (Kafka Streams: input-buffer-bytes-total)",
+            Unit::Bytes,
+            run.buffered_bytes.clone(),
+        );
+        r.register("exchange_runs", "Runs of events on their way between tasks (Flink: outputQueueLength)", run.under_way.clone());
         r.register_with_unit(
             "operator_watermark_lag",
             "How far the lowest watermark is behind the clock (Flink: currentInputWatermark; Kafka Streams: record-e2e-latency)",
@@ -124,7 +156,16 @@ impl RunMetrics {
     /// The counters of one worker.
     pub fn worker(&self, worker: u32) -> WorkerMetrics {
         let state = |state| self.workers.get_or_create(&WorkerLabels { worker, state }).clone();
-        WorkerMetrics { busy: state("busy"), idle: state("idle"), back_pressured: state("backpressured"), committing: state("committing") }
+        let stops = |at| self.stops.get_or_create(&StopLabels { at }).clone();
+        WorkerMetrics {
+            busy: state("busy"),
+            idle: state("idle"),
+            back_pressured: state("backpressured"),
+            committing: state("committing"),
+            source_stops: stops("source"),
+            exchange_stops: stops("exchange"),
+            under_way: self.under_way.clone(),
+        }
     }
 
     /// Brings what is read off up to date. Partitions and builds that are gone leave. One at a time may call it.
@@ -133,10 +174,19 @@ impl RunMetrics {
         self.uptime.set(now.uptime);
         self.commit_age.set(now.commit_age);
         self.restored.inc_by(now.restored.saturating_sub(self.restored.get()));
+        self.copied.inc_by(now.standby.0.saturating_sub(self.copied.get()));
+        self.behind.set(now.standby.1 as i64);
         self.lag.clear();
         for (stream, partition, records) in &now.lag {
             let labels = PartitionLabels { pipeline: now.pipeline.clone(), stream: stream.clone(), partition: *partition };
             self.lag.get_or_create(&labels).set(*records as i64);
+        }
+        self.buffered_records.clear();
+        self.buffered_bytes.clear();
+        for (stream, partition, records, bytes) in &now.buffered {
+            let labels = PartitionLabels { pipeline: now.pipeline.clone(), stream: stream.clone(), partition: *partition };
+            self.buffered_records.get_or_create(&labels).set(*records as i64);
+            self.buffered_bytes.get_or_create(&labels).set(*bytes as i64);
         }
         self.watermark_lag.clear();
         for (operator, seconds) in &now.watermark_lag {

@@ -39,6 +39,8 @@ pub enum Phase {
 struct Inner {
     phase: Mutex<Phase>,
     restored: AtomicU64,
+    copied: AtomicU64,
+    behind: AtomicU64,
     workers: Mutex<Vec<Arc<Gauges>>>,
     committed: Mutex<Committed>,
 }
@@ -70,6 +72,11 @@ impl Health {
     /// Records of state that were read back from logs.
     pub fn restored(&self) -> u64 {
         self.0.restored.load(Ordering::Relaxed)
+    }
+
+    /// Records that standby copies have read, and those of them that were new at their last look.
+    pub fn standby(&self) -> (u64, u64) {
+        (self.0.copied.load(Ordering::Relaxed), self.0.behind.load(Ordering::Relaxed))
     }
 
     /// The worker that has not moved for longest, where that is at least so long, and for how long.
@@ -106,6 +113,14 @@ impl Health {
 
     pub(super) fn read_back(&self, records: usize) {
         self.0.restored.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn copied(&self, records: usize) {
+        self.0.copied.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn behind(&self, records: usize) {
+        self.0.behind.store(records as u64, Ordering::Relaxed);
     }
 
     /// A commit was made, up to these offsets (stream, partition, the next record).

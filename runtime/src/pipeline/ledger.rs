@@ -6,6 +6,7 @@
 
 use super::crew::Failed;
 use super::health::Health;
+use super::standby::{self, Slice, Standby};
 use super::{Brokers, PipelineError};
 use crate::broker::{Appended, Broker, BrokerError, Closed, Member, PartitionOffset, Replay, Sink, Transactions};
 use crate::config::{Guarantee, Pipeline};
@@ -33,7 +34,7 @@ pub struct Ledger {
 }
 
 /// The space of the store that holds how far into each partition of a log it goes: eight bytes, little-endian.
-const LOGS: &str = "changelogs";
+pub(super) const LOGS: &str = "changelogs";
 
 /// The space of the store that holds what tells this process from others of the same pipeline.
 const INSTANCE: &str = "instance";
@@ -97,21 +98,25 @@ impl Ledger {
     /// events from other tasks.
     pub fn catch_up(&self, topology: &Topology, gained: &[(usize, u32)], store: &dyn Store) -> Result<(), Failed> {
         self.read_back(Log::Positions, 0, store)?;
-        let mut slices = BTreeSet::new();
-        for node in topology.operators.iter().filter(|node| is_keyed(node)) {
-            let Some(group) = topology.groups.get(node.group) else { continue };
-            let read = gained.iter().filter(|(stream, _)| group.reads.contains(stream)).map(|(_, slice)| *slice);
-            let sent = (0..group.parallelism).filter(|_| group.has_inbox);
-            for slice in read.chain(sent).collect::<BTreeSet<_>>() {
-                self.read_slice_back(&node.name, slice, store)?;
-                slices.insert((node.name.to_string(), slice));
-            }
+        let mut slices = slices_of(topology, gained);
+        for (operator, slice) in &slices {
+            self.read_slice_back(operator, *slice, store)?;
         }
         self.slices.lock().append(&mut slices);
         Ok(())
     }
 
+    /// Starts to keep copies of what other processes know, at first of nothing.
+    pub fn stand_by(&self, topology: &Topology, store: &Arc<dyn Store>) -> Result<Standby, Failed> {
+        let all: Vec<_> =
+            topology.groups.iter().flat_map(|group| &group.reads).flat_map(|stream| partitions_of(topology, *stream)).collect();
+        let slices = slices_of(topology, &all).into_iter().collect();
+        let standby = Standby::start(&self.pipeline, self.broker.clone(), store, &self.health, slices);
+        standby.map_err(|why| Failed::Fatal(PipelineError::Thread(why)))
+    }
+
     fn read_slice_back(&self, operator: &str, slice: u32, store: &dyn Store) -> Result<(), Failed> {
+        standby::take_over(operator, slice, store)?;
         self.read_back(Log::Operator(operator), slice, store)?;
         // The version goes with every slice, as those may be in different places.
         if let Some(version) = store.get(SCHEMAS, operator.as_bytes())? {
@@ -276,6 +281,23 @@ impl Ledger {
     }
 }
 
+/// The slices of keyed operators that belong to whoever reads these partitions (stream and number).
+pub(super) fn slices_of(topology: &Topology, held: &[(usize, u32)]) -> BTreeSet<Slice> {
+    let mut slices = BTreeSet::new();
+    for node in topology.operators.iter().filter(|node| is_keyed(node)) {
+        let Some(group) = topology.groups.get(node.group) else { continue };
+        let read = held.iter().filter(|(stream, _)| group.reads.contains(stream)).map(|(_, slice)| *slice);
+        let sent = (0..group.parallelism).filter(|_| group.has_inbox);
+        slices.extend(read.chain(sent).map(|slice| (node.name.to_string(), slice)));
+    }
+    slices
+}
+
+fn partitions_of(topology: &Topology, stream: usize) -> impl Iterator<Item = (usize, u32)> {
+    let topic = topology.streams.get(stream).and_then(|stream| stream.topic.as_ref());
+    (0..topic.map_or(0, |topic| topic.partitions)).map(move |partition| (stream, partition))
+}
+
 fn is_keyed(node: &OperatorNode) -> bool {
     node.inputs.iter().any(Input::keyed)
 }
@@ -303,7 +325,7 @@ fn instance(store: &dyn Store) -> Result<String, StoreError> {
     Ok(id)
 }
 
-fn place_in_log(store: &dyn Store, place: &str) -> Result<Option<i64>, StoreError> {
+pub(super) fn place_in_log(store: &dyn Store, place: &str) -> Result<Option<i64>, StoreError> {
     Ok(store.get(LOGS, place.as_bytes())?.and_then(|bytes| bytes.try_into().ok()).map(i64::from_le_bytes))
 }
 

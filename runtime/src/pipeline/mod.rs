@@ -18,8 +18,10 @@ mod plan;
 mod reload;
 pub mod savepoint;
 mod schema;
+mod standby;
 mod supervise;
 mod sweep;
+mod turns;
 mod watch;
 mod worker;
 

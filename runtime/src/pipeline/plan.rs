@@ -229,6 +229,7 @@ impl Planner<'_> {
                 max_drift: stream.max_drift,
                 align: stream.align.clone(),
                 event_bytes_max: stream.max_event as usize,
+                priority: stream.priority,
                 wants,
                 consumers: Vec::new(),
                 carries: None,

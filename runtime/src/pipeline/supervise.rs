@@ -10,8 +10,9 @@ use super::control::Control;
 use super::crew::{Crew, Failed};
 use super::excess::Excess;
 use super::health::Phase;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, slices_of};
 use super::reload::{Reload, Reloader};
+use super::standby::Standby;
 use super::sweep::Sweeper;
 use super::worker::{Command, Gauges, Report, Swap, Worker};
 use super::{PipelineError, Plugins, passages, schema};
@@ -149,6 +150,7 @@ impl Supervisor {
         let ledger = ledger.as_ref();
         passages::make(&self.topology, &self.brokers)?;
         let mut sweeper = Sweeper::start(&self.topology, &self.brokers);
+        let standby = ledger.filter(|_| self.pipeline.standby).map(|ledger| ledger.stand_by(&self.topology, &self.store)).transpose()?;
         let mut subscriptions = self.subscribe()?;
         let mut holdings = Holdings::default();
         let expected = self.partitions_to_read();
@@ -170,13 +172,16 @@ impl Supervisor {
         }
         loop {
             control.health().enter(Phase::Restoring);
+            standby.iter().for_each(Standby::pause);
             if let Some(ledger) = ledger {
                 let gained = holdings.held.iter().filter(|held| held.start.is_some());
                 let gained: Vec<_> = gained.map(|held| (held.stream, held.partition as u32)).collect();
                 ledger.catch_up(&self.topology, &gained, self.store.as_ref())?;
                 schema::check_all(&self.topology, self.store.as_ref()).map_err(Failed::Fatal)?;
             }
+            let held: Vec<_> = holdings.held.iter().map(|held| (held.stream, held.partition as u32)).collect();
             let crew = self.start(std::mem::take(&mut holdings.held), control.board(), ledger)?;
+            standby.iter().for_each(|standby| standby.resume(slices_of(&self.topology, &held)));
             control.health().at_work(&crew.gauges);
             let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, (excess, &mut sweeper), control);
             control.health().enter(Phase::Starting);
@@ -389,6 +394,7 @@ impl Supervisor {
                 standings,
                 clock,
                 first,
+                priority_floor: self.pipeline.priority_floor,
                 metrics: self.metrics.run.worker(i as u32),
             };
             let name = format!("worker-{i}");

@@ -4,12 +4,14 @@
 
 use super::board::{self, Board};
 use super::health::Pulse;
+use super::turns::{Taken, Turns};
 use crate::broker::Source;
+use crate::config::Priority;
 use crate::metrics::{Seconds, WorkerMetrics};
 use crate::sandbox::{Instance, Plugin};
 use crate::stage::RolledBack;
 use crate::store::Changes;
-use crate::task::{Fetch, Outbox, Task, TaskError, Topology, Work};
+use crate::task::{Fetch, Outbox, Step, Task, TaskError, Topology, Work};
 use crate::time::Clock;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
@@ -106,6 +108,8 @@ pub struct Worker {
     pub gauges: Arc<Gauges>,
     /// What it fetches until it is told to go on.
     pub first: Fetch,
+    /// The share of events, in millionths, that each priority gets though higher ones have events.
+    pub priority_floor: u32,
     /// Where it says how far its operators are.
     pub standings: Board,
     /// The time of day.
@@ -136,6 +140,7 @@ impl Worker {
         let (mut fetch, mut broken, mut busy, mut blocked) = (self.first, false, true, false);
         let mut meter = Meter::default();
         let mut said: Option<Instant> = None;
+        let mut turns = Turns::new(self.priority_floor, self.places().into_iter());
         loop {
             let command = if busy {
                 self.commands.try_recv().ok()
@@ -160,7 +165,7 @@ impl Worker {
             }
             busy = false;
             if !broken {
-                match self.round(fetch) {
+                match self.round(fetch, turns.as_mut()) {
                     Ok(round) => {
                         (busy, blocked) = (round.busy, round.blocked);
                         let at = if busy { &self.metrics.busy } else { self.resting(fetch, blocked) };
@@ -188,11 +193,23 @@ impl Worker {
         }
     }
 
+    /// All partitions that its tasks read, with their priorities.
+    fn places(&self) -> Vec<(Priority, (usize, usize))> {
+        let of_task = |(t, task): (usize, &Task)| task.priorities().enumerate().map(|(i, priority)| (priority, (t, i))).collect::<Vec<_>>();
+        self.tasks.iter().enumerate().flat_map(of_task).collect()
+    }
+
     fn say_how_far(&mut self) {
         let now = self.clock.now();
         for task in &mut self.tasks {
             let standings = task.standings(now);
             self.standings.pin(now, task.partition, standings, task.sources());
+            let (before, behind) = task.held_up();
+            self.metrics.source_stops.inc_by(before);
+            self.metrics.exchange_stops.inc_by(behind);
+        }
+        if let Some(task) = self.tasks.first() {
+            self.metrics.under_way.set(task.under_way() as i64);
         }
     }
 
@@ -206,15 +223,18 @@ impl Worker {
     }
 
     /// One step of every task.
-    fn round(&mut self, fetch: Fetch) -> Result<Round, TaskError> {
+    fn round(&mut self, fetch: Fetch, turns: Option<&mut Turns>) -> Result<Round, TaskError> {
         // Without a task there is nothing that could have ended: partitions may come yet.
-        let (mut busy, mut blocked, mut caught_up, mut ended, mut lag) = (false, false, true, !self.tasks.is_empty(), 0);
+        let start = Step { ended: !self.tasks.is_empty(), ..Step::NOTHING };
+        let step = match turns.filter(|_| fetch == Fetch::All) {
+            Some(turns) => start.and(self.by_turns(turns)?),
+            None => {
+                self.tasks.iter_mut().try_fold(start, |step, task| Ok::<_, TaskError>(step.and(task.step(fetch, &mut self.outbox)?)))?
+            }
+        };
+        let Step { busy, blocked, caught_up, ended } = step;
+        let mut lag = 0;
         for task in &mut self.tasks {
-            let step = task.step(fetch, &mut self.outbox)?;
-            busy |= step.busy;
-            blocked |= step.blocked;
-            caught_up &= step.caught_up;
-            ended &= step.ended;
             for (operator, stage) in task.stages() {
                 if let Some(rolled_back) = stage.take_rolled_back() {
                     let _ = self.reports.send(Report::RolledBack(operator, rolled_back));
@@ -231,6 +251,25 @@ impl Worker {
             self.gauges.lag.store(lag, Ordering::Relaxed);
         }
         Ok(Round { busy, blocked })
+    }
+
+    /// One step of every task, in which partitions are read by their priority, whichever task they belong to.
+    fn by_turns(&mut self, turns: &mut Turns) -> Result<Step, TaskError> {
+        let (tasks, outbox) = (&mut self.tasks, &mut self.outbox);
+        let mut step = Step::NOTHING;
+        for task in tasks.iter_mut() {
+            step = step.and(task.receive(outbox)?);
+        }
+        turns.round(|(task, i), max| {
+            let Some(task) = tasks.get_mut(task) else { return Ok(Taken { events: 0, more: false }) };
+            let (read, events, more) = task.read(i, max, outbox)?;
+            step = step.and(read);
+            Ok::<_, TaskError>(Taken { events, more })
+        })?;
+        for task in tasks.iter_mut() {
+            step = step.and(task.look_at_the_clock(outbox)?);
+        }
+        Ok(step)
     }
 
     fn obey(&mut self, command: Command, fetch: &mut Fetch) -> Result<(), TaskError> {

@@ -2,7 +2,7 @@
 
 use super::passage::{Arrival, Senders};
 use super::{Pace, Progress, StreamNode};
-use crate::broker::{BrokerError, Polled, Source};
+use crate::broker::{BrokerError, Buffered, Polled, Source};
 use crate::config::Watermarks;
 use crate::events::Events;
 use crate::route::{Scanner, TimeUnit, check_time, event_time};
@@ -42,11 +42,17 @@ pub struct Intake {
     told: Progress,
     /// Those that send through it, where events come here to be keyed anew.
     senders: Option<Senders>,
+    /// How often its buffer had been full when somebody asked.
+    stopped: u64,
 }
 
 /// What an intake found.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Found {
+    /// How many events.
+    pub events: usize,
+    /// True when it took no more only because it had as many as it might.
+    pub more: bool,
     /// True when there was nothing to read.
     pub empty: bool,
     /// True when nothing will come any more.
@@ -82,6 +88,7 @@ impl Intake {
             source.seek(next)?;
         }
         let scanner = Scanner::new(&node.wants, &[]);
+        let stopped = source.buffered().stops;
         Ok(Intake {
             stream: index,
             partition,
@@ -96,6 +103,7 @@ impl Intake {
             ended: false,
             told: Progress { watermark: WATERMARK_MIN, pace: Pace::Active },
             senders: None,
+            stopped,
         })
     }
 
@@ -128,7 +136,7 @@ impl Intake {
     pub fn take(&mut self, node: &StreamNode, max: usize, events: &mut Events) -> Result<Found, BrokerError> {
         let mut found = Found::default();
         if self.ended {
-            return Ok(Found { empty: true, ended: true, caught_up: true });
+            return Ok(Found { empty: true, ended: true, caught_up: true, ..found });
         }
         self.held = self.aligned.as_ref().is_some_and(|aligned| self.generator.is_ahead_of(aligned.allowed()));
         if self.held {
@@ -136,7 +144,7 @@ impl Intake {
             return Ok(Found { empty: true, ..found });
         }
         match self.fill(max, events)? {
-            Polled::Some(_) => {}
+            Polled::Some(_) => (found.events, found.more) = (events.len(), self.has_enough(max, events)),
             Polled::Empty => {
                 found.empty = true;
                 let lag = self.lag();
@@ -164,7 +172,7 @@ impl Intake {
             Polled::End => {
                 self.ended = true;
                 self.rest();
-                return Ok(Found { empty: true, ended: true, caught_up: true });
+                return Ok(Found { empty: true, ended: true, caught_up: true, ..found });
             }
         }
         self.idleness.heard();
@@ -233,8 +241,7 @@ impl Intake {
 
     /// Polls in portions until there are `max` events, or enough bytes, or nothing more.
     fn fill(&mut self, max: usize, events: &mut Events) -> Result<Polled, BrokerError> {
-        let max = if self.aligned.is_some() { max.min(ALIGNED_MAX) } else { max };
-        while events.len() < max && events.arena.len() < FETCH_BYTES_MAX {
+        while !self.has_enough(max, events) {
             match self.source.poll(POLL_MAX.min(max - events.len()), events)? {
                 Polled::Some(_) => {}
                 last if events.is_empty() => return Ok(last),
@@ -242,6 +249,22 @@ impl Intake {
             }
         }
         Ok(Polled::Some(events.len()))
+    }
+
+    fn has_enough(&self, max: usize, events: &Events) -> bool {
+        let max = if self.aligned.is_some() { max.min(ALIGNED_MAX) } else { max };
+        events.len() >= max || events.arena.len() >= FETCH_BYTES_MAX
+    }
+
+    /// What its source holds ready.
+    pub fn buffered(&self) -> Buffered {
+        self.source.buffered()
+    }
+
+    /// How often the source's buffer has been full since this was last asked.
+    pub fn times_stopped(&mut self) -> u64 {
+        let stops = self.source.buffered().stops;
+        stops - std::mem::replace(&mut self.stopped, stops).min(stops)
     }
 
     /// Looks for the fields that are wanted now.

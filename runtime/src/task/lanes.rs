@@ -3,11 +3,12 @@
 //! A lane never blocks: what the receiver has no room for waits here, and the task that owns the lanes reads no more until it is gone.
 
 use crate::events::Events;
+use crate::pressure;
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Runs that may wait at one task's inbox. With runs of up to a few thousand events this bounds what is under way to some megabytes.
 const INBOX_RUNS: usize = 64;
@@ -45,7 +46,7 @@ pub enum Pace {
 #[derive(Clone, Default)]
 pub struct Switchboard {
     /// By group and partition; empty for a group without inboxes.
-    inboxes: Arc<Vec<Vec<Sender<Parcel>>>>,
+    inboxes: Arc<Vec<Vec<Inbox>>>,
     under_way: Arc<AtomicUsize>,
 }
 
@@ -55,7 +56,8 @@ impl Switchboard {
         let mut senders = Vec::new();
         let mut receivers = Vec::new();
         for tasks in tasks {
-            let (to, from) = (0..*tasks).map(|_| bounded(INBOX_RUNS)).unzip();
+            let inbox = |(way_in, from)| (Inbox { way_in, full: AtomicBool::new(false) }, from);
+            let (to, from) = (0..*tasks).map(|_| inbox(bounded(INBOX_RUNS))).unzip();
             senders.push(to);
             receivers.push(from);
         }
@@ -73,6 +75,26 @@ impl Switchboard {
     }
 }
 
+/// The way into one task.
+struct Inbox {
+    way_in: Sender<Parcel>,
+    /// Nobody sends until the task has caught up.
+    full: AtomicBool,
+}
+
+impl Inbox {
+    /// Whether a run may be sent there; and whether this is the moment from which on none may.
+    fn has_room(&self) -> (bool, bool) {
+        let held = self.way_in.len();
+        let was_full = self.full.load(Ordering::Relaxed);
+        let full = if was_full { !pressure::is_low(held, INBOX_RUNS) } else { pressure::is_high(held, INBOX_RUNS) };
+        if full != was_full {
+            self.full.store(full, Ordering::Relaxed);
+        }
+        (!full, full && !was_full)
+    }
+}
+
 /// What joins a task to others.
 pub struct Links {
     /// Where others send it events; `None` where nobody does.
@@ -85,12 +107,13 @@ pub struct Links {
 pub struct Lanes {
     board: Switchboard,
     waiting: VecDeque<(usize, usize, Parcel)>,
+    stops: u64,
 }
 
 impl Lanes {
     /// Lanes to every inbox of the board.
     pub fn new(board: Switchboard) -> Lanes {
-        Lanes { board, waiting: VecDeque::new() }
+        Lanes { board, waiting: VecDeque::new(), stops: 0 }
     }
 
     /// Sends a parcel to task `partition` of `group`, after whatever still waits.
@@ -107,7 +130,13 @@ impl Lanes {
                 self.board.handled();
                 continue;
             };
-            match inbox.try_send(parcel) {
+            let (has_room, stops) = inbox.has_room();
+            self.stops += u64::from(stops);
+            if !has_room {
+                self.waiting.push_front((group, partition, parcel));
+                return false;
+            }
+            match inbox.way_in.try_send(parcel) {
                 Ok(()) => {}
                 Err(TrySendError::Full(parcel)) => {
                     self.waiting.push_front((group, partition, parcel));
@@ -123,6 +152,11 @@ impl Lanes {
     /// The group of the task that has no room, while something waits.
     pub fn waits_for(&self) -> Option<usize> {
         self.waiting.front().map(|(group, ..)| *group)
+    }
+
+    /// How often it has met an inbox that had just become full, since this was last asked.
+    pub fn times_stopped(&mut self) -> u64 {
+        std::mem::take(&mut self.stops)
     }
 
     /// The board that the lanes belong to.

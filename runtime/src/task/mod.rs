@@ -10,19 +10,21 @@ mod lanes;
 mod outbox;
 mod passage;
 mod standing;
+mod step;
 mod topology;
 mod waiting;
 
 pub use changelog::{Log, LogError, SCHEMAS, is_state, log_of, operator_of, put_back, record_key, spaces_of};
 pub use commit::{Work, commit, tell};
-pub use intake::{Intake, IntakeState, POSITIONS, put_start, read_place, read_position};
+pub use intake::{Found, Intake, IntakeState, POSITIONS, put_start, read_place, read_position};
 pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
 pub use outbox::Outbox;
 pub use standing::{ChannelStanding, OperatorStanding, SourceStanding};
+pub use step::{Fetch, Step};
 pub use topology::{Consumer, Group, Handover, OperatorNode, StreamNode, TopicRef, Topology};
 
 use crate::broker::{BrokerError, Source};
-use crate::config::Batch;
+use crate::config::{Batch, Priority};
 use crate::events::Events;
 use crate::route::{Scanner, partition_of};
 use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Subject, Way};
@@ -33,6 +35,7 @@ use crossbeam_channel::Receiver;
 use passage::Passage;
 use std::sync::Arc;
 use std::time::Duration;
+use step::Progress;
 use waiting::Waiting;
 
 /// The most events that are fetched at once; a bound on how much one step holds in memory.
@@ -64,6 +67,8 @@ pub struct Task {
     clock: Arc<dyn Clock>,
     /// Something was emitted that nothing but a look at the clock has led to.
     emitted: bool,
+    /// Somebody downstream had no room in this step.
+    blocked: bool,
 }
 
 /// One operator in this task.
@@ -86,42 +91,6 @@ pub enum TaskError {
     /// An operator or the store.
     #[error(transparent)]
     Stage(#[from] StageError),
-}
-
-/// How far the sources of a task have come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Something was done.
-    pub busy: bool,
-    /// Every source is bounded and has been read to its end.
-    pub ended: bool,
-    /// Every source has been read to where it ends for now.
-    pub caught_up: bool,
-    /// Somebody downstream has no room.
-    pub blocked: bool,
-}
-
-/// What a task takes from its sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fetch {
-    /// Nothing: only what is under way between tasks is finished.
-    Nothing,
-    /// What operators keep in all of their tasks; keys wait until it is there.
-    Broadcasts,
-    /// All that there is.
-    All,
-}
-
-/// What goes with events: which watermark follows them, and whether whoever sent them wants to be waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Progress {
-    watermark: Millis,
-    pace: Pace,
-}
-
-impl Step {
-    /// Of no sources at all.
-    const NOTHING: Step = Step { busy: false, ended: true, caught_up: true, blocked: false };
 }
 
 impl Task {
@@ -147,7 +116,22 @@ impl Task {
         let scanners = topology.streams.iter().map(|stream| stream.topic.is_none().then(|| Scanner::new(&stream.wants, &[]))).collect();
         let (spare, own_watermarks) = (Vec::new(), Vec::new());
         let passages = Vec::new();
-        Task { topology, group, partition, intakes, inbox, lanes, passages, nodes, scanners, spare, own_watermarks, clock, emitted: false }
+        Task {
+            topology,
+            group,
+            partition,
+            intakes,
+            inbox,
+            lanes,
+            passages,
+            nodes,
+            scanners,
+            spare,
+            own_watermarks,
+            clock,
+            emitted: false,
+            blocked: false,
+        }
     }
 
     /// Brings back the events that were waiting for their batch at the last commit.
@@ -172,9 +156,29 @@ impl Task {
 
     /// Does a bounded piece of work. What it says of sources is about those that it may take from.
     pub fn step(&mut self, fetch: Fetch, outbox: &mut Outbox) -> Result<Step, TaskError> {
+        let mut step = self.receive(outbox)?;
+        if step.blocked || fetch == Fetch::Nothing {
+            return Ok(step);
+        }
+        for i in 0..self.intakes.len() {
+            if fetch == Fetch::Broadcasts && !self.leads(i) {
+                continue;
+            }
+            let (mut fetched, _) = self.fetch(i, FETCH_MAX, outbox)?;
+            if fetch == Fetch::Broadcasts {
+                fetched.caught_up |= !fetched.busy && self.intakes.get(i).is_none_or(Intake::has_been_silent);
+            }
+            step = step.and(fetched);
+        }
+        Ok(step.and(self.look_at_the_clock(outbox)?))
+    }
+
+    /// The first part of a step: sends on what waits, and takes what other tasks have sent.
+    pub fn receive(&mut self, outbox: &mut Outbox) -> Result<Step, TaskError> {
         let mut step = Step::NOTHING;
         self.emitted = false;
         let blocked = !self.lanes.flush();
+        self.blocked = blocked;
         if blocked {
             (step.ended, step.caught_up, step.blocked) = (false, false, true);
             self.intakes.iter_mut().for_each(Intake::held_up);
@@ -190,25 +194,45 @@ impl Task {
             step.busy = true;
             self.open(parcel, outbox)?;
         }
-        if blocked || fetch == Fetch::Nothing {
-            return Ok(step);
-        }
-        for i in 0..self.intakes.len() {
-            if fetch == Fetch::Broadcasts && !self.leads(i) {
-                continue;
-            }
-            let passage = self.intakes.get(i).is_some_and(Intake::is_passage);
-            let mut fetched = if passage { self.fetch_through(i, FETCH_MAX, outbox)? } else { self.fetch(i, outbox)? };
-            if fetch == Fetch::Broadcasts {
-                fetched.caught_up |= !fetched.busy && self.intakes.get(i).is_none_or(Intake::has_been_silent);
-            }
-            step.busy |= fetched.busy;
-            step.ended &= fetched.ended;
-            step.caught_up &= fetched.caught_up;
-        }
-        step.caught_up &= self.by_the_clock(outbox)?;
-        step.busy |= self.emitted;
         Ok(step)
+    }
+
+    /// The second part of a step, once for each partition that the task reads: takes at most `max` events of it. With 0 it is another's turn,
+    /// and the partition is not idle for that. Says how many there were, and whether there are more.
+    pub fn read(&mut self, i: usize, max: usize, outbox: &mut Outbox) -> Result<(Step, usize, bool), TaskError> {
+        if max > 0 && !self.blocked {
+            let (step, found) = self.fetch(i, max.min(FETCH_MAX), outbox)?;
+            return Ok((step, found.events, found.more));
+        }
+        if let Some(intake) = self.intakes.get_mut(i) {
+            intake.held_up();
+        }
+        // What is blocked cannot be read, whoever waits for it.
+        Ok((Step { ended: false, caught_up: false, ..Step::NOTHING }, 0, false))
+    }
+
+    /// The last part of a step: what is due by the clock.
+    pub fn look_at_the_clock(&mut self, outbox: &mut Outbox) -> Result<Step, TaskError> {
+        if self.blocked {
+            return Ok(Step::NOTHING);
+        }
+        let caught_up = self.by_the_clock(outbox)?;
+        Ok(Step { busy: self.emitted, caught_up, ..Step::NOTHING })
+    }
+
+    /// The priority of each partition that the task reads, in their order.
+    pub fn priorities(&self) -> impl Iterator<Item = Priority> {
+        self.intakes.iter().map(|intake| self.topology.streams.get(intake.stream).map_or_else(Priority::default, |node| node.priority))
+    }
+
+    /// How often, since it was last asked, somebody had to stop because of a full buffer: before the task, and behind it.
+    pub fn held_up(&mut self) -> (u64, u64) {
+        (self.intakes.iter_mut().map(Intake::times_stopped).sum(), self.lanes.times_stopped())
+    }
+
+    /// Runs of events that are under way between tasks, all over the process.
+    pub fn under_way(&self) -> usize {
+        self.lanes.board().under_way()
     }
 
     /// What the clock alone brings about: batches whose time has come, timers in processing time. False while a batch has yet to come.
@@ -316,19 +340,31 @@ impl Task {
         self.lanes.waits_for().is_some_and(|other| circle(other) == circle(self.group))
     }
 
-    fn fetch(&mut self, i: usize, outbox: &mut Outbox) -> Result<Step, TaskError> {
+    fn fetch(&mut self, i: usize, max: usize, outbox: &mut Outbox) -> Result<(Step, Found), TaskError> {
         let topology = self.topology.clone();
-        let Some(intake) = self.intakes.get_mut(i) else { return Ok(Step::NOTHING) };
-        let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step::NOTHING) };
+        let nothing = (Step::NOTHING, Found::default());
+        let Some(intake) = self.intakes.get_mut(i) else { return Ok(nothing) };
+        let Some(stream) = topology.streams.get(intake.stream) else { return Ok(nothing) };
         let mut events = self.spare.pop().unwrap_or_default();
-        let found = intake.take(stream, FETCH_MAX, &mut events)?;
-        let (index, news) = (intake.stream, intake.news());
-        if let Some(progress) = news.or((!found.empty).then(|| intake.progress())) {
-            self.deliver(index, &mut events, progress, outbox)?;
+        let found = intake.take(stream, max, &mut events)?;
+        if intake.is_passage() {
+            self.come_through(i, stream, &mut events, outbox)?;
+        } else {
+            self.come_in(i, &mut events, &found, outbox)?;
         }
         events.clear();
         self.spare.push(events);
-        Ok(Step { busy: !found.empty, ended: found.ended, caught_up: found.caught_up, ..Step::NOTHING })
+        Ok((Step { busy: !found.empty, ended: found.ended, caught_up: found.caught_up, ..Step::NOTHING }, found))
+    }
+
+    /// Hands on what was read of a partition.
+    fn come_in(&mut self, i: usize, events: &mut Events, found: &Found, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let Some(intake) = self.intakes.get_mut(i) else { return Ok(()) };
+        let (index, news) = (intake.stream, intake.news());
+        match news.or((!found.empty).then(|| intake.progress())) {
+            Some(progress) => self.deliver(index, events, progress, outbox),
+            None => Ok(()),
+        }
     }
 
     /// Whether the stream of an intake is read before others.

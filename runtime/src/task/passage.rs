@@ -3,7 +3,7 @@
 //! Each record says in a header of Sangam's own who sent it, how far that one was, and where the event came from; its reader takes the header
 //! off again. A sender that has gone on without an event for a partition says so with a record that is no event, with the next commit.
 
-use super::{Consumer, Node, Outbox, Pace, Progress, Step, Task, TaskError, keep_pace};
+use super::{Consumer, Intake, Node, Outbox, Pace, Progress, StreamNode, Task, TaskError, keep_pace};
 use crate::events::{Events, Format, Row, Span};
 use crate::route::{Scanner, partition_of};
 use crate::stage::{Failure, FailureKind, OnError};
@@ -144,20 +144,19 @@ impl Task {
         self.passages[through].get_or_insert_with(new)
     }
 
-    /// Takes what has come through a passage, and hands it to the operator in the order in which it came.
-    pub(super) fn fetch_through(&mut self, i: usize, max: usize, outbox: &mut Outbox) -> Result<Step, TaskError> {
-        let topology = self.topology.clone();
-        let Some(intake) = self.intakes.get_mut(i) else { return Ok(Step::NOTHING) };
-        let Some(stream) = topology.streams.get(intake.stream) else { return Ok(Step::NOTHING) };
-        let mut events = self.spare.pop().unwrap_or_default();
-        let found = intake.take(stream, max, &mut events)?;
-        let arrivals = intake.arrivals();
-        if let Some(to) = stream.consumers.first().filter(|_| !arrivals.is_empty()) {
-            self.arrive(*to, &mut events, &arrivals, outbox)?;
+    /// Hands what has come through a passage to the operator, in the order in which it came.
+    pub(super) fn come_through(
+        &mut self,
+        i: usize,
+        stream: &StreamNode,
+        events: &mut Events,
+        outbox: &mut Outbox,
+    ) -> Result<(), TaskError> {
+        let arrivals = self.intakes.get_mut(i).map(Intake::arrivals).unwrap_or_default();
+        match stream.consumers.first().filter(|_| !arrivals.is_empty()) {
+            Some(to) => self.arrive(*to, events, &arrivals, outbox),
+            None => Ok(()),
         }
-        events.clear();
-        self.spare.push(events);
-        Ok(Step { busy: !found.empty, ended: found.ended, caught_up: found.caught_up, ..Step::NOTHING })
     }
 
     fn arrive(&mut self, to: Consumer, events: &mut Events, arrivals: &[Arrival], outbox: &mut Outbox) -> Result<(), TaskError> {

@@ -3,6 +3,7 @@
 //! It looks; it neither words an answer nor asks other tasks.
 
 use super::{Handover, IntakeState, Task};
+use crate::broker::Buffered;
 use crate::stage::Standing;
 use crate::time::Millis;
 
@@ -55,6 +56,8 @@ pub struct SourceStanding {
     pub lag: Option<u64>,
     /// How it is with it.
     pub state: IntakeState,
+    /// What its source holds ready.
+    pub buffered: Buffered,
 }
 
 impl Task {
@@ -106,6 +109,7 @@ impl Task {
             next: intake.next(),
             lag: intake.lag(),
             state: intake.state(),
+            buffered: intake.buffered(),
         })
     }
 }

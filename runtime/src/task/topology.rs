@@ -1,6 +1,6 @@
 //! How streams, operators and tasks hang together, as the tasks need to know it. `pipeline::plan` works it out.
 
-use crate::config::{Batch, Watermarks};
+use crate::config::{Batch, Priority, Watermarks};
 use crate::events::Format;
 use crate::metrics::OperatorMetrics;
 use crate::route::{Input, TimeUnit, Wants};
@@ -55,6 +55,8 @@ pub struct StreamNode {
     pub align: String,
     /// The most bytes of one event.
     pub event_bytes_max: usize,
+    /// Whether it is read before others or after them.
+    pub priority: Priority,
     /// The fields that anybody wants of its events.
     pub wants: Wants,
     /// Who reads it.

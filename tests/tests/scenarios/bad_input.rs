@@ -146,7 +146,8 @@ fn what_leaves_by_a_port_that_nobody_needs_is_dropped_and_the_other_ports_go_on(
 
 #[test]
 fn a_disk_that_takes_no_more_stops_the_pipeline_and_costs_nothing() {
-    for (fault, expected) in [(Fault::Full, "no space left"), (Fault::ReadOnly, "not mounted read-only")] {
+    let faults = [(Fault::Full, "no space left"), (Fault::ReadOnly, "not mounted read-only"), (Fault::Denied, "permission denied")];
+    for (fault, expected) in faults {
         let store = Arc::new(SpyStore::default());
         let world = World::over(COUNT, store.clone(), Arc::new(tempfile::tempdir().unwrap())).plugin("count", &wasm("count"));
         let say = |n: i64| world.send("words", 0, &[(n, json!({"text": "a"}))]);

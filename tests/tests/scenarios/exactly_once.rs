@@ -229,7 +229,15 @@ fn another_number_of_partitions_under_keyed_state_is_refused_also_without_a_disk
 }
 
 #[test]
-fn a_disk_that_is_full_stops_the_pipeline_and_what_was_committed_counts() {
+fn a_disk_that_takes_no_more_stops_the_pipeline_and_what_was_committed_counts() {
+    for (fault, expected) in
+        [(Fault::Full, "no space left"), (Fault::ReadOnly, "not mounted read-only"), (Fault::Denied, "permission denied")]
+    {
+        disk_that_takes_no_more(fault, expected);
+    }
+}
+
+fn disk_that_takes_no_more(fault: Fault, expected: &str) {
     let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
     let store = Arc::new(SpyStore::default());
     let world = World::over(&counting(&words, &tallies), store.clone(), Arc::new(tempfile::tempdir().unwrap())).named(&name);
@@ -238,9 +246,10 @@ fn a_disk_that_is_full_stops_the_pipeline_and_what_was_committed_counts() {
     let running = world.start();
     until_counted(&tallies, events);
     // The transaction is committed before the copy on the disk is written.
-    store.fail(Some(Fault::Full));
+    store.fail(Some(fault));
     events += say(&words, 1);
-    assert!(running.outcome().unwrap_err().to_string().contains("no space left"));
+    let why = running.outcome().unwrap_err().to_string();
+    assert!(why.contains(expected), "{fault:?}: {why}");
     store.fail(None);
     world.drain().unwrap();
     all_counted_once(&tallies, events);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod architecture;
+mod backpressure;
 mod bad_input;
 mod batches;
 mod batching;
@@ -15,6 +16,7 @@ mod errors;
 mod exactly_once;
 mod examples;
 mod exchange;
+mod faults;
 mod hostile_guest;
 mod hot_reload;
 mod inputs;
@@ -25,10 +27,12 @@ mod kafka_repartition;
 mod migration;
 mod operations;
 mod poison_event;
+mod priorities;
 mod processing_time;
 mod recovery;
 mod repartition;
 mod simulation;
+mod standby;
 mod systems;
 mod torture;
 mod watermarks;

@@ -2,6 +2,8 @@
 //!
 //! It only counts. Who stops simply does not take: pausing would throw away what has been fetched already.
 
+use crate::pressure;
+
 /// How much of one partition may lie ready for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -18,12 +20,7 @@ impl Default for Bounds {
     }
 }
 
-/// Closes at this share of a bound ...
-const CLOSE_PERCENT: usize = 80;
-/// ... and opens below this one, so that it does not flutter with every record that is read.
-const OPEN_PERCENT: usize = 60;
-
-/// The gate of one partition.
+/// The gate of one partition: it closes and opens at the marks that all buffers have.
 #[derive(Debug)]
 pub(super) struct Gate {
     bounds: Bounds,
@@ -52,11 +49,11 @@ impl Gate {
 
 /// True where a closed gate opens again.
 pub(super) fn is_low(bounds: Bounds, records: usize, bytes: usize) -> bool {
-    records * 100 < bounds.records * OPEN_PERCENT && bytes * 100 < bounds.bytes * OPEN_PERCENT
+    pressure::is_low(records, bounds.records) && pressure::is_low(bytes, bounds.bytes)
 }
 
 fn is_high(bounds: Bounds, records: usize, bytes: usize) -> bool {
-    records * 100 >= bounds.records * CLOSE_PERCENT || bytes * 100 >= bounds.bytes * CLOSE_PERCENT
+    pressure::is_high(records, bounds.records) || pressure::is_high(bytes, bounds.bytes)
 }
 
 #[cfg(test)]

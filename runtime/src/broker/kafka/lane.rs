@@ -71,6 +71,7 @@ impl Lane {
 
     fn room(&mut self) -> usize {
         let buffer = &self.buffer;
+        let was_open = !self.gate.is_closed();
         let mut room = || self.gate.room(buffer.records.load(Ordering::SeqCst), buffer.bytes.load(Ordering::SeqCst), self.record_len);
         let mut found = room();
         if found == 0 {
@@ -80,6 +81,8 @@ impl Lane {
         }
         if found > 0 {
             buffer.held_back.store(false, Ordering::SeqCst);
+        } else if was_open {
+            buffer.stops.fetch_add(1, Ordering::Relaxed);
         }
         found
     }

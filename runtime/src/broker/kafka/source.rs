@@ -3,7 +3,7 @@
 //! It never talks to Kafka itself; a seek is done by the consumer's thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::consumer::Command;
 use super::gate::{Bounds, is_low};
 use super::wake::Wake;
-use crate::broker::{BrokerError, Polled, Source};
+use crate::broker::{BrokerError, Buffered, Polled, Source};
 use crate::events::{Events, Record};
 
 /// What the consumer's thread and the reader of a partition share.
@@ -30,6 +30,8 @@ pub(super) struct Buffer {
     pub(super) bytes: AtomicUsize,
     /// Nothing is added until the reader has caught up.
     pub(super) held_back: AtomicBool,
+    /// How often that has come about.
+    pub(super) stops: AtomicU64,
     /// An offset before which all that there is to read has been added, markers of transactions counted, or [`UNKNOWN`].
     pub(super) end: AtomicI64,
     /// The lowest offset that may still be added.
@@ -71,6 +73,7 @@ impl Buffer {
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             held_back: AtomicBool::new(false),
+            stops: AtomicU64::new(0),
             end: AtomicI64::new(UNKNOWN),
             floor: AtomicI64::new(next),
             lost: AtomicBool::new(false),
@@ -170,5 +173,10 @@ impl Source for KafkaSource {
         );
         let next = if all_read { next.max(end) } else { next };
         (high != UNKNOWN).then(|| high.saturating_sub(next).max(0) as u64)
+    }
+
+    fn buffered(&self) -> Buffered {
+        let Buffer { records, bytes, stops, .. } = &*self.buffer;
+        Buffered { records: records.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed), stops: stops.load(Ordering::Relaxed) }
     }
 }

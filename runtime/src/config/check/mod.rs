@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::Kind;
-use super::meaning::{Admin, Guarantee, Pipeline, Secret};
+use super::meaning::{Admin, Cluster, Guarantee, Pipeline, Secret};
 use super::source::{At, Source};
 use super::written::{Written, WrittenAdmin};
 
@@ -35,6 +35,8 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
     repartition::add_streams(&written, &name, &mut wired, &clusters, source);
     let guarantee = wiring::guarantee(written.guarantee.as_ref(), &wired, &clusters, source);
 
+    let standby = standby(written.standby.as_ref(), guarantee, &clusters, source);
+
     let place = |path: Option<At<String>>, default| folder.join(path.map_or(default, |path| path.value.into()));
     Pipeline {
         name,
@@ -46,6 +48,8 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
         batch: written.batch.map_or(base.batch, |at| at.value as usize),
         on_remove: written.on_remove.map_or(base.on_remove, |at| at.value),
         guarantee: guarantee.unwrap_or(Guarantee::AtLeastOnce),
+        priority_floor: written.priority_floor.map_or(base.priority_floor, |at| priority_floor(&at, source)),
+        standby,
         admin: written.admin.and_then(|admin| open_doors(admin, source)),
         savepoints: savepoints::mean(written.savepoints, folder, source),
         text: base.text,
@@ -54,6 +58,27 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
         operators: wired.operators,
         warnings: Vec::new(),
     }
+}
+
+/// Copies are made of the logs at Kafka, which only exactly-once has.
+fn standby(written: Option<&At<bool>>, guarantee: Option<Guarantee>, clusters: &[Cluster], source: &Source<'_>) -> bool {
+    let Some(asked) = written.filter(|standby| standby.value) else { return false };
+    if guarantee != Some(Guarantee::ExactlyOnce) || !clusters.iter().any(|cluster| cluster.kind.is_kafka()) {
+        let message = "standby copies are read from the logs that `exactly_once` keeps at Kafka, and there are none; leave it out";
+        source.error(Kind::Conflict, &asked.place, message);
+    }
+    true
+}
+
+/// With more than a third for each of two lower priorities, the highest would get the least.
+fn priority_floor(written: &At<u32>, source: &Source<'_>) -> u32 {
+    const PRIORITY_FLOOR_MAX: u32 = 333_333;
+    if written.value > PRIORITY_FLOOR_MAX {
+        let quote = source.quote(&written.place);
+        let message = format!("`priority_floor` is at most a third, as there are three priorities, found `{quote}`; write `5%`");
+        source.error(Kind::OutOfRange, &written.place, message);
+    }
+    written.value
 }
 
 /// The file's name without its ending, as a name.

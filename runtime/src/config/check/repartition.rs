@@ -19,7 +19,10 @@ pub(super) fn add_streams(written: &Written, pipeline: &str, wired: &mut Wired, 
             continue;
         };
         for input in 0..operator.inputs.len() {
-            let stream = stream(pipeline, operator, input, cluster);
+            let mut stream = stream(pipeline, operator, input, cluster);
+            // What is keyed anew is as urgent as it was.
+            let of = operator.inputs.get(input).and_then(|binding| wired.streams.iter().find(|known| known.name == binding.stream));
+            stream.priority = of.map(|of| of.priority).unwrap_or_default();
             if made.iter().any(|other| other.carrier == stream.carrier) {
                 let message = format!("two operators would share a topic for `{}`; give this one another name", stream.name);
                 source.error(Kind::Conflict, &at.name.place, message);

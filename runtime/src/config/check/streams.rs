@@ -32,6 +32,7 @@ fn mean_one(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source
         start: written.start.as_ref().map_or(base.start, |start| start.value),
         bounded: written.bounded.as_ref().is_some_and(|bounded| bounded.value),
         max_event: written.max_event.as_ref().map_or(base.max_event, |max| max.value),
+        priority: written.priority.as_ref().map_or(base.priority, |priority| priority.value),
         ..base
     }
 }
@@ -96,6 +97,7 @@ fn refuse_on_internal(written: &WrittenStream, source: &Source<'_>) {
             key if TIME_KEYS.contains(&key) => "its events keep the time that their operator gave them",
             "format" | "max_event" => "its events are handed on as they are",
             "key" => "its events are keyed by the operator that reads it",
+            "priority" => "its events come when those do that lead to them",
             _ => "it has no topic and no file",
         };
         let (name, key_name) = (&written.name.value, key.value);

@@ -59,6 +59,7 @@ fn every_key_reaches_its_place() {
         commit_interval = "1s"
         drain_timeout = "25s"
         workers = 3
+        priority_floor = "10%"
         batch = 64
         on_remove = "keep"
         guarantee = "at_least_once"
@@ -91,6 +92,7 @@ fn every_key_reaches_its_place() {
         key = ["from", "to.id"]
         start = "latest"
         max_event = "1MiB"
+        priority = "high"
         [streams.clock]
         cluster = "test"
         watermark = "processing_time"
@@ -127,6 +129,7 @@ fn every_key_reaches_its_place() {
         commit_interval: Duration::from_secs(1),
         drain_timeout: Duration::from_secs(25),
         workers: 3,
+        priority_floor: 100_000,
         batch: 64,
         on_remove: OnRemove::Keep,
         guarantee: Guarantee::AtLeastOnce,
@@ -157,6 +160,7 @@ fn every_key_reaches_its_place() {
                 key: vec!["from".into(), "to.id".into()],
                 start: Start::Latest,
                 max_event: 1 << 20,
+                priority: Priority::High,
                 ..Stream::new("payments", Carrier::Topic { cluster: "main".into(), topic: "from-env".into(), partitions: 4, create: true })
             },
             Stream {

@@ -4,6 +4,7 @@ mod capture;
 mod excluded;
 mod ladder;
 mod meant;
+mod priorities;
 mod refused;
 mod repartition;
 mod savepoints;

@@ -128,6 +128,12 @@ impl KitchenSink {
             "spin" => loop {
                 std::hint::black_box(number);
             },
+            // Slow on purpose, but it comes to an end.
+            "work" => {
+                for step in 0..number {
+                    std::hint::black_box(step);
+                }
+            }
             "grow" => {
                 let mut hoard = Vec::new();
                 loop {

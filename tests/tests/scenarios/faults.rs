@@ -1,0 +1,132 @@
+//! Faults of the surroundings that have no better place: brokers away for long, topics deleted, coordinators that move, clocks that jump.
+
+use rdkafka::mocking::{MockCluster, MockCoordinator};
+use rdkafka::producer::{BaseRecord, Producer};
+use sangam::broker::{Assignment, Broker, KafkaBroker, KafkaOptions, Source, Start, Subscribe};
+use sangam::events::Events;
+use sangam_tests::guests::wasm;
+use sangam_tests::kafka::{OwnBroker, PATIENCE, committed_at, producer_at, unique};
+use sangam_tests::world::{Ended, World, eventually};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Counts words, exactly once.
+fn counting(address: &str, words: &str, tallies: &str) -> String {
+    format!(
+        r#"
+        [clusters.main]
+        kind = "kafka"
+        brokers = "{address}"
+        [streams.words]
+        cluster = "main"
+        topic = "{words}"
+        format = "json"
+        [streams.tallies]
+        cluster = "main"
+        topic = "{tallies}"
+        format = "json"
+        [operators.count]
+        input = "words"
+        output = "tallies"
+        "#
+    )
+}
+
+fn say(address: &str, topic: &str, times: usize) {
+    let producer = producer_at(address, &[]);
+    for _ in 0..times {
+        producer.send(BaseRecord::<(), _>::to(topic).partition(0).payload(r#"{"text": "a"}"#)).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+fn seen(address: &str, tallies: &str) -> Vec<u64> {
+    let tallies = committed_at(address, tallies);
+    tallies.iter().map(|seen| serde_json::from_slice::<Value>(seen.value.as_deref().unwrap()).unwrap()["seen"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_broker_that_is_away_until_everybody_has_given_up_costs_nothing() {
+    let mut own = OwnBroker::start();
+    // What a writer waits for an answer, and a run for its broker, is shortened: it stands for the minutes that they wait by default.
+    let options = KafkaOptions::new(&own.address).with("message.timeout.ms", "2000").with("transaction.timeout.ms", "2000");
+    let broker = KafkaBroker::connect(options).unwrap();
+    broker.create("words", 1).unwrap();
+    broker.create("tallies", 1).unwrap();
+    let world = World::on_disk(&counting(&own.address, "words", "tallies")).plugin("count", &wasm("count"));
+    let world = world.broker("main", Arc::new(broker));
+    say(&own.address, "words", 50);
+    let running = world.start();
+    eventually("the first are counted", || (seen(&own.address, "tallies").len() == 50).then_some(()));
+    own.kill();
+    eventually("it has tried again, more than once", || (running.metrics.run.restarts.get() >= 3).then_some(()));
+    own.again();
+    say(&own.address, "words", 50);
+    eventually("the rest are counted", || (seen(&own.address, "tallies").len() >= 100).then_some(()));
+    running.stop().unwrap();
+    assert!(seen(&own.address, "tallies").into_iter().eq(1..=100), "nothing is missing, nothing came twice");
+}
+
+/// The library's own cluster of mock brokers is told to move the group's coordinator; it stands for no claim about transactions.
+#[test]
+fn a_group_whose_coordinator_moves_goes_on_reading_and_committing() {
+    let cluster = MockCluster::new(3).unwrap();
+    cluster.create_topic("words", 1, 3).unwrap();
+    let group = unique("group");
+    cluster.coordinator(MockCoordinator::Group(group.clone()), 1).unwrap();
+    let broker = KafkaBroker::connect(KafkaOptions::new(cluster.bootstrap_servers())).unwrap();
+    let subscribe = Subscribe { group: group.clone(), topics: vec!["words".to_owned()], start: Start::Earliest };
+    let mut subscription = broker.subscribe(&subscribe).unwrap();
+    let mut source: Option<Box<dyn Source>> = None;
+    let mut events = Events::default();
+    for round in 1..=3 {
+        say(&cluster.bootstrap_servers(), "words", 10);
+        eventually("the records of the round", || {
+            // News of a coordinator that does not answer are no end: the supervisor tries again after them.
+            for change in subscription.changes().unwrap_or_default() {
+                match change {
+                    Assignment::Gained { source: gained, .. } => source = Some(gained),
+                    Assignment::Lost { .. } => source = None,
+                }
+            }
+            source.as_mut()?.poll(100, &mut events).unwrap();
+            (events.len() >= round * 10).then_some(())
+        });
+        let at: Vec<i64> = events.rows.iter().map(|row| row.offset).collect();
+        assert!(at.into_iter().eq(0..round as i64 * 10), "none left out, none twice");
+        cluster.coordinator(MockCoordinator::Group(group.clone()), 1 + round as i32 % 3).unwrap();
+        eventually("a commit at the new coordinator", || subscription.commit(&[("words".to_owned(), 0, round as i64 * 10)]).ok());
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_forth_and_back_makes_no_event_late_and_no_window_close_twice() {
+    let world = World::new(
+        r#"
+        [streams.orders]
+        watermark = "processing_time"
+        [streams.out]
+        [operators.sink]
+        plugin = "kitchen-sink"
+        input = "orders"
+        outputs = { passed = "out", done = "out", placed = "out" }
+        "#,
+    )
+    .plugin("kitchen-sink", &wasm("kitchen-sink"));
+    let mut events = 0;
+    for jump in [0, 3_600_000, -7_200_000, 1, -1, 86_400_000] {
+        world.clock.advance(jump);
+        let wake = json!({"key": format!("k{events}"), "act": "wake", "with": {"number": 10, "text": "alarm"}});
+        world.send("orders", 0, &[(0, wake), (0, json!({"key": "k", "act": "count"}))]);
+        events += 2;
+        assert_eq!(world.drain().unwrap()["sink"], Ended { events: 2, ok: 2, ..Ended::default() }, "after a jump of {jump} ms");
+    }
+    // The clock stands behind the latest times that it has shown, and comes to them.
+    world.clock.advance(2 * 86_400_000);
+    world.send("orders", 0, &[(0, json!({"key": "k", "act": "count"}))]);
+    world.drain().unwrap();
+    let out = world.values("out");
+    let watermarks: Vec<i64> = out.iter().map(|out| out["watermark"].as_i64().unwrap()).collect();
+    assert!(watermarks.is_sorted(), "a watermark goes back: {watermarks:?}");
+    assert_eq!(out.iter().filter(|out| out["act"] == "alarm").count(), events / 2, "each timer fires once");
+}
