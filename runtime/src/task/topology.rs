@@ -183,6 +183,14 @@ impl Handover {
     }
 }
 
+impl Topology {
+    /// An operator that gets its events through a topic of Sangam's own.
+    pub fn reader_of_a_passage(&self) -> Option<&OperatorNode> {
+        let mut consumers = self.streams.iter().flat_map(|stream| &stream.consumers);
+        self.operators.get(consumers.find(|consumer| matches!(consumer.to, Handover::Through(_)))?.operator)
+    }
+}
+
 impl StreamNode {
     /// Whether it brings what some operator keeps in all of its tasks, and is to be read to its end before keys are: a topic, as what comes
     /// in memory comes when the rest does.

@@ -43,6 +43,9 @@ impl<'a> Restore<'a> {
             let (name, of, pipeline) = (savepoint.name.clone(), savepoint.pipeline.clone(), topology.name.clone());
             return Err(SavepointError::Foreign { name, of, pipeline });
         }
+        if let Some(reader) = topology.reader_of_a_passage() {
+            return Err(SavepointError::UnderWay(reader.name.to_string()));
+        }
         let read = topology.groups.iter().flat_map(|group| &group.reads);
         let read: BTreeSet<usize> = read.copied().collect();
         let reads = read.iter().filter_map(|s| topology.streams.get(*s)).map(|stream| stream.name.as_str()).collect();

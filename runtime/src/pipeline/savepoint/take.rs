@@ -33,6 +33,9 @@ const FILE: &str = "pipeline.toml";
 impl Take {
     /// Notes down all that belongs to the last commit; what is written to the store later changes nothing.
     pub fn new(label: Label, text: &str, topology: &Topology, store: &dyn Store, now: Millis) -> Result<Take, SavepointError> {
+        if let Some(reader) = topology.reader_of_a_passage() {
+            return Err(SavepointError::UnderWay(reader.name.to_string()));
+        }
         let mut operators = Vec::new();
         for node in &topology.operators {
             let slices = topology.groups.get(node.group).map(|group| group.parallelism).filter(|_| node.inputs.iter().any(Input::keyed));
