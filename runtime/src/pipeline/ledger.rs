@@ -101,7 +101,7 @@ impl Ledger {
         for node in topology.operators.iter().filter(|node| is_keyed(node)) {
             let Some(group) = topology.groups.get(node.group) else { continue };
             let read = gained.iter().filter(|(stream, _)| group.reads.contains(stream)).map(|(_, slice)| *slice);
-            let sent = (0..group.parallelism).filter(|_| group.has_inbox);
+            let sent = (0..group.parallelism).filter(|_| group.whole);
             for slice in read.chain(sent).collect::<BTreeSet<_>>() {
                 self.read_slice_back(&node.name, slice, store)?;
                 slices.insert((node.name.to_string(), slice));
