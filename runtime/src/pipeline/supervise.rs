@@ -196,7 +196,10 @@ impl Supervisor {
                 let (Some(node), Some(file)) = (self.topology.streams.get(*stream), self.pipeline.streams.get(*stream)) else { continue };
                 if let Some(topic) = node.topic.as_ref().filter(|topic| topic.cluster == cluster && !node.everywhere) {
                     topics.push(topic.topic.clone());
-                    start = if file.start == FileStart::Latest { Start::Latest } else { Start::Earliest };
+                    // What events pass through has no say: it is read from where it begins, see `look_for_changes`.
+                    if !self.carries(*stream) {
+                        start = if file.start == FileStart::Latest { Start::Latest } else { Start::Earliest };
+                    }
                 }
             }
             let subscribe = Subscribe { group: self.pipeline.name.clone(), topics, start };
