@@ -44,6 +44,11 @@ pub trait Broker: Send + Sync {
     /// Starts to read topics as member of a group.
     fn subscribe(&self, subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError>;
 
+    /// Starts to read all partitions of topics, whoever else reads them: no group shares them out, and nobody keeps offsets for the caller.
+    fn follow(&self, topics: &[String]) -> Result<Box<dyn Subscription>, BrokerError> {
+        self.subscribe(&Subscribe { group: String::new(), topics: topics.to_vec(), start: Start::Earliest })
+    }
+
     /// Starts to write topics.
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError>;
 

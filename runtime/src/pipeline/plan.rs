@@ -3,7 +3,8 @@
 use super::load::input_of;
 use super::{LoadFailed, Loaded, Plugins, passages};
 use crate::config::{
-    self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, TimeUnit as FileUnit, Timestamp, Watermarks,
+    self, Carrier, Format as FileFormat, OnError as FileOnError, Operator, Pipeline, Route, Start, TimeUnit as FileUnit, Timestamp,
+    Watermarks,
 };
 use crate::events::Format;
 use crate::metrics::Metrics;
@@ -119,6 +120,7 @@ pub fn plan(
     let mut planner = Planner { pipeline, loaded, streams: Vec::new(), errors };
     planner.streams(partitions, clusters);
     planner.consumers();
+    planner.followed();
     let outputs = planner.outputs();
     let groups = planner.groups(&outputs);
     passages::end(pipeline, &mut planner.streams, &groups.groups);
@@ -232,6 +234,7 @@ impl Planner<'_> {
                 priority: stream.priority,
                 wants,
                 consumers: Vec::new(),
+                everywhere: false,
                 carries: None,
                 producer: None,
             });
@@ -272,6 +275,14 @@ impl Planner<'_> {
                 };
                 node.consumers.push(Consumer { operator: o, input: i, to });
             }
+        }
+    }
+
+    /// Which topics every process reads by itself: from their start, and for nobody who would take a share of them.
+    fn followed(&mut self) {
+        for (node, file) in self.streams.iter_mut().zip(&self.pipeline.streams) {
+            let from_start = matches!(file.carrier, Carrier::Topic { .. }) && file.start == Start::Earliest;
+            node.everywhere = from_start && node.leads() && node.consumers.iter().all(|consumer| consumer.to == Handover::ToAll);
         }
     }
 
@@ -436,6 +447,7 @@ impl Planner<'_> {
                         continue;
                     };
                     group.has_inbox = true;
+                    group.whole |= !stream.everywhere;
                     let asked = group
                         .operators
                         .iter()

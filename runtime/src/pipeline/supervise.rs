@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::route::Input;
 use crate::stage::{RolledBack, Stage, StageSpec};
 use crate::store::{Changes, Store};
-use crate::task::{Fetch, Handover, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell};
+use crate::task::{Fetch, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell, unheard};
 use crate::time::Clock;
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
@@ -207,7 +207,8 @@ impl Supervisor {
 
     /// An operator that gets events from other tasks in memory.
     fn hands_on_in_memory(&self) -> Option<String> {
-        let consumers = self.topology.streams.iter().flat_map(|stream| &stream.consumers);
+        let shared = self.topology.streams.iter().filter(|stream| !stream.everywhere);
+        let consumers = shared.flat_map(|stream| &stream.consumers);
         let operator = consumers.filter(|consumer| consumer.to.is_in_memory()).find_map(|c| self.topology.operators.get(c.operator))?;
         Some(operator.name.to_string())
     }
@@ -226,13 +227,22 @@ impl Supervisor {
             let mut start = Start::Earliest;
             for stream in reads {
                 let (Some(node), Some(file)) = (self.topology.streams.get(*stream), self.pipeline.streams.get(*stream)) else { continue };
-                if let Some(topic) = node.topic.as_ref().filter(|topic| topic.cluster == cluster) {
+                if let Some(topic) = node.topic.as_ref().filter(|topic| topic.cluster == cluster && !node.everywhere) {
                     topics.push(topic.topic.clone());
-                    start = if file.start == FileStart::Latest { Start::Latest } else { Start::Earliest };
+                    // What events pass through has no say: it is read from where it begins, see `look_for_changes`.
+                    if !self.carries(*stream) {
+                        start = if file.start == FileStart::Latest { Start::Latest } else { Start::Earliest };
+                    }
                 }
             }
             let subscribe = Subscribe { group: self.pipeline.name.clone(), topics, start };
             subscriptions.push(if subscribe.topics.is_empty() { None } else { Some(broker.subscribe(&subscribe)?) });
+        }
+        // Behind those of the group, in the same order: what every process reads by itself.
+        for (cluster, broker) in self.brokers.all().iter().enumerate() {
+            let followed = self.topology.streams.iter().filter(|node| node.everywhere).filter_map(|node| node.topic.as_ref());
+            let topics: Vec<String> = followed.filter(|topic| topic.cluster == cluster).map(|topic| topic.topic.clone()).collect();
+            subscriptions.push(if topics.is_empty() { None } else { Some(broker.follow(&topics)?) });
         }
         Ok(subscriptions)
     }
@@ -246,6 +256,7 @@ impl Supervisor {
         let mut any = false;
         for (cluster, subscription) in subscriptions.iter_mut().enumerate() {
             let Some(subscription) = subscription else { continue };
+            let cluster = cluster % self.brokers.all().len();
             let stream_of = |topic: &str| {
                 self.topology.streams.iter().position(|stream| {
                     !stream.consumers.is_empty() && stream.topic.as_ref().is_some_and(|at| at.cluster == cluster && at.topic == topic)
@@ -260,7 +271,6 @@ impl Supervisor {
                             let start = match committed {
                                 // What was sent there before anybody read it is wanted, wherever the pipeline's own streams start.
                                 None if self.carries(stream) => Some(0),
-                                committed if self.is_for_all(stream) => committed.map(|_| 0),
                                 committed => committed,
                             };
                             holdings.held.push(Held { stream, partition, source, start: Some(start) });
@@ -282,12 +292,18 @@ impl Supervisor {
         self.topology.streams.get(stream).is_some_and(|node| node.carries.is_some())
     }
 
-    /// Whether a stream brings nothing but what every task is to know. A store that does not say how far it was read knows nothing of it: it
-    /// is read from its start then, however far the group has been that shares the pipeline's name.
-    fn is_for_all(&self, stream: usize) -> bool {
-        let earliest = self.pipeline.streams.get(stream).is_some_and(|file| file.start == FileStart::Earliest);
-        let node = self.topology.streams.get(stream);
-        earliest && node.is_some_and(|node| node.leads() && node.consumers.iter().all(|consumer| consumer.to == Handover::ToAll))
+    /// From where a topic that every process reads is to be read here: `slices` are the groups and partitions whose tasks are here.
+    fn unheard(&self, stream: usize, partition: i32, slices: &[(usize, u32)]) -> Result<i64, Failed> {
+        let topology = &self.topology;
+        let here = |operator: usize| {
+            let group = topology.operators.get(operator).map_or(0, |node| node.group);
+            let whole = topology.groups.get(group).filter(|group| group.whole).map_or(0, |group| group.parallelism);
+            let held = slices.iter().filter(move |(of, _)| *of == group).map(|(_, slice)| *slice);
+            held.chain(0..whole).map(move |slice| (operator, slice))
+        };
+        let consumers = topology.streams.get(stream).map_or(&[][..], |node| &node.consumers);
+        let tasks = consumers.iter().flat_map(|consumer| here(consumer.operator));
+        Ok(unheard(topology, stream, partition as u32, tasks, self.store.as_ref())?)
     }
 
     /// Makes the tasks, from the store, and puts them on worker threads.
@@ -300,10 +316,13 @@ impl Supervisor {
         let mut intakes: Vec<Vec<Vec<Intake>>> =
             topology.groups.iter().map(|group| (0..group.parallelism).map(|_| Vec::new()).collect()).collect();
         let mut alignments = Alignments::new(topology, held.iter().map(|held| held.stream));
+        let slices: Vec<(usize, u32)> =
+            held.iter().filter_map(|held| Some((topology.streams.get(held.stream)?.producer?, held.partition as u32))).collect();
         for held in held {
             let Some(node) = topology.streams.get(held.stream) else { continue };
             let place = node.producer.and_then(|group| intakes.get_mut(group)).and_then(|group| group.get_mut(held.partition as usize));
-            let intake = Intake::new(held.stream, node, held.partition, held.source, held.start, self.store.as_ref(), self.clock.clone())?;
+            let start = if node.everywhere { Some(Some(self.unheard(held.stream, held.partition, &slices)?)) } else { held.start };
+            let intake = Intake::new(held.stream, node, held.partition, held.source, start, self.store.as_ref(), self.clock.clone())?;
             let passage = node.carries.is_some();
             let intake = if passage { intake.of_passage(node, topology.stream_names.clone(), self.store.as_ref())? } else { intake };
             if let Some(place) = place {
@@ -314,7 +333,8 @@ impl Supervisor {
         let mut tasks = Vec::new();
         for (g, (group, intakes)) in topology.groups.iter().zip(intakes).enumerate() {
             for (partition, intakes) in intakes.into_iter().enumerate() {
-                if intakes.is_empty() && !group.has_inbox {
+                let inbox = receivers.get_mut(g).filter(|inboxes| !inboxes.is_empty()).map(|inboxes| inboxes.remove(0));
+                if intakes.is_empty() && !group.whole {
                     continue;
                 }
                 let mut stages = Vec::new();
@@ -322,7 +342,6 @@ impl Supervisor {
                     let Some(spec) = self.stage_spec(*operator) else { continue };
                     stages.push((*operator, Stage::new(spec, partition as u32)?));
                 }
-                let inbox = receivers.get_mut(g).filter(|inboxes| !inboxes.is_empty()).map(|inboxes| inboxes.remove(0));
                 let links = Links { inbox, lanes: Lanes::new(board.clone()) };
                 let mut task = Task::new(topology.clone(), g, partition as u32, intakes, stages, links, self.clock.clone());
                 task.restore_waiting(self.store.as_ref())?;

@@ -24,7 +24,7 @@ pub enum Log<'a> {
 pub struct LogError;
 
 /// The spaces that are cut into slices, `<kind>/<operator>/<slice>`.
-const SLICED: [&str; 5] = ["cells", "clock", "stage", "state", "waiting"];
+const SLICED: [&str; 6] = ["cells", "clock", "heard", "stage", "state", "waiting"];
 
 /// The space that tells of which version an operator's state is; every slice's log has a copy.
 pub const SCHEMAS: &str = "schemas";

@@ -75,7 +75,8 @@ impl Intake {
     ) -> Result<Intake, BrokerError> {
         let mut generator = Generator::new(strategy(&node.watermarks));
         let mut next = start.flatten().unwrap_or(-1);
-        if let Some(position) = store.get(POSITIONS, position_key(&node.name, partition).as_bytes())?
+        if !node.everywhere
+            && let Some(position) = store.get(POSITIONS, position_key(&node.name, partition).as_bytes())?
             && let Some((offset, watermark, learned)) = read_value(&position)
         {
             next = offset;
@@ -305,7 +306,8 @@ impl Intake {
 
     /// Adds its position to a commit; `None` before the first record.
     pub fn position(&self, node: &StreamNode, into: &mut Changes) -> Option<(i32, i64)> {
-        if self.next < 0 {
+        // How far tasks have heard what every process reads, they keep themselves.
+        if self.next < 0 || node.everywhere {
             return None;
         }
         let mut value = Vec::with_capacity(20);

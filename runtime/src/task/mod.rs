@@ -5,6 +5,7 @@
 
 mod changelog;
 mod commit;
+mod heard;
 mod intake;
 mod lanes;
 mod outbox;
@@ -16,6 +17,7 @@ mod waiting;
 
 pub use changelog::{Log, LogError, SCHEMAS, is_state, log_of, operator_of, put_back, record_key, spaces_of};
 pub use commit::{Work, commit, tell};
+pub use heard::unheard;
 pub use intake::{Found, Intake, IntakeState, POSITIONS, put_start, read_place, read_position};
 pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
 pub use outbox::Outbox;
@@ -32,6 +34,7 @@ use crate::store::Changes;
 use crate::store::Store;
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
 use crossbeam_channel::Receiver;
+use heard::Heard;
 use passage::Passage;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +81,8 @@ struct Node {
     outputs: Outputs,
     /// Events that wait for their batch, where the operator has a trigger.
     waiting: Option<Waiting>,
+    /// What it knows of what every process reads.
+    heard: Heard,
     /// For each channel: where its watermark stood when somebody looked, and since when.
     seen: Vec<(Millis, Millis)>,
 }
@@ -111,7 +116,14 @@ impl Task {
             let mut combined = Combined::new(channels);
             combined.start_at(stage.watermark());
             let outputs = Outputs::new(node.outputs.len());
-            *place = Some(Node { stage, combined, outputs, waiting: None, seen: vec![(WATERMARK_MIN, clock.now()); channels] });
+            *place = Some(Node {
+                stage,
+                combined,
+                outputs,
+                waiting: None,
+                heard: Heard::default(),
+                seen: vec![(WATERMARK_MIN, clock.now()); channels],
+            });
         }
         let scanners = topology.streams.iter().map(|stream| stream.topic.is_none().then(|| Scanner::new(&stream.wants, &[]))).collect();
         let (spare, own_watermarks) = (Vec::new(), Vec::new());
@@ -134,11 +146,12 @@ impl Task {
         }
     }
 
-    /// Brings back the events that were waiting for their batch at the last commit.
+    /// Brings back what was known of topics that every process reads, and the events that were waiting for their batch, at the last commit.
     pub fn restore_waiting(&mut self, store: &dyn Store) -> Result<(), StageError> {
         let topology = self.topology.clone();
         for (operator, (spec, node)) in topology.operators.iter().zip(&mut self.nodes).enumerate() {
             let Some(node) = node else { continue };
+            node.heard = Heard::restore(&topology, operator, self.partition, store)?;
             let trigger = match spec.batch {
                 Some(trigger) => trigger,
                 // The pipeline has had a trigger before: what was left is handed over at once.
@@ -270,7 +283,9 @@ impl Task {
 
     /// Adds what changed since the last commit; returns the next offset of each topic partition, for the outside.
     pub fn prepare(&mut self, changes: &mut Changes) -> Vec<(usize, i32, i64)> {
-        for node in self.nodes.iter_mut().flatten() {
+        for (node, spec) in self.nodes.iter_mut().zip(&self.topology.operators) {
+            let Some(node) = node else { continue };
+            node.heard.changes(&self.topology, &spec.name, self.partition, changes);
             node.stage.changes(self.partition, changes);
             if let Some(waiting) = &mut node.waiting {
                 waiting.changes(changes);
@@ -375,6 +390,11 @@ impl Task {
     /// Takes a parcel from another task.
     fn open(&mut self, mut parcel: Parcel, outbox: &mut Outbox) -> Result<(), TaskError> {
         let progress = Progress { watermark: parcel.watermark, pace: parcel.pace };
+        if let (Some(stream), Some(node)) =
+            (self.topology.followed(parcel.operator, parcel.input), self.nodes.get_mut(parcel.operator).and_then(Option::as_mut))
+        {
+            node.heard.sift(stream, parcel.from, &mut parcel.events);
+        }
         let done = self.consume(parcel.operator, parcel.input, parcel.from as usize, &mut parcel.events, progress, outbox);
         self.lanes.board().handled();
         done
@@ -591,6 +611,13 @@ impl Task {
                 Ok(_) if to.to == Handover::ToAll => parcels.iter_mut().for_each(|parcel| parcel.push_from(events, i)),
                 Ok(key) => {
                     if let Some(parcel) = parcels.get_mut(partition_of(key, group.parallelism) as usize) {
+                        parcel.push_from(events, i);
+                    }
+                }
+                // They know whether it is news, and one of them refuses it for all.
+                Err(reason) if to.to == Handover::ToAll && topology.followed(to.operator, to.input).is_some() => {
+                    for parcel in &mut parcels {
+                        parcel.unreadable.push((parcel.len(), reason.clone()));
                         parcel.push_from(events, i);
                     }
                 }

@@ -61,6 +61,8 @@ pub struct StreamNode {
     pub wants: Wants,
     /// Who reads it.
     pub consumers: Vec<Consumer>,
+    /// Whether every process reads all of its topic, as it brings nothing but what operators keep in all of their tasks.
+    pub everywhere: bool,
     /// The stream whose events it carries to the tasks that own their keys, where it is a topic of Sangam's own for that.
     pub carries: Option<usize>,
     /// The group whose tasks produce its events: those that read the topic, or the operator that writes it.
@@ -155,6 +157,8 @@ pub struct Group {
     pub circle: usize,
     /// Whether events come to it from other tasks.
     pub has_inbox: bool,
+    /// Whether events of any key do, so that all of its tasks must be in one process.
+    pub whole: bool,
 }
 
 impl Topology {
@@ -163,6 +167,12 @@ impl Topology {
         let written = |stream: usize| self.operators.iter().any(|node| node.outputs.iter().flatten().any(|to| *to == stream));
         let mut read = self.groups.iter().flat_map(|group| &group.reads);
         read.any(|s| written(*s) || self.streams.get(*s).is_some_and(|stream| stream.carries.is_some()))
+    }
+
+    /// The stream, read by every process, that brings an operator's input.
+    pub fn followed(&self, operator: usize, input: usize) -> Option<usize> {
+        let takes = |consumer: &Consumer| (consumer.operator, consumer.input) == (operator, input);
+        self.streams.iter().position(|stream| stream.everywhere && stream.consumers.iter().any(takes))
     }
 
     /// Has topics that events pass through looked into for the same fields, at the same places, as the streams that they carry on.
@@ -177,7 +187,7 @@ impl Topology {
 }
 
 impl Handover {
-    /// Whether events go to other tasks in memory, which reaches no further than one process.
+    /// Whether events go to other tasks in memory.
     pub fn is_in_memory(self) -> bool {
         matches!(self, Handover::ByKey | Handover::ToAll)
     }

@@ -211,7 +211,7 @@ fn a_second_process_is_refused_where_events_change_tasks_in_memory_and_the_first
     until_counted(&tallies, events);
     let why = second.start().outcome().unwrap_err();
     assert!(matches!(why, PipelineError::Shared { expected: 3, .. }), "{why}");
-    assert!(why.to_string().contains("run one process, or have `count` read a topic that is partitioned by its key"), "{why}");
+    assert!(why.to_string().contains("set `route = \"repartition\"` at `count`"), "{why}");
     events += say(&words, 1);
     until_counted(&tallies, events);
     running.stop().unwrap();

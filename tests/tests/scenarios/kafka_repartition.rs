@@ -7,6 +7,7 @@ use sangam_tests::world::{Running, World, eventually};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const PARTITIONS: i32 = 3;
 
@@ -53,12 +54,15 @@ struct Case {
     tallies: String,
     seconds: String,
     events: usize,
+    /// The second that the first round is in. Outputs carry their time, and Kafka deletes what is older than its retention: so a day ago.
+    first: i64,
 }
 
 impl Case {
     fn new() -> Case {
         let (words, tallies, seconds) = (topic("words", PARTITIONS as u32), topic("tallies", 2), topic("seconds", 1));
-        Case { name: unique("rekeyed"), words, tallies, seconds, events: 0 }
+        let first = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 - 86_400;
+        Case { name: unique("rekeyed"), words, tallies, seconds, events: 0, first }
     }
 
     /// A process with nothing on its disk.
@@ -71,8 +75,8 @@ impl Case {
     /// Writes words over all partitions, every word in each of them, in the second that is numbered `round`.
     fn say(&mut self, round: usize) {
         for partition in 0..PARTITIONS {
-            let texts: Vec<String> =
-                (0..200).map(|n| format!(r#"{{"text": "w{}", "at": {}}}"#, (n + round) % 7, round * 1_000 + n)).collect();
+            let start = (self.first + round as i64) * 1_000;
+            let texts: Vec<String> = (0..200).map(|n| format!(r#"{{"text": "w{}", "at": {}}}"#, n % 7, start + n)).collect();
             produce(&self.words, partition, &texts.iter().map(|text| ("", text.as_str())).collect::<Vec<_>>());
             self.events += texts.len();
         }
@@ -103,7 +107,7 @@ impl Case {
         let (mut closed, mut known) = (BTreeMap::new(), BTreeMap::new());
         for seen in committed(&self.seconds) {
             let window: Value = serde_json::from_slice(seen.value.as_ref().unwrap()).unwrap();
-            let (second, count) = (window["window_start"].as_i64().unwrap() / 1_000, window["count"].as_u64().unwrap());
+            let (second, count) = (window["window_start"].as_i64().unwrap() / 1_000 - self.first, window["count"].as_u64().unwrap());
             assert_eq!(known.insert((window["key"].to_string(), second), count), None, "{window} came twice");
             *closed.entry(second).or_default() += count;
         }

@@ -24,6 +24,7 @@ mod kafka_broadcast;
 mod kafka_broker;
 mod kafka_pipeline;
 mod kafka_repartition;
+mod kafka_rules;
 mod migration;
 mod operations;
 mod poison_event;

@@ -307,6 +307,13 @@ fn an_event_without_a_key_goes_to_the_fallback_of_its_operator() {
 }
 
 #[test]
+fn a_stream_that_is_read_from_its_end_still_is_beside_a_topic_that_is_read_from_its_start() {
+    let world = world(&COUNT.replace("partitions = 4", "partitions = 4\n    start = \"latest\""));
+    send_words(&world, 4, 100);
+    assert_eq!(world.drain().unwrap()["count"], Ended::default());
+}
+
+#[test]
 fn an_operator_without_keys_is_refused() {
     let world = world(
         r#"

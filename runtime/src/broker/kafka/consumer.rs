@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error;
 use super::options::KafkaOptions;
@@ -20,7 +21,7 @@ use super::rebalance::{Membership, News};
 use super::source::Buffer;
 use super::wake::Wake;
 use super::watch::Watch;
-use crate::broker::{Assignment, BrokerError, Member, Subscribe, Subscription};
+use crate::broker::{Assignment, BrokerError, Member, Start, Subscribe, Subscription};
 
 /// What the thread is asked to do. It answers on `done`.
 pub(super) enum Command {
@@ -48,6 +49,8 @@ struct Reader {
     cluster: String,
 }
 
+/// The library wants a group's name from every reader; one that is assigned its partitions joins none.
+const NO_GROUP: &str = "sangam";
 /// Callers wait for their answer, so more than one command for each of them is never on the way.
 const COMMANDS_MAX: usize = 64;
 /// Wakes are exact; this only bounds what one that was missed would cost, and paces the work of the clock.
@@ -62,7 +65,31 @@ const EVENTS_PER_ROUND: usize = 8;
 // === impl KafkaSubscription ===
 
 impl KafkaSubscription {
+    /// Joins a group, which says what is to be read.
     pub(super) fn start(options: &KafkaOptions, subscribe: &Subscribe) -> Result<KafkaSubscription, BrokerError> {
+        let topics: Vec<&str> = subscribe.topics.iter().map(String::as_str).collect();
+        KafkaSubscription::begin(options, subscribe, |consumer| consumer.subscribe(&topics))
+    }
+
+    /// Reads partitions (topic and number) from their start, in no group.
+    pub(super) fn follow(
+        options: &KafkaOptions,
+        topics: &[String],
+        partitions: &[(String, i32)],
+    ) -> Result<KafkaSubscription, BrokerError> {
+        let nobodys = Subscribe { group: NO_GROUP.to_owned(), topics: topics.to_vec(), start: Start::Earliest };
+        KafkaSubscription::begin(options, &nobodys, |consumer| {
+            let mut all = TopicPartitionList::with_capacity(partitions.len());
+            partitions.iter().try_for_each(|(topic, partition)| all.add_partition_offset(topic, *partition, Offset::Invalid))?;
+            consumer.context().read(consumer, &all)
+        })
+    }
+
+    fn begin(
+        options: &KafkaOptions,
+        subscribe: &Subscribe,
+        assign: impl FnOnce(&BaseConsumer<Membership>) -> KafkaResult<()>,
+    ) -> Result<KafkaSubscription, BrokerError> {
         let (commands, received) = bounded(COMMANDS_MAX);
         let (news, wake, stop) = (Arc::new(News::default()), Arc::new(Wake::default()), Arc::new(AtomicBool::new(false)));
         let membership = Membership {
@@ -79,13 +106,17 @@ impl KafkaSubscription {
             lanes: Mutex::default(),
             asker: options.asker(),
         };
-        let doing = format!("join the group `{}`", subscribe.group);
+        let doing = if subscribe.group == NO_GROUP {
+            format!("read {}", subscribe.topics.join(", "))
+        } else {
+            format!("join the group `{}`", subscribe.group)
+        };
         let sort = |cause: KafkaError| error::sort(&cause, &doing, &options.bootstrap);
         let mut consumer: BaseConsumer<Membership> =
             options.consumer(&subscribe.group, subscribe.start, subscribe.topics.len()).create_with_context(membership).map_err(sort)?;
         let woken = Arc::clone(&wake);
         consumer.set_nonempty_callback(move || woken.call());
-        consumer.subscribe(&subscribe.topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(sort)?;
+        assign(&consumer).map_err(sort)?;
         let reader = Reader {
             consumer,
             topics: subscribe.topics.clone(),

@@ -89,6 +89,15 @@ impl Broker for KafkaBroker {
         Ok(Box::new(KafkaSubscription::start(&self.options, subscription)?))
     }
 
+    fn follow(&self, topics: &[String]) -> Result<Box<dyn Subscription>, BrokerError> {
+        let mut partitions = Vec::new();
+        for topic in topics {
+            let count = self.partitions(topic)?.ok_or_else(|| BrokerError::NoTopic(topic.clone()))?;
+            partitions.extend((0..count as i32).map(|partition| (topic.clone(), partition)));
+        }
+        Ok(Box::new(KafkaSubscription::follow(&self.options, topics, &partitions)?))
+    }
+
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
         Ok(Box::new(KafkaSink::new(&self.options)?))
     }

@@ -113,7 +113,11 @@ impl News {
 
 impl Membership {
     fn gain(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> KafkaResult<()> {
-        let committed = self.committed(consumer, partitions)?;
+        self.read(consumer, &self.committed(consumer, partitions)?)
+    }
+
+    /// Reads partitions from now on, each from the offset that is said there, or else from where the subscription starts.
+    pub(super) fn read(&self, consumer: &BaseConsumer<Self>, committed: &TopicPartitionList) -> KafkaResult<()> {
         let mut starts = TopicPartitionList::with_capacity(committed.count());
         for partition in committed.elements() {
             partition.error()?;
