@@ -1,5 +1,6 @@
 //! The command line: each command in its file; this one knows only their names.
 
+pub mod audit;
 pub mod build;
 pub mod debug;
 pub mod demo;
@@ -14,7 +15,9 @@ pub mod validate;
 pub mod why;
 
 mod bytes;
+mod columns;
 mod surroundings;
+mod topics;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -47,6 +50,8 @@ enum Command {
     Why(why::WhyCommand),
     /// Look at what operators refused or failed at, and replay it.
     Dlq(dlq::Dlq),
+    /// List which builds a pipeline has run, from which records on, and which it has refused.
+    Audit(audit::AuditCommand),
     /// Run a captured call again, bit for bit, or through another build.
     Debug(debug::Debug),
     /// Show what a .wasm file says about itself.
@@ -59,7 +64,7 @@ pub fn main() -> ExitCode {
     start_log(match cli.command {
         Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) => "error,sangam::guest=info",
         // What a guest says when it is tried is part of their answer.
-        Command::Dlq(_) | Command::Debug(_) => "error,sangam::guest=off",
+        Command::Dlq(_) | Command::Debug(_) | Command::Audit(_) => "error,sangam::guest=off",
         _ => "warn,sangam=info",
     });
     let out = &mut std::io::stdout();
@@ -73,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Validate(command) => validate::run(command, out),
         Command::Why(command) => why::run(command, out),
         Command::Dlq(command) => dlq::run(command, out),
+        Command::Audit(command) => audit::run(command, out),
         Command::Debug(command) => debug::run(command, out),
         Command::Inspect(command) => inspect::run(command, out),
     };

@@ -8,14 +8,17 @@ mod values;
 mod error;
 mod source;
 
+mod audit;
 mod check;
 mod fields;
 mod meaning;
+mod webhook;
 mod written;
 
 #[cfg(test)]
 mod tests;
 
+pub use audit::Audit;
 pub use error::{ConfigErrors, Diagnostic, Kind, Severity};
 pub use meaning::{
     Admin, Batch, Binding, BreakerSpec, Capture, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, FALLBACK, Fallback, Format,
@@ -24,6 +27,7 @@ pub use meaning::{
 };
 pub use units::{UnitError, parse_bytes, parse_duration};
 pub use values::{SetError, set, to_msgpack};
+pub use webhook::{Undelivered, Webhook};
 
 use source::Source;
 

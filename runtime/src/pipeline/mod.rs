@@ -3,6 +3,7 @@
 //! It does not parse, print or serve; `config`, `cli` and `admin` do.
 
 mod alignments;
+mod audit;
 mod backoff;
 mod board;
 mod brokers;

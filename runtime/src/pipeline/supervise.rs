@@ -3,6 +3,7 @@
 //! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
 
 use super::alignments::Alignments;
+use super::audit::{Audit, Cause, FirstOffset};
 use super::backoff::Backoff;
 use super::board::Board;
 use super::brokers::Brokers;
@@ -11,7 +12,7 @@ use super::crew::{Crew, Failed};
 use super::excess::Excess;
 use super::health::Phase;
 use super::ledger::Ledger;
-use super::reload::{Reload, Reloader};
+use super::reload::{Refusal, Reload, Reloader};
 use super::worker::{Command, Gauges, Report, Swap, Worker};
 use super::{PipelineError, Plugins, schema};
 use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
@@ -99,6 +100,7 @@ impl Supervisor {
     pub fn run(&mut self, control: &Control) -> Result<(), PipelineError> {
         self.check_parallelism()?;
         schema::check_all(&self.topology, self.store.as_ref())?;
+        self.brokers.count_in(&self.pipeline, &self.metrics);
         let mut backoff = Backoff::new();
         let mut excess = Excess::new(&self.pipeline, &self.topology);
         loop {
@@ -149,6 +151,10 @@ impl Supervisor {
                 let gained: Vec<_> = gained.map(|held| (held.stream, held.partition as u32)).collect();
                 ledger.catch_up(&self.topology, &gained, self.store.as_ref())?;
                 schema::check_all(&self.topology, self.store.as_ref()).map_err(Failed::Fatal)?;
+            }
+            if let Some(audit) = self.brokers.audit() {
+                let held: Vec<_> = holdings.held.iter().map(|held| (held.stream, held.partition, held.start.flatten())).collect();
+                audit.started(self.clock.now(), &self.topology, &held, self.store.as_ref())?;
             }
             let crew = self.start(std::mem::take(&mut holdings.held), control.board(), ledger)?;
             control.health().at_work(&crew.gauges);
@@ -391,8 +397,10 @@ impl Supervisor {
             let drained = quiet && self.options.drain && all(|gauges| &gauges.caught_up);
             let finished = ended || drained;
             let reload = self.reloader.as_mut().is_some_and(|reloader| reloader.waiting(&self.metrics));
+            self.note_refusals();
             let dirty = crew.gauges.iter().any(|gauges| gauges.dirty.load(Ordering::SeqCst));
-            let due = dirty && last_commit.elapsed() >= self.pipeline.commit_interval;
+            let waiting = self.brokers.audit().is_some_and(Audit::is_waiting);
+            let due = (dirty || waiting) && last_commit.elapsed() >= self.pipeline.commit_interval;
             if !(due || finished || reassigned || reload || !taken_back.is_empty() || control.stopping()) {
                 continue;
             }
@@ -405,7 +413,10 @@ impl Supervisor {
                 closed = true;
             }
             excess.check(self.clock.now()).map_err(Failed::Fatal)?;
-            let work = crew.prepare()?;
+            let mut work = crew.prepare()?;
+            if let Some(audit) = self.brokers.audit() {
+                audit.add(&mut work, ledger, &self.topology)?;
+            }
             if holdings.lost.iter().any(|(.., handback)| handback.is_too_late()) {
                 return Err(Failed::Again("partitions were taken away before what was read of them was committed".to_owned()));
             }
@@ -419,6 +430,7 @@ impl Supervisor {
                     crew.ask_all(|_| Command::Committed)?;
                 }
             }
+            self.brokers.audit().into_iter().for_each(Audit::committed);
             self.tell(&work, subscriptions, ledger)?;
             control.health().committed(&work.positions);
             self.metrics.commits.inc();
@@ -486,7 +498,7 @@ impl Supervisor {
             let topology = match loaded.rewired(&self.topology, &self.pipeline, operator) {
                 Ok(topology) => Arc::new(topology),
                 Err(why) => {
-                    self.refuse_build(&reload.plugin_name, &why.to_string());
+                    self.refuse_build(&reload.plugin_name, loaded.plugin.sha256(), &why.to_string());
                     continue;
                 }
             };
@@ -500,7 +512,7 @@ impl Supervisor {
             let mut started = match started {
                 Ok(started) => started,
                 Err(why) => {
-                    self.refuse_build(&reload.plugin_name, &why.to_string());
+                    self.refuse_build(&reload.plugin_name, loaded.plugin.sha256(), &why.to_string());
                     continue;
                 }
             };
@@ -508,7 +520,7 @@ impl Supervisor {
             let old = node.clone();
             let check = schema::check(&name, loaded.plugin.manifest(), self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
             if let Err(why) = check.verdict() {
-                self.refuse_build(&reload.plugin_name, &why);
+                self.refuse_build(&reload.plugin_name, loaded.plugin.sha256(), &why);
                 continue;
             }
             // The old build could not read what such a build has written: it is not watched, and stays.
@@ -525,6 +537,8 @@ impl Supervisor {
                 Command::Swap(Box::new(Swap { operator, topology: topology.clone(), plugin, instances, watch }))
             })?;
             self.topology = topology;
+            let positions: Vec<FirstOffset> = work.positions.iter().map(|(s, partition, offset)| (*s, *partition, Some(*offset))).collect();
+            self.note(operator, Cause::File(old.plugin.sha256(), &positions));
             self.metrics.reloads.inc();
             self.metrics.reload_pause_seconds.observe(hold.elapsed().as_secs_f64());
             let first: Vec<String> = work
@@ -548,12 +562,31 @@ impl Supervisor {
         Ok(())
     }
 
-    fn refuse_build(&mut self, plugin: &str, why: &str) {
+    fn refuse_build(&mut self, plugin: &str, sha256: &str, why: &str) {
+        self.note_refusal(plugin, sha256, why);
         tracing::warn!(pipeline = %self.pipeline.name, plugin, "the new build is refused, the old one stays: {why}");
         self.metrics.reloads_refused.inc();
         if let Some(reloader) = &mut self.reloader {
             reloader.refused(plugin, why);
         }
+    }
+
+    /// Notes for the audit why an operator's build runs.
+    fn note(&self, operator: usize, cause: Cause<'_>) {
+        if let (Some(audit), Some(node)) = (self.brokers.audit(), self.topology.operators.get(operator)) {
+            audit.note(self.clock.now(), &self.topology, node, cause);
+        }
+    }
+
+    fn note_refusal(&self, plugin: &str, sha256: &str, why: &str) {
+        let users = self.topology.operators.iter().enumerate().filter(|(_, node)| node.plugin_name == plugin);
+        users.for_each(|(operator, _)| self.note(operator, Cause::Refused(sha256, why)));
+    }
+
+    /// Notes builds that were refused before it came to a swap.
+    fn note_refusals(&mut self) {
+        let refusals = self.reloader.as_mut().map(Reloader::take_refusals).unwrap_or_default();
+        refusals.iter().for_each(|Refusal { plugin, sha256, why }| self.note_refusal(plugin, sha256, why));
     }
 
     /// A task has taken a new build back: tasks that are made from now on get the old one, too.
@@ -572,6 +605,7 @@ impl Supervisor {
                 *node = old;
             }
             self.topology = Arc::new(topology);
+            self.note(operator, Cause::RollBack(&rolled_back.refused, &rolled_back.why));
         }
     }
 

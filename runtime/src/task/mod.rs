@@ -7,7 +7,9 @@ mod changelog;
 mod commit;
 mod intake;
 mod lanes;
+mod names;
 mod outbox;
+mod stamp;
 mod standing;
 mod topology;
 mod waiting;
@@ -16,7 +18,8 @@ pub use changelog::{Log, LogError, SCHEMAS, log_of, put_back, record_key, spaces
 pub use commit::{Work, commit, tell};
 pub use intake::{Intake, IntakeState, POSITIONS, read_position};
 pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
-pub use outbox::Outbox;
+pub use outbox::{Outbox, Refused};
+pub use stamp::Stamp;
 pub use standing::{ChannelStanding, OperatorStanding, SourceStanding};
 pub use topology::{Consumer, Group, Handover, OperatorNode, StreamNode, TopicRef, Topology};
 
@@ -24,7 +27,7 @@ use crate::broker::{BrokerError, Source};
 use crate::config::Batch;
 use crate::events::Events;
 use crate::route::{Scanner, partition_of};
-use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Subject, Way};
+use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Subject, Way, letter};
 use crate::store::Changes;
 use crate::store::Store;
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
@@ -67,6 +70,8 @@ struct Node {
     stage: Stage,
     combined: Combined,
     outputs: Outputs,
+    /// The stamp of the build that runs, where outputs bear one.
+    stamp: Option<Stamp>,
     /// Events that wait for their batch, where the operator has a trigger.
     waiting: Option<Waiting>,
     /// For each channel: where its watermark stood when somebody looked, and since when.
@@ -138,7 +143,8 @@ impl Task {
             let mut combined = Combined::new(channels);
             combined.start_at(stage.watermark());
             let outputs = Outputs::new(node.outputs.len());
-            *place = Some(Node { stage, combined, outputs, waiting: None, seen: vec![(WATERMARK_MIN, clock.now()); channels] });
+            *place =
+                Some(Node { stage, combined, outputs, stamp: None, waiting: None, seen: vec![(WATERMARK_MIN, clock.now()); channels] });
         }
         let scanners = topology.streams.iter().map(|stream| stream.topic.is_none().then(|| Scanner::new(&stream.wants, &[]))).collect();
         let (spare, own_watermarks) = (Vec::new(), Vec::new());
@@ -263,6 +269,11 @@ impl Task {
     /// Everything committed is in the store.
     pub fn written(&mut self) {
         self.nodes.iter_mut().flatten().for_each(|node| node.stage.written());
+    }
+
+    /// Whether an operator runs here.
+    pub fn runs(&self, operator: usize) -> bool {
+        self.nodes.get(operator).is_some_and(Option::is_some)
     }
 
     /// The stage of an operator that runs here.
@@ -471,7 +482,13 @@ impl Task {
     /// Writes what is bound to topics, in the order in which it was emitted.
     fn write(&mut self, spec: &OperatorNode, operator: usize, outputs: &Outputs, outbox: &mut Outbox) -> Result<(), TaskError> {
         let mut next = vec![0; outputs.ports.len() + 3];
-        for way in &outputs.order {
+        let (runs, taken_back) = self.stamps(spec, operator, outputs);
+        let (of_another, stamp) = taken_back.map_or((0, None), |(count, stamp)| (count, Some(stamp)));
+        (outbox.stamp, outbox.operator) = (stamp, operator);
+        for (i, way) in outputs.order.iter().enumerate() {
+            if i == of_another {
+                outbox.stamp.clone_from(&runs);
+            }
             let (place, streams, as_it_came) = match way {
                 Way::Port(port) => (usize::from(*port), spec.outputs.get(usize::from(*port)).map_or(&[][..], Vec::as_slice), false),
                 Way::Late => (outputs.ports.len(), spec.late.as_slice(), true),
@@ -482,12 +499,33 @@ impl Task {
             let row = *i;
             *i += 1;
             for stream in streams {
-                if let Some(reason) = outbox.write(*stream, events, row, self.partition, as_it_came)? {
+                if *way == Way::DeadLetter {
+                    self.keep_letter(*stream, events, row, outbox)?;
+                } else if let Some(reason) = outbox.write(*stream, events, row, self.partition, as_it_came)? {
                     self.keep_unwritable((spec, operator), *stream, events, row, reason, outbox)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What the outputs of a call bear: the stamp of the build that runs and, where another was taken back on the way, that one's for the first
+    /// so many.
+    fn stamps(&mut self, spec: &OperatorNode, operator: usize, outputs: &Outputs) -> (Option<Stamp>, Option<(usize, Stamp)>) {
+        let Some(node) = self.nodes.get_mut(operator).and_then(Option::as_mut).filter(|_| spec.stamp) else { return (None, None) };
+        let build = node.stage.plugin();
+        if !node.stamp.as_ref().is_some_and(|stamp| stamp.is_of(build)) {
+            node.stamp = Some(Stamp::new(&spec.name, build));
+        }
+        let taken_back = outputs.taken_back.as_ref().map(|(count, build)| (*count, Stamp::new(&spec.name, build)));
+        (node.stamp.clone(), taken_back)
+    }
+
+    /// Keeps an output that a sink has refused after it had taken it.
+    pub fn keep_refused(&mut self, refused: &Refused, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let topology = self.topology.clone();
+        let Some(spec) = topology.operators.get(refused.operator) else { return Ok(()) };
+        self.keep_unwritable((spec, refused.operator), refused.stream, &refused.events, 0, refused.why.clone(), outbox)
     }
 
     /// Keeps an output that the stream `to` cannot take.
@@ -502,12 +540,27 @@ impl Task {
     ) -> Result<(), TaskError> {
         let failure = Failure::new(FailureKind::Effects, format!("an output cannot be written: {reason}"));
         let mut letters = Events::default();
+        let to = self.topology.stream_names.get(to).map_or("", String::as_str);
+        if spec.dead_letters.is_none() {
+            tracing::warn!(operator = %spec.name, stream = to, "an output is dropped, as the operator keeps no dead letters: {reason}");
+        }
         if let (Some(row), Some(stream)) = (events.rows.get(row), spec.dead_letters) {
-            let to = self.topology.stream_names.get(to).map_or("", String::as_str);
             self.origin(operator).dead_letter(events, row, Subject::Output(to), &failure, &mut letters);
-            outbox.write(stream, &letters, 0, self.partition, true)?;
+            self.keep_letter(stream, &letters, 0, outbox)?;
         }
         Ok(())
+    }
+
+    /// Writes a dead letter. One that its stream cannot take goes without its key and value: where it came from is enough to find it again.
+    fn keep_letter(&self, stream: usize, letters: &Events, row: usize, outbox: &mut Outbox) -> Result<(), TaskError> {
+        let Some(reason) = outbox.write(stream, letters, row, self.partition, true)? else { return Ok(()) };
+        let mut bare = Events::default();
+        if let Some(letter) = letters.rows.get(row) {
+            letter::without_content(letters, letter, &reason, &mut bare);
+        }
+        let Some(reason) = outbox.write(stream, &bare, 0, self.partition, true)? else { return Ok(()) };
+        let name = self.topology.stream_names.get(stream).map_or("", String::as_str);
+        Err(BrokerError::Fatal(format!("a dead letter cannot be written to `{name}`: {reason}")).into())
     }
 
     /// Scans events that an operator of this task emitted, and hands them to those that read them in memory.
@@ -578,7 +631,7 @@ impl Task {
                 let input = spec.inputs.get(to.input).map_or("", |input| &**input.stream());
                 self.origin(to.operator).dead_letter(events, row, Subject::Event(input), failure, &mut letters);
                 if let Some(stream) = spec.dead_letters {
-                    outbox.write(stream, &letters, 0, self.partition, true)?;
+                    self.keep_letter(stream, &letters, 0, outbox)?;
                 }
             }
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod architecture;
+mod audit;
 mod bad_input;
 mod batches;
 mod batching;
@@ -21,6 +22,7 @@ mod inputs;
 mod kafka_broadcast;
 mod kafka_broker;
 mod kafka_pipeline;
+mod kafka_sizes;
 mod migration;
 mod operations;
 mod poison_event;
@@ -29,5 +31,6 @@ mod recovery;
 mod simulation;
 mod torture;
 mod watermarks;
+mod webhook;
 mod why;
 mod workloads;

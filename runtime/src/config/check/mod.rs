@@ -2,10 +2,12 @@
 //!
 //! After an error it goes on with whatever is most plausible, so that one run finds them all; the result counts only without errors.
 
+mod audit;
 mod clusters;
 mod cycle;
 mod operators;
 mod streams;
+mod webhook;
 mod wiring;
 
 use std::net::SocketAddr;
@@ -28,13 +30,12 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
 
     let clusters = clusters::mean(&written.clusters, source);
     let declared = streams::mean(&written.streams, &clusters, folder, source);
-    let operators = operators::mean(&written.operators, written.capture.as_ref(), folder, source);
+    let operators = operators::mean(&written.operators, written.capture.as_ref(), written.stamp.as_ref(), folder, source);
     let wired = wiring::connect(&written, &name, operators, declared, &clusters, source);
     let guarantee = wiring::guarantee(written.guarantee.as_ref(), &wired, &clusters, source);
 
     let place = |path: Option<At<String>>, default| folder.join(path.map_or(default, |path| path.value.into()));
     Pipeline {
-        name,
         data: place(written.data, base.data),
         plugins: place(written.plugins, base.plugins),
         commit_interval: written.commit_interval.map_or(base.commit_interval, |at| at.value),
@@ -43,10 +44,12 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
         batch: written.batch.map_or(base.batch, |at| at.value as usize),
         on_remove: written.on_remove.map_or(base.on_remove, |at| at.value),
         guarantee: guarantee.unwrap_or(Guarantee::AtLeastOnce),
+        audit: audit::mean(written.audit.as_ref(), &name, &wired.operators, &wired.streams, &clusters),
         admin: written.admin.and_then(|admin| open_doors(admin, source)),
         clusters,
         streams: wired.streams,
         operators: wired.operators,
+        name,
         warnings: Vec::new(),
     }
 }

@@ -43,6 +43,7 @@ fn the_smallest_file_has_a_default_for_everything_else() {
         plugins: "etc/plugins".into(),
         streams: vec![Stream::embedded("in"), Stream::embedded(DEAD_LETTERS)],
         operators: vec![Operator { dead_letters: Some(DEAD_LETTERS.into()), ..Operator::new("o").input("in") }],
+        audit: Some(Audit { cluster: EMBEDDED.into(), topic: "word-count.audit".into(), asked: false }),
         ..Pipeline::new("word-count")
     };
     assert_eq!(pipeline, expected);
@@ -66,6 +67,8 @@ fn every_key_reaches_its_place() {
         listen = "0.0.0.0:9600"
         token = "${TOKEN}"
         stuck_after = "1m"
+        [audit]
+        topic = "payments.builds"
         [clusters.main]
         kind = "kafka"
         brokers = "a:9092,b:9092"
@@ -125,6 +128,7 @@ fn every_key_reaches_its_place() {
         batch: 64,
         on_remove: OnRemove::Keep,
         guarantee: Guarantee::AtLeastOnce,
+        audit: Some(Audit { cluster: "main".into(), topic: "payments.builds".into(), asked: true }),
         admin: Some(Admin {
             listen: ([0, 0, 0, 0], 9600).into(),
             token: Some(Secret("hunter2".into())),

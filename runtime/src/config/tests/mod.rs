@@ -6,6 +6,7 @@ mod ladder;
 mod meant;
 mod refused;
 mod time;
+mod webhook;
 
 use super::*;
 
