@@ -3,8 +3,10 @@
 //! It does not serve HTTP; `admin` renders the registry.
 
 mod run;
+mod sink;
 
 pub use run::{RunMetrics, RunNow, Seconds, WorkerMetrics};
+pub use sink::SinkMetrics;
 
 use crate::time::Millis;
 use parking_lot::Mutex;
@@ -174,6 +176,7 @@ pub struct Metrics {
     memory_peak: Family<OperatorLabels, Gauge>,
     watermark: Family<OperatorLabels, Gauge>,
     guest: Family<GuestLabels, Counter>,
+    sinks: sink::Sinks,
     /// The run as a whole.
     pub run: RunMetrics,
     /// Commits that were made.
@@ -220,6 +223,7 @@ impl Default for Metrics {
             memory_peak: Family::default(),
             watermark: Family::default(),
             guest: Family::default(),
+            sinks: sink::Sinks::registered(&mut registry),
             run: RunMetrics::registered(&mut registry),
             commits: Counter::default(),
             commit_seconds: seconds(),
@@ -325,6 +329,11 @@ impl Metrics {
             last_dead_letter: Arc::default(),
             labels,
         }
+    }
+
+    /// The metrics of a sink that calls somebody, by its stream.
+    pub fn sink(&self, pipeline: &str, stream: &str) -> SinkMetrics {
+        self.sinks.of(pipeline, stream)
     }
 
     /// All metrics in the OpenMetrics text format.

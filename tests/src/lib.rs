@@ -4,6 +4,7 @@ pub mod bench;
 pub mod doors;
 pub mod guest;
 pub mod guests;
+pub mod http;
 pub mod kafka;
 pub mod place;
 pub mod play;

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: the first surprise ends the test")]
 
-use sangam::broker::{Assignment, Broker, Controls, MemoryBroker, OutRecord, Polled, Start, Subscribe};
+use sangam::broker::{Assignment, Broker, Controls, MemoryBroker, OutRecord, Polled, Start, Subscribe, WebhookBroker};
 use sangam::config::{Carrier, Pipeline};
 use sangam::events::Events;
 use sangam::metrics::Metrics;
@@ -189,7 +189,10 @@ impl World {
     pub fn supervisor(&self, options: RunOptions, watching: bool) -> anyhow::Result<Supervisor> {
         let pipeline = self.pipeline();
         let plugins = Arc::new(Plugins::new(self.sandbox.clone(), &pipeline.plugins));
-        let mut brokers = Brokers::connect(&pipeline, &mut |carrier, _| {
+        let mut brokers = Brokers::connect(&pipeline, &mut |carrier, format| {
+            if let Carrier::Webhook(webhook) = carrier {
+                return Ok((format!("webhook {}", webhook.stream), Arc::new(WebhookBroker::new(webhook, format)) as Arc<dyn Broker>));
+            }
             let Carrier::Topic { cluster, .. } = carrier else { panic!("only topics here, not {carrier:?}") };
             if let Some(outside) = self.outside.get(cluster) {
                 return Ok((cluster.clone(), outside.clone()));

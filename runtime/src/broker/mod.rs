@@ -7,6 +7,7 @@ mod file;
 mod kafka;
 mod local;
 mod memory;
+mod webhook;
 
 #[doc(hidden)]
 pub mod suite;
@@ -16,8 +17,10 @@ pub use file::{FileBroker, FileFormat, FileOptions};
 pub use kafka::{BadProperty, Bounds, KafkaBroker, KafkaOptions};
 pub use local::LocalBroker;
 pub use memory::{Controls, MemoryBroker};
+pub use webhook::WebhookBroker;
 
 use crate::events::Events;
+use crate::metrics::SinkMetrics;
 use crate::store::Changes;
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -51,6 +54,11 @@ pub trait Broker: Send + Sync {
 
     /// Starts to write topics.
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError>;
+
+    /// Where it is to count what it sends; for a broker that calls somebody.
+    fn count_in(&self, metrics: SinkMetrics) {
+        let _ = metrics;
+    }
 
     /// Starts to write records with names, which are noted down in the ledger of that name; makes the ledger where there is none. Another
     /// process that wrote to it before writes no more.
@@ -90,6 +98,11 @@ pub trait Broker: Send + Sync {
     fn delete_before(&self, offsets: &[PartitionOffset]) -> Result<(), BrokerError> {
         let _ = offsets;
         Ok(())
+    }
+
+    /// Makes a topic that keeps its records for ever. One that is there already is left as it is.
+    fn create_lasting(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.create(topic, partitions)
     }
 
     /// Reads what is committed in a partition, from an offset (its start, for `None`) to where it ends now, without a group. Returns the
@@ -326,6 +339,22 @@ pub trait Sink: Send {
     /// The changes that were handed out with the last flush have been written (`true`) or have been lost (`false`). With a loss goes
     /// everything that the sink still holds; call it so, too, to give up records before their flush.
     fn settled(&mut self, written: bool);
+
+    /// Whether it may refuse at the flush what it has taken before. Such a sink wants its records by [`Sink::write_named`].
+    fn refuses_late(&self) -> bool {
+        false
+    }
+
+    /// Takes a record under a name: the same name when the same work is done again, so that whoever gets it can tell a repeat.
+    fn write_named(&mut self, record: &OutRecord<'_>, name: &str, changes: &mut Changes) -> Result<(), BrokerError> {
+        let _ = name;
+        self.write(record, changes)
+    }
+
+    /// What it has refused, after a flush, of the records that it had taken since the flush before: the how-manieth, from 0, and why.
+    fn refused(&mut self) -> Vec<(usize, String)> {
+        Vec::new()
+    }
 }
 
 /// Names of records that have been written, each with when.

@@ -1,5 +1,6 @@
 //! The command line: each command in its file; this one knows only their names.
 
+pub mod audit;
 pub mod build;
 pub mod debug;
 pub mod demo;
@@ -17,7 +18,9 @@ pub mod why;
 
 mod ask;
 mod bytes;
+mod columns;
 mod surroundings;
+mod topics;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -54,6 +57,8 @@ enum Command {
     Savepoint(savepoint::SavepointCommand),
     /// Go back to the build, and to the state, of just before the last swap.
     Rollback(rollback::Rollback),
+    /// List which builds a pipeline has run, from which records on, and which it has refused.
+    Audit(audit::AuditCommand),
     /// Run a captured call again, bit for bit, or through another build.
     Debug(debug::Debug),
     /// Show what a .wasm file says about itself.
@@ -66,7 +71,7 @@ pub fn main() -> ExitCode {
     start_log(match cli.command {
         Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) => "error,sangam::guest=info",
         // What a guest says when it is tried is part of their answer.
-        Command::Dlq(_) | Command::Debug(_) => "error,sangam::guest=off",
+        Command::Dlq(_) | Command::Debug(_) | Command::Audit(_) => "error,sangam::guest=off",
         _ => "warn,sangam=info",
     });
     let out = &mut std::io::stdout();
@@ -82,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Dlq(command) => dlq::run(command, out),
         Command::Savepoint(command) => savepoint::run(command, out),
         Command::Rollback(command) => rollback::run(command, out),
+        Command::Audit(command) => audit::run(command, out),
         Command::Debug(command) => debug::run(command, out),
         Command::Inspect(command) => inspect::run(command, out),
     };

@@ -1,6 +1,8 @@
 //! What a pipeline needs of the machine: the store, brokers, the sandbox. Shared by the commands that run or check one.
 
-use crate::broker::{Broker, BrokerError, FileBroker, FileFormat, FileOptions, KafkaBroker, KafkaOptions, LocalBroker, MemoryBroker};
+use crate::broker::{
+    Broker, BrokerError, FileBroker, FileFormat, FileOptions, KafkaBroker, KafkaOptions, LocalBroker, MemoryBroker, WebhookBroker,
+};
 use crate::config::{self, Carrier, ClusterKind, Format, Guarantee, Pipeline};
 use crate::pipeline::{Brokers, LoadFailed, PlanError, PlanErrors, Plugins};
 use crate::sandbox::{Sandbox, SandboxOptions};
@@ -58,7 +60,7 @@ pub fn store(pipeline: &Pipeline) -> Result<Arc<dyn Store>> {
     let durable = pipeline.streams.iter().any(|stream| match &stream.carrier {
         Carrier::Topic { .. } => pipeline.kind_of(stream) != Some(&ClusterKind::Memory),
         Carrier::File { .. } => true,
-        Carrier::Internal => false,
+        Carrier::Webhook(_) | Carrier::Internal => false,
     });
     if !durable {
         return Ok(Arc::new(MemoryStore::new()));
@@ -118,6 +120,7 @@ pub fn connect(pipeline: &Pipeline, store: &Arc<dyn Store>) -> Result<Connected>
                 };
                 (format!("cluster {cluster}"), broker)
             }
+            Carrier::Webhook(webhook) => (format!("webhook {}", webhook.stream), Arc::new(WebhookBroker::new(webhook, format))),
             Carrier::Internal => return Err(BrokerError::Fatal("a stream in memory has no broker".to_owned())),
         })
     };

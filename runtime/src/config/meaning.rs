@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::audit::Audit;
 use super::error::Diagnostic;
 use super::savepoints::Savepoints;
+use super::webhook::Webhook;
 
 /// The name of the embedded cluster, where the file does not give it another.
 pub const EMBEDDED: &str = "local";
@@ -58,6 +60,8 @@ pub struct Pipeline {
     pub savepoints: Savepoints,
     /// The text of its file, variables not put in; empty for one that was made in code.
     pub text: String,
+    /// Where it is written down which builds have run; `None`: nowhere.
+    pub audit: Option<Audit>,
     /// The clusters; the embedded one is always among them.
     pub clusters: Vec<Cluster>,
     /// Every stream that an operator reads or writes, and the declared ones that none does.
@@ -212,6 +216,8 @@ pub enum Carrier {
         /// Whether to wait for more at the end.
         follow: bool,
     },
+    /// At an HTTP endpoint: each event is a request.
+    Webhook(Webhook),
     /// Nowhere: from one operator to the next in memory.
     Internal,
 }
@@ -316,6 +322,8 @@ pub struct Operator {
     pub dead_letters_max: Option<ShareLimit>,
     /// What happens to an event that the operator refuses or fails on.
     pub on_error: OnError,
+    /// Whether each output says in a header which build has made it.
+    pub stamp: bool,
     /// Where failing calls are kept; `None`: nowhere.
     pub capture: Option<Capture>,
     /// What one call may use.
@@ -465,6 +473,7 @@ impl Pipeline {
             admin: None,
             savepoints: Savepoints::default(),
             text: String::new(),
+            audit: None,
             clusters: vec![Cluster { name: EMBEDDED.to_owned(), kind: ClusterKind::Local }],
             streams: Vec::new(),
             operators: Vec::new(),
@@ -566,6 +575,7 @@ impl Operator {
             dead_letters: None,
             dead_letters_max: None,
             on_error: OnError::default(),
+            stamp: false,
             capture: None,
             limits: Limits::default(),
         }

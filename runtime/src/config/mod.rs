@@ -8,16 +8,19 @@ mod values;
 mod error;
 mod source;
 
+mod audit;
 mod blame;
 mod check;
 mod fields;
 mod meaning;
 mod savepoints;
+mod webhook;
 mod written;
 
 #[cfg(test)]
 mod tests;
 
+pub use audit::Audit;
 pub use blame::blame;
 pub use error::{ConfigErrors, Diagnostic, Kind, Severity};
 pub use meaning::{
@@ -28,6 +31,7 @@ pub use meaning::{
 pub use savepoints::{OnBadBuild, Savepoints, SavepointsAt};
 pub use units::{UnitError, parse_bytes, parse_duration};
 pub use values::{SetError, set, to_msgpack};
+pub use webhook::{Undelivered, Webhook};
 
 use source::Source;
 

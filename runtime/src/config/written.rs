@@ -25,12 +25,19 @@ pub(super) struct Written {
     pub standby: Option<At<bool>>,
     pub dead_letters: Option<At<String>>,
     pub dead_letters_max: Option<At<ShareLimit>>,
+    pub stamp: Option<At<bool>>,
     pub capture: Option<WrittenCapture>,
     pub admin: Option<WrittenAdmin>,
     pub savepoints: Option<WrittenSavepoints>,
+    pub audit: Option<WrittenAudit>,
     pub clusters: Vec<WrittenCluster>,
     pub streams: Vec<WrittenStream>,
     pub operators: Vec<WrittenOperator>,
+}
+
+pub(super) enum WrittenAudit {
+    Off,
+    On { topic: Option<At<String>> },
 }
 
 pub(super) struct WrittenAdmin {
@@ -88,8 +95,26 @@ pub(super) struct WrittenStream {
     pub start: Option<At<Start>>,
     pub max_event: Option<At<u64>>,
     pub priority: Option<At<Priority>>,
+    pub webhook: WrittenWebhook,
     /// The keys that stand there, right or wrong, each with its place.
     pub keys: Vec<At<&'static str>>,
+}
+
+/// What is said of an endpoint; it is one where `url` stands among the stream's keys.
+pub(super) struct WrittenWebhook {
+    pub url: Option<At<String>>,
+    pub headers: Vec<(At<String>, String)>,
+    pub timeout: Option<At<Duration>>,
+    pub in_flight: Option<At<u64>>,
+    pub on_error: Option<At<WrittenUndelivered>>,
+    pub retry_for: Option<At<Duration>>,
+    pub breaker: Option<BreakerSpec>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WrittenUndelivered {
+    Wait,
+    DeadLetter,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,6 +159,7 @@ pub(super) struct WrittenOperator {
     pub dead_letters: Option<At<String>>,
     pub dead_letters_max: Option<At<ShareLimit>>,
     pub on_error: Option<At<WrittenOnError>>,
+    pub stamp: Option<At<bool>>,
     pub capture: Option<WrittenCapture>,
     pub limits: Option<WrittenLimits>,
     pub batch: Option<WrittenBatch>,
@@ -181,6 +207,8 @@ const MEMORY_MAX: u64 = 4 << 30;
 const CALL_BYTES_MAX: u64 = 1 << 30;
 /// More than any disk has.
 const CAPTURE_BYTES_MAX: u64 = 1 << 60;
+/// The most requests of one endpoint at a time; each has a thread.
+const IN_FLIGHT_MAX: u64 = 256;
 /// The most of anything that is merely counted.
 const COUNT_MAX: u64 = 1_000_000_000;
 /// The window of a share, and how much must have happened in it, where the file does not say.
@@ -223,9 +251,11 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         standby: fields.bool("standby"),
         dead_letters: fields.name("dead_letters"),
         dead_letters_max: dead_letters_max(source, &fields),
+        stamp: fields.bool("stamp"),
         capture: capture(source, &fields, "[capture]"),
         admin: fields.table("admin", "[admin]").map(|fields| admin(source, fields)),
         savepoints: fields.table("savepoints", "[savepoints]").map(savepoints),
+        audit: audit(&fields),
         clusters: fields.tables("clusters").into_iter().map(|(name, fields)| cluster(source, name, fields)).collect(),
         streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(source, name, fields)).collect(),
         operators: fields.tables("operators").into_iter().map(|(name, fields)| operator(source, name, fields)).collect(),
@@ -235,6 +265,18 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
     }
     fields.finish();
     written
+}
+
+/// On or off, or a table for one with a topic of another name.
+fn audit(fields: &Fields<'_>) -> Option<WrittenAudit> {
+    if fields.table_place("audit").is_none() {
+        let on = fields.bool("audit")?;
+        return Some(if on.value { WrittenAudit::On { topic: None } } else { WrittenAudit::Off });
+    }
+    let table = fields.table("audit", "[audit]")?;
+    let topic = table.text("topic");
+    table.finish();
+    Some(WrittenAudit::On { topic })
 }
 
 fn admin(source: &Source<'_>, fields: Fields<'_>) -> WrittenAdmin {
@@ -290,6 +332,7 @@ fn stream(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenS
     ];
     let written = WrittenStream {
         watermark: watermark(source, &name.value, &fields),
+        webhook: webhook(source, &name.value, &fields),
         name,
         internal: fields.bool("internal"),
         cluster: fields.name("cluster"),
@@ -314,6 +357,19 @@ fn stream(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenS
     };
     fields.finish();
     written
+}
+
+fn webhook(source: &Source<'_>, stream: &str, fields: &Fields<'_>) -> WrittenWebhook {
+    let undelivered = [("wait", WrittenUndelivered::Wait), ("dead_letter", WrittenUndelivered::DeadLetter)];
+    WrittenWebhook {
+        url: fields.text("url"),
+        headers: fields.pass_through("headers"),
+        timeout: fields.duration("timeout", false),
+        in_flight: fields.count("in_flight", IN_FLIGHT_MAX),
+        on_error: fields.choice("on_error", &undelivered),
+        retry_for: fields.duration("retry_for", false),
+        breaker: fields.table("breaker", format!("[streams.{stream}.breaker]")).and_then(|table| breaker(source, table)),
+    }
 }
 
 /// One word, or a table for a watermark that needs to be told more.
@@ -378,6 +434,7 @@ fn operator(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> Writte
         dead_letters: fields.name("dead_letters"),
         dead_letters_max: dead_letters_max(source, &fields),
         on_error: on_error(source, &name.value, &fields),
+        stamp: fields.bool("stamp"),
         capture: capture(source, &fields, &format!("[operators.{}.capture]", name.value)),
         limits: fields.table("limits", format!("[operators.{}.limits]", name.value)).map(limits),
         batch: fields.table("batch", format!("[operators.{}.batch]", name.value)).map(|table| batch(source, table.place.clone(), table)),

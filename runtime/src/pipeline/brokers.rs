@@ -1,7 +1,9 @@
 //! From the clusters of a pipeline file to brokers, and which topics they must hold.
 
+use super::audit::Audit;
 use crate::broker::{Broker, BrokerError};
 use crate::config::{Carrier, Format, Pipeline};
+use crate::metrics::Metrics;
 use std::sync::Arc;
 
 /// A pipeline's brokers, and which stream is on which.
@@ -10,6 +12,7 @@ pub struct Brokers {
     /// By stream; an internal stream has none.
     of_stream: Vec<Option<usize>>,
     partitions: Vec<u32>,
+    audit: Option<Audit>,
 }
 
 /// A broker, and the name by which streams that share it are known.
@@ -41,15 +44,17 @@ impl Brokers {
                 continue;
             }
             let (name, broker) = connect(&stream.carrier, stream.format).map_err(|why| TopicError { stream: stream.name.clone(), why })?;
-            let at = names.iter().position(|known| *known == name).unwrap_or_else(|| {
-                names.push(name);
-                brokers.push(broker);
-                brokers.len() - 1
-            });
-            of_stream.push(Some(at));
+            of_stream.push(Some(place(&mut names, &mut brokers, name, broker)));
+        }
+        let mut audit = None;
+        if let Some(file) = &pipeline.audit {
+            let connected = connect(&file.carrier(), Format::Json);
+            let (name, broker) = connected.map_err(|why| TopicError { stream: file.topic.clone(), why })?;
+            let at = place(&mut names, &mut brokers, name, broker);
+            audit = brokers.get(at).map(|broker| Audit::new(file, &pipeline.name, at, broker.clone()));
         }
         let partitions = vec![0; pipeline.streams.len()];
-        Ok(Brokers { brokers, of_stream, partitions })
+        Ok(Brokers { brokers, of_stream, partitions, audit })
     }
 
     /// Looks up how many partitions each topic has, and makes those that the pipeline is to make.
@@ -59,6 +64,8 @@ impl Brokers {
             let (topic, asked, create) = match &stream.carrier {
                 Carrier::Topic { topic, partitions, create, .. } => (topic.clone(), *partitions, *create),
                 Carrier::File { path, .. } => (path.display().to_string(), 1, true),
+                // It has no partitions: an event goes where there is an endpoint.
+                Carrier::Webhook(_) => (stream.name.clone(), 1, true),
                 Carrier::Internal => continue,
             };
             let failed = |why| TopicError { stream: stream.name.clone(), why };
@@ -76,12 +83,36 @@ impl Brokers {
                 *place = partitions;
             }
         }
+        if let (Some(audit), Some(file)) = (&self.audit, &pipeline.audit)
+            && !audit.make_topic().map_err(|why| TopicError { stream: file.topic.clone(), why })?
+        {
+            self.audit = None;
+        }
         Ok(())
     }
 
     /// The brokers.
     pub fn all(&self) -> &[Arc<dyn Broker>] {
         &self.brokers
+    }
+
+    /// Has the brokers that call somebody count what they send.
+    pub(super) fn count_in(&self, pipeline: &Pipeline, metrics: &Metrics) {
+        for (s, stream) in pipeline.streams.iter().enumerate().filter(|(_, stream)| matches!(stream.carrier, Carrier::Webhook(_))) {
+            if let Some(broker) = self.brokers.get(self.of_stream(s)) {
+                broker.count_in(metrics.sink(&pipeline.name, &stream.name));
+            }
+        }
+    }
+
+    /// Where it is written down which builds have run.
+    pub(super) fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
+    }
+
+    /// The broker that has the audit's topic, where there is an audit.
+    pub fn of_audit(&self) -> Option<&Arc<dyn Broker>> {
+        self.audit.as_ref().map(Audit::broker)
     }
 
     /// The broker of a stream, by index.
@@ -93,4 +124,13 @@ impl Brokers {
     pub fn partitions(&self, stream: usize) -> u32 {
         self.partitions.get(stream).copied().unwrap_or(0)
     }
+}
+
+/// The index of the broker of that name, which may be a new one.
+fn place(names: &mut Vec<String>, brokers: &mut Vec<Arc<dyn Broker>>, name: String, broker: Arc<dyn Broker>) -> usize {
+    names.iter().position(|known| *known == name).unwrap_or_else(|| {
+        names.push(name);
+        brokers.push(broker);
+        brokers.len() - 1
+    })
 }

@@ -3,9 +3,11 @@
 //! It does not parse, print or serve; `config`, `cli` and `admin` do.
 
 mod alignments;
+mod audit;
 mod backoff;
 mod board;
 mod brokers;
+mod builds;
 mod control;
 mod crew;
 mod error;

@@ -202,6 +202,7 @@ impl Planner<'_> {
             let topic = match &stream.carrier {
                 Carrier::Topic { topic, .. } => Some(topic.clone()),
                 Carrier::File { path, .. } => Some(path.display().to_string()),
+                Carrier::Webhook(_) => Some(stream.name.clone()),
                 Carrier::Internal => None,
             };
             let is_file = matches!(stream.carrier, Carrier::File { .. });
@@ -520,6 +521,7 @@ impl Planner<'_> {
                 },
                 captures: operator.capture.as_ref().map(|bounds| Arc::new(Captures::new(&self.pipeline.name, bounds))),
                 batch: operator.batch,
+                stamp: operator.stamp,
                 metrics: metrics.operator(&self.pipeline.name, &operator.name),
                 group: groups.of_operator.get(o).copied().unwrap_or(0),
             });

@@ -14,6 +14,7 @@ use crate::task::{OperatorNode, Topology};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use sangam_protocol::manifest::{Input, Manifest};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Reloader {
     builds: Builds,
     /// A build that waits for the next commit.
     next: Option<Reload>,
+    /// Builds that were refused, for the audit; taken at every look.
+    refusals: Vec<Refusal>,
     /// What operators ran before their last swap.
     before: BTreeMap<usize, OperatorNode>,
     /// The savepoints from before the last swaps.
@@ -61,7 +64,17 @@ pub struct Reloader {
 
 enum Offer {
     Ready(Box<Reload>),
-    Refused(String, String),
+    Refused(Refusal),
+}
+
+/// A build that was refused before it came to a swap.
+pub(super) struct Refusal {
+    /// The plugin's name.
+    pub plugin: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Why.
+    pub why: String,
 }
 
 /// What the trying-out thread needs to know of an operator.
@@ -116,6 +129,7 @@ impl Reloader {
             news: changed_in,
             builds: Arc::new(Mutex::new(builds)),
             next: None,
+            refusals: Vec::new(),
             before: BTreeMap::new(),
             saved: Vec::new(),
             _watch: watch,
@@ -138,15 +152,21 @@ impl Reloader {
         while self.next.is_none() {
             match self.ready.try_recv() {
                 Ok(Offer::Ready(reload)) => self.next = Some(*reload),
-                Ok(Offer::Refused(plugin, why)) => {
-                    tracing::warn!(plugin, "the new build is refused, the old one stays: {why}");
+                Ok(Offer::Refused(refusal)) => {
+                    tracing::warn!(plugin = refusal.plugin, "the new build is refused, the old one stays: {}", refusal.why);
                     metrics.reloads_refused.inc();
-                    self.refused(&plugin, &why);
+                    self.refused(&refusal.plugin, &refusal.why);
+                    self.refusals.push(refusal);
                 }
                 Err(_) => break,
             }
         }
         self.next.is_some()
+    }
+
+    /// Builds that were refused since the last time this was asked.
+    pub(super) fn take_refusals(&mut self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refusals)
     }
 
     /// The build that waits.
@@ -207,7 +227,8 @@ fn try_out(plugins: &Plugins, wanted: &[Wanted], name: &str, path: &Path, bytes:
         match tried.and_then(fits) {
             Ok(tried) => builds.push((user.operator, tried)),
             Err(why) => {
-                let _ = offers.send(Offer::Refused(name.to_owned(), why));
+                let sha256 = format!("{:x}", Sha256::digest(bytes));
+                let _ = offers.send(Offer::Refused(Refusal { plugin: name.to_owned(), sha256, why }));
                 return;
             }
         }

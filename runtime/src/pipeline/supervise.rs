@@ -3,6 +3,7 @@
 //! It runs on the thread that calls [`Supervisor::run`]; workers run on their own.
 
 use super::alignments::Alignments;
+use super::audit::Audit;
 use super::backoff::Backoff;
 use super::board::Board;
 use super::brokers::Brokers;
@@ -11,16 +12,16 @@ use super::crew::{Crew, Failed};
 use super::excess::Excess;
 use super::health::Phase;
 use super::ledger::{Ledger, slices_of};
-use super::reload::{Reload, Reloader};
+use super::reload::Reloader;
 use super::standby::Standby;
 use super::sweep::Sweeper;
-use super::worker::{Command, Gauges, Report, Swap, Worker};
+use super::worker::{Command, Gauges, Report, Worker};
 use super::{PipelineError, Plugins, passages, schema};
 use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
 use crate::route::Input;
-use crate::stage::{RolledBack, Stage, StageSpec};
+use crate::stage::{Stage, StageSpec};
 use crate::store::{Changes, Store};
 use crate::task::{Fetch, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell, unheard};
 use crate::time::Clock;
@@ -114,6 +115,7 @@ impl Supervisor {
     fn run_on(&mut self, control: &Control) -> Result<(), PipelineError> {
         self.check_parallelism()?;
         schema::check_all(&self.topology, self.store.as_ref())?;
+        self.brokers.count_in(&self.pipeline, &self.metrics);
         let mut backoff = Backoff::new();
         let mut excess = Excess::new(&self.pipeline, &self.topology);
         let mut back_to: Option<String> = None;
@@ -178,6 +180,10 @@ impl Supervisor {
                 let gained: Vec<_> = gained.map(|held| (held.stream, held.partition as u32)).collect();
                 ledger.catch_up(&self.topology, &gained, self.store.as_ref())?;
                 schema::check_all(&self.topology, self.store.as_ref()).map_err(Failed::Fatal)?;
+            }
+            if let Some(audit) = self.brokers.audit() {
+                let held: Vec<_> = holdings.held.iter().map(|held| (held.stream, held.partition, held.start.flatten())).collect();
+                audit.started(self.clock.now(), &self.topology, &held, self.store.as_ref())?;
             }
             let held: Vec<_> = holdings.held.iter().map(|held| (held.stream, held.partition as u32)).collect();
             let crew = self.start(std::mem::take(&mut holdings.held), control.board(), ledger)?;
@@ -473,13 +479,15 @@ impl Supervisor {
             let drained = quiet && self.options.drain && all(|gauges| &gauges.caught_up);
             let finished = ended || drained;
             let reload = self.reloader.as_mut().is_some_and(|reloader| reloader.waiting(&self.metrics));
+            self.note_refusals();
             let mut dirty = crew.gauges.iter().any(|gauges| gauges.dirty.load(Ordering::SeqCst));
             if finished && feeds_itself && !std::mem::replace(&mut looked, true) {
                 subscriptions.iter_mut().flatten().try_for_each(|subscription| subscription.look_again())?;
                 crew.ask_all(|_| Command::FetchAll)?;
                 continue;
             }
-            let due = dirty && last_commit.elapsed() >= self.pipeline.commit_interval;
+            let waiting = self.brokers.audit().is_some_and(Audit::is_waiting);
+            let due = (dirty || waiting) && last_commit.elapsed() >= self.pipeline.commit_interval;
             let asked = control.savepoints().any();
             if !(due || asked || finished || reassigned || reload || !taken_back.is_empty() || control.stopping()) {
                 continue;
@@ -494,7 +502,10 @@ impl Supervisor {
                 dirty = true;
             }
             excess.check(self.clock.now()).map_err(Failed::Fatal)?;
-            let work = crew.prepare()?;
+            let mut work = crew.prepare()?;
+            if let Some(audit) = self.brokers.audit() {
+                audit.add(&mut work, ledger, &self.topology)?;
+            }
             if holdings.lost.iter().any(|(.., handback)| handback.is_too_late()) {
                 return Err(Failed::Again("partitions were taken away before what was read of them was committed".to_owned()));
             }
@@ -509,6 +520,7 @@ impl Supervisor {
                     crew.ask_all(|_| Command::Committed)?;
                 }
             }
+            self.brokers.audit().into_iter().for_each(Audit::committed);
             self.tell(&work, subscriptions, ledger)?;
             sweeper.iter_mut().for_each(|sweeper| sweeper.committed(&work, &self.topology));
             control.health().committed(&work.positions);
@@ -571,109 +583,6 @@ impl Supervisor {
         }
     }
 
-    /// Puts a new build in, in all tasks, between two commits.
-    fn swap(&mut self, crew: &Crew, ledger: Option<&Ledger>, reload: Reload, work: &Work, hold: Instant) -> Result<(), Failed> {
-        for (operator, loaded) in reload.builds {
-            let swapped = Instant::now();
-            let Some(node) = self.topology.operators.get(operator) else { continue };
-            let topology = match loaded.rewired(&self.topology, &self.pipeline, operator) {
-                Ok(topology) => Arc::new(topology),
-                Err(why) => {
-                    self.refuse_build(&reload.plugin_name, &why.to_string());
-                    continue;
-                }
-            };
-            let started: Result<Vec<Vec<_>>, _> = crew
-                .instances
-                .get(operator)
-                .map_or(&[][..], Vec::as_slice)
-                .iter()
-                .map(|count| (0..*count).map(|_| loaded.plugin.start(&node.config, &node.limits)).collect())
-                .collect();
-            let mut started = match started {
-                Ok(started) => started,
-                Err(why) => {
-                    self.refuse_build(&reload.plugin_name, &why.to_string());
-                    continue;
-                }
-            };
-            let name = node.name.clone();
-            let old = node.clone();
-            let check = schema::check(&name, loaded.plugin.manifest(), self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
-            if let Err(why) = check.verdict() {
-                self.refuse_build(&reload.plugin_name, &why);
-                continue;
-            }
-            // The old build could not read what such a build has written: it is not watched, and stays.
-            let watch = if check.raises() { 0 } else { self.options.watch_batches };
-            let mut changes = Changes::default();
-            check.remember(&mut changes);
-            if !changes.is_empty() {
-                self.store.write(&changes).map_err(|why| Failed::Fatal(why.into()))?;
-                ledger.into_iter().for_each(|ledger| ledger.owe_all(&name, &changes));
-            }
-            crew.ask_all(|worker| {
-                let instances = started.get_mut(worker).map(std::mem::take).unwrap_or_default();
-                let plugin = loaded.plugin.clone();
-                Command::Swap(Box::new(Swap { operator, topology: topology.clone(), plugin, instances, watch }))
-            })?;
-            self.topology = topology;
-            self.metrics.reloads.inc();
-            self.metrics.reload_pause_seconds.observe(hold.elapsed().as_secs_f64());
-            let first: Vec<String> = work
-                .positions
-                .iter()
-                .map(|(stream, partition, offset)| {
-                    let stream = self.topology.streams.get(*stream).map_or("?", |stream| stream.name.as_str());
-                    format!("{stream}/{partition}@{offset}")
-                })
-                .collect();
-            tracing::info!(
-                pipeline = %self.pipeline.name, operator = %name, version = %loaded.plugin.manifest().version,
-                sha256 = %loaded.plugin.sha256(), replaces = %old.plugin.sha256(), first = %first.join(" "),
-                pause_us = hold.elapsed().as_micros() as u64, swap_us = swapped.elapsed().as_micros() as u64,
-                "new build"
-            );
-            if let Some(reloader) = &mut self.reloader {
-                reloader.running(operator, old, &loaded.plugin, hold.elapsed());
-            }
-        }
-        Ok(())
-    }
-
-    fn refuse_build(&mut self, plugin: &str, why: &str) {
-        tracing::warn!(pipeline = %self.pipeline.name, plugin, "the new build is refused, the old one stays: {why}");
-        self.metrics.reloads_refused.inc();
-        if let Some(reloader) = &mut self.reloader {
-            reloader.refused(plugin, why);
-        }
-    }
-
-    /// A task has taken a new build back: tasks that are made from now on get the old one, too.
-    fn note_roll_back(&mut self, operator: usize, rolled_back: &RolledBack) {
-        let Some(node) = self.topology.operators.get(operator) else { return };
-        let (name, plugin) = (node.name.clone(), node.plugin_name.clone());
-        let why =
-            format!("{} was taken back, {} runs again: {}", short(&rolled_back.refused), short(&rolled_back.restored), rolled_back.why);
-        tracing::error!(pipeline = %self.pipeline.name, operator = %name, "the new build failed: {why}");
-        self.metrics.reloads_refused.inc();
-        if let Some(reloader) = &mut self.reloader {
-            reloader.refused(&plugin, &why);
-        }
-        self.put_old_build_back(operator);
-    }
-
-    /// Tasks of an operator that are made from now on get the build from before its last swap.
-    pub(super) fn put_old_build_back(&mut self, operator: usize) {
-        if let Some(old) = self.reloader.as_mut().and_then(|reloader| reloader.taken_back(operator)) {
-            let mut topology = Topology::clone(&self.topology);
-            if let Some(node) = topology.operators.get_mut(operator) {
-                *node = old;
-            }
-            self.topology = Arc::new(topology);
-        }
-    }
-
     /// Refuses to run over state that was made with another number of slices, and remembers this number.
     pub(super) fn check_parallelism(&self) -> Result<(), PipelineError> {
         let mut changes = Changes::default();
@@ -698,11 +607,6 @@ impl Supervisor {
 
 /// The space of the store that holds into how many slices each operator's keys are cut.
 pub(super) const SLICES: &str = "slices";
-
-/// The first digits of a hash, enough for people.
-fn short(sha256: &str) -> &str {
-    sha256.get(..12).unwrap_or(sha256)
-}
 
 /// Waits, but not after the control says stop.
 fn wait(time: Duration, control: &Control) {

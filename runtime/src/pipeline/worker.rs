@@ -350,6 +350,12 @@ impl Worker {
         for task in &mut self.tasks {
             task.tell_passages(&mut self.outbox)?;
         }
+        for refused in self.outbox.deliver()? {
+            let mut tasks = self.tasks.iter_mut();
+            if let Some(task) = tasks.find(|task| task.partition == refused.partition && task.runs(refused.operator)) {
+                task.keep_refused(&refused, &mut self.outbox)?;
+            }
+        }
         self.outbox.flush()?;
         let mut changes = std::mem::take(&mut self.outbox.changes);
         let mut positions = Vec::new();

@@ -184,6 +184,7 @@ impl Stage {
                         return Ok(Some(failure));
                     }
                     let failure = self.captured(failure);
+                    run.out.taken_back = Some((run.out.order.len(), self.spec.plugin.clone()));
                     self.probation_failed(&failure);
                 }
             }

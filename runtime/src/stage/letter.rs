@@ -3,7 +3,7 @@
 //! The headers are text, and are listed for users in `docs/dead-letters.md`. Where the letter goes is not known here.
 
 use super::Failure;
-use crate::events::{Events, Row};
+use crate::events::{Events, Row, Span};
 use crate::time::Millis;
 use sangam_protocol::msgpack::{Error, Reader, write};
 use std::sync::Arc;
@@ -38,14 +38,16 @@ pub mod header {
     pub const OUTPUT: &str = "sangam.output";
     /// The name of the file that the failed call is captured in.
     pub const CAPTURE: &str = "sangam.capture";
+    /// Why the letter has neither key nor value: they were too large for the stream of dead letters. Where the event was read is still there.
+    pub const OMITTED: &str = "sangam.omitted";
     /// On a replayed event: the dead letter that it was, as `stream/partition/offset`.
     pub const REPLAY_OF: &str = "sangam.replay.of";
     /// On a replayed event: which attempt this is.
     pub const REPLAY_ATTEMPT: &str = "sangam.replay.attempt";
 
     /// All of a dead letter's own, which an older letter's give way to; those of a replay are the event's and stay.
-    pub(super) const OWN: [&str; 14] =
-        [OPERATOR, PLUGIN, KIND, ERROR, BACKTRACE, INPUT, STREAM, PARTITION, OFFSET, TIMESTAMP, ATTEMPTS, TIMER, OUTPUT, CAPTURE];
+    pub(super) const OWN: [&str; 15] =
+        [OPERATOR, PLUGIN, KIND, ERROR, BACKTRACE, INPUT, STREAM, PARTITION, OFFSET, TIMESTAMP, ATTEMPTS, TIMER, OUTPUT, CAPTURE, OMITTED];
 }
 
 /// What a dead letter is about.
@@ -116,6 +118,20 @@ impl Origin {
         if let Some(row) = out.rows.get_mut(at) {
             row.headers = span;
         }
+    }
+}
+
+/// Appends a dead letter to `out` without its key and value, with which its stream does not take it. The value is empty then and not a tombstone:
+/// a compacted topic would drop that.
+pub fn without_content(letters: &Events, letter: &Row, reason: &str, out: &mut Events) {
+    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let why = format!("key of {} and value of {} bytes: {reason}", len(letters.key(letter)), len(letters.value(letter)));
+    let headers = with_headers(letters.headers(letter), &|name| name == header::OMITTED, &[(header::OMITTED, &why)]);
+    let at = out.rows.len();
+    super::refuse::copy(letters, &Row { key: Span::NONE, value: Span::new(0, 0), ..*letter }, out);
+    let headers = out.store(&headers);
+    if let Some(row) = out.rows.get_mut(at) {
+        row.headers = headers;
     }
 }
 

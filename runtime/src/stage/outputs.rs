@@ -1,6 +1,8 @@
 //! What a stage lets out: a run of events per port, and the events that it could not take.
 
 use crate::events::Events;
+use crate::sandbox::Plugin;
+use std::sync::Arc;
 
 /// What a stage lets out in one run.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Outputs {
     /// Where each of them went, in the order in which it happened over all ports: however the input is cut into runs, this order is
     /// the same.
     pub order: Vec<Way>,
+    /// A new build was taken back on the way: so many of the first in `order` are that build's.
+    pub taken_back: Option<(usize, Arc<Plugin>)>,
 }
 
 /// A way out of a stage.
@@ -54,5 +58,6 @@ impl Outputs {
         self.dead_letters.clear();
         self.fallback.clear();
         self.order.clear();
+        self.taken_back = None;
     }
 }

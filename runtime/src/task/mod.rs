@@ -8,19 +8,23 @@ mod commit;
 mod heard;
 mod intake;
 mod lanes;
+mod names;
 mod outbox;
 mod passage;
+mod stamp;
 mod standing;
 mod step;
 mod topology;
 mod waiting;
+mod writing;
 
 pub use changelog::{Log, LogError, SCHEMAS, is_state, log_of, operator_of, put_back, record_key, spaces_of};
 pub use commit::{Work, commit, tell};
 pub use heard::unheard;
 pub use intake::{Found, Intake, IntakeState, POSITIONS, put_start, read_place, read_position};
 pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
-pub use outbox::Outbox;
+pub use outbox::{Outbox, Refused};
+pub use stamp::Stamp;
 pub use standing::{ChannelStanding, OperatorStanding, SourceStanding};
 pub use step::{Fetch, Step};
 pub use topology::{Consumer, Group, Handover, OperatorNode, StreamNode, TopicRef, Topology};
@@ -29,7 +33,7 @@ use crate::broker::{BrokerError, Source};
 use crate::config::{Batch, Priority};
 use crate::events::Events;
 use crate::route::{Scanner, partition_of};
-use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Subject, Way};
+use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Subject, Way, letter};
 use crate::store::Changes;
 use crate::store::Store;
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};
@@ -79,6 +83,8 @@ struct Node {
     stage: Stage,
     combined: Combined,
     outputs: Outputs,
+    /// The stamp of the build that runs, where outputs bear one.
+    stamp: Option<Stamp>,
     /// Events that wait for their batch, where the operator has a trigger.
     waiting: Option<Waiting>,
     /// What it knows of what every process reads.
@@ -120,6 +126,7 @@ impl Task {
                 stage,
                 combined,
                 outputs,
+                stamp: None,
                 waiting: None,
                 heard: Heard::default(),
                 seen: vec![(WATERMARK_MIN, clock.now()); channels],
@@ -309,6 +316,11 @@ impl Task {
     /// Everything committed is in the store.
     pub fn written(&mut self) {
         self.nodes.iter_mut().flatten().for_each(|node| node.stage.written());
+    }
+
+    /// Whether an operator runs here.
+    pub fn runs(&self, operator: usize) -> bool {
+        self.nodes.get(operator).is_some_and(Option::is_some)
     }
 
     /// The stage of an operator that runs here.
@@ -539,48 +551,6 @@ impl Task {
         Ok(())
     }
 
-    /// Writes what is bound to topics, in the order in which it was emitted.
-    fn write(&mut self, spec: &OperatorNode, operator: usize, outputs: &Outputs, outbox: &mut Outbox) -> Result<(), TaskError> {
-        let mut next = vec![0; outputs.ports.len() + 3];
-        for way in &outputs.order {
-            let (place, streams, as_it_came) = match way {
-                Way::Port(port) => (usize::from(*port), spec.outputs.get(usize::from(*port)).map_or(&[][..], Vec::as_slice), false),
-                Way::Late => (outputs.ports.len(), spec.late.as_slice(), true),
-                Way::DeadLetter => (outputs.ports.len() + 1, spec.dead_letters.as_slice(), true),
-                Way::Fallback => (outputs.ports.len() + 2, spec.fallback.as_slice(), true),
-            };
-            let (Some(events), Some(i)) = (outputs.way(*way), next.get_mut(place)) else { continue };
-            let row = *i;
-            *i += 1;
-            for stream in streams {
-                if let Some(reason) = outbox.write(*stream, events, row, self.partition, as_it_came)? {
-                    self.keep_unwritable((spec, operator), *stream, events, row, reason, outbox)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps an output that the stream `to` cannot take.
-    fn keep_unwritable(
-        &mut self,
-        (spec, operator): (&OperatorNode, usize),
-        to: usize,
-        events: &Events,
-        row: usize,
-        reason: String,
-        outbox: &mut Outbox,
-    ) -> Result<(), TaskError> {
-        let failure = Failure::new(FailureKind::Effects, format!("an output cannot be written: {reason}"));
-        let mut letters = Events::default();
-        if let (Some(row), Some(stream)) = (events.rows.get(row), spec.dead_letters) {
-            let to = self.topology.stream_names.get(to).map_or("", String::as_str);
-            self.origin(operator).dead_letter(events, row, Subject::Output(to), &failure, &mut letters);
-            outbox.write(stream, &letters, 0, self.partition, true)?;
-        }
-        Ok(())
-    }
-
     /// Scans events that an operator of this task emitted, and hands them to those that read them in memory.
     fn hand_on(&mut self, stream: usize, events: &mut Events, progress: Progress, outbox: &mut Outbox) -> Result<(), TaskError> {
         let Some(scanner) = self.scanners.get_mut(stream).and_then(Option::as_mut) else { return Ok(()) };
@@ -656,7 +626,7 @@ impl Task {
                 let input = spec.inputs.get(to.input).map_or("", |input| &**input.stream());
                 self.origin(to.operator).dead_letter(events, row, Subject::Event(input), failure, &mut letters);
                 if let Some(stream) = spec.dead_letters {
-                    outbox.write(stream, &letters, 0, self.partition, true)?;
+                    self.keep_letter(stream, &letters, 0, outbox)?;
                 }
             }
         }

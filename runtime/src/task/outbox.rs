@@ -1,6 +1,7 @@
 //! Where events leave the engine: which topic, which partition, in which format.
 
-use super::Topology;
+use super::names::Names;
+use super::{Stamp, Topology};
 use crate::broker::{BrokerError, OutRecord, Sink};
 use crate::events::{Events, Format};
 use crate::route::{json_to_msgpack, msgpack_to_json, partition_of};
@@ -16,12 +17,36 @@ pub struct Outbox {
     /// What sinks in the store want written with the next commit.
     pub changes: Changes,
     scratch: Vec<u8>,
+    /// What is put on each output from now on; what goes as it came has none.
+    pub stamp: Option<Stamp>,
+    stamped: Vec<u8>,
+    /// Whose outputs they are.
+    pub operator: usize,
+    names: Names,
+    /// By cluster: what a sink has taken since its last flush that may refuse it there.
+    taken: Vec<Vec<Refused>>,
+}
+
+/// An output that a sink has taken and refused later.
+pub struct Refused {
+    /// Whose output it is.
+    pub operator: usize,
+    /// The partition of the task that wrote it.
+    pub partition: u32,
+    /// The stream that it was for.
+    pub stream: usize,
+    /// The output, alone.
+    pub events: Events,
+    /// Why.
+    pub why: String,
 }
 
 impl Outbox {
     /// An outbox over one sink per cluster.
     pub fn new(topology: Arc<Topology>, sinks: Vec<Box<dyn Sink>>) -> Outbox {
-        Outbox { topology, sinks, changes: Changes::default(), scratch: Vec::new() }
+        let taken = sinks.iter().map(|_| Vec::new()).collect();
+        let (changes, scratch, stamped, names) = (Changes::default(), Vec::new(), Vec::new(), Names::default());
+        Outbox { topology, sinks, changes, scratch, stamp: None, stamped, operator: 0, names, taken }
     }
 
     /// Writes event `row` to a stream, in its format, or as it came; `partition` takes those without a key. Gives back why it cannot be
@@ -37,7 +62,7 @@ impl Outbox {
     ) -> Result<Option<String>, BrokerError> {
         let Some(node) = self.topology.streams.get(stream) else { return Ok(None) };
         let Some(topic) = &node.topic else { return Ok(None) };
-        let (Some(sink), Some(row)) = (self.sinks.get_mut(topic.cluster), events.rows.get(row)) else { return Ok(None) };
+        let (at, (Some(sink), Some(row))) = (row, (self.sinks.get_mut(topic.cluster), events.rows.get(row))) else { return Ok(None) };
         let mut value = events.value(row);
         if let Some(bytes) = value
             && (!as_it_came || topic.is_file)
@@ -55,10 +80,29 @@ impl Outbox {
             }
         }
         let key = events.key(row);
+        let slice = partition;
         let partition = key.map_or(partition % topic.partitions.max(1), |key| partition_of(key, topic.partitions));
-        let record =
-            OutRecord { topic: &topic.topic, partition: partition as i32, key, value, headers: events.headers(row), time: row.time };
-        match sink.write(&record, &mut self.changes) {
+        let headers = match &self.stamp {
+            Some(stamp) if !as_it_came => stamp.put_on(events.headers(row), &mut self.stamped),
+            _ => events.headers(row),
+        };
+        let record = OutRecord { topic: &topic.topic, partition: partition as i32, key, value, headers, time: row.time };
+        let written = match sink.refuses_late() {
+            false => sink.write(&record, &mut self.changes),
+            true => {
+                let operator = self.topology.operators.get(self.operator).map_or("", |operator| &*operator.name);
+                let from = self.topology.stream_names.get(usize::from(row.stream)).map_or("", String::as_str);
+                let name = self.names.next((&self.topology.name, operator, &node.name), from, events, row);
+                let written = sink.write_named(&record, &name, &mut self.changes);
+                if let (Ok(()), Some(taken)) = (&written, self.taken.get_mut(topic.cluster)) {
+                    let mut alone = Events::default();
+                    alone.push_from(events, at);
+                    taken.push(Refused { operator: self.operator, partition: slice, stream, events: alone, why: String::new() });
+                }
+                written
+            }
+        };
+        match written {
             Ok(()) => Ok(None),
             Err(BrokerError::Refused(reason)) => Ok(Some(reason)),
             Err(why) => Err(why),
@@ -85,6 +129,20 @@ impl Outbox {
         }
     }
 
+    /// Waits for the sinks that may refuse what they have taken; gives back what they have refused.
+    pub fn deliver(&mut self) -> Result<Vec<Refused>, BrokerError> {
+        let mut all = Vec::new();
+        for (sink, taken) in self.sinks.iter_mut().zip(&mut self.taken).filter(|(sink, _)| sink.refuses_late()) {
+            sink.flush(&mut self.changes)?;
+            let mut taken: Vec<Option<Refused>> = std::mem::take(taken).into_iter().map(Some).collect();
+            for (number, why) in sink.refused() {
+                let refused = taken.get_mut(number).and_then(Option::take);
+                all.extend(refused.map(|refused| Refused { why, ..refused }));
+            }
+        }
+        Ok(all)
+    }
+
     /// Adds to `changes` what the sinks in the store still hold, and waits until everything outside is safe.
     pub fn flush(&mut self) -> Result<(), BrokerError> {
         self.sinks.iter_mut().try_for_each(|sink| sink.flush(&mut self.changes))
@@ -93,5 +151,8 @@ impl Outbox {
     /// The changes of the last flush have been written, or are lost.
     pub fn settled(&mut self, written: bool) {
         self.sinks.iter_mut().for_each(|sink| sink.settled(written));
+        if !written {
+            self.taken.iter_mut().for_each(Vec::clear);
+        }
     }
 }

@@ -140,6 +140,8 @@ pub struct OperatorNode {
     pub metrics: OperatorMetrics,
     /// When events that have come are handed over as a batch; `None`: at once.
     pub batch: Option<Batch>,
+    /// Whether each output says which build has made it.
+    pub stamp: bool,
     /// The group that it runs in.
     pub group: usize,
 }

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer};
 
@@ -132,13 +130,6 @@ fn numbers(count: usize) -> Vec<String> {
 fn produce_numbers(topic: &str, partition: i32, count: usize) {
     let numbers = numbers(count);
     produce(topic, partition, &numbers.iter().map(|number| ("k", number.as_str())).collect::<Vec<_>>());
-}
-
-fn create_with(topic: &str, config: (&str, &str)) {
-    let admin: AdminClient<DefaultClientContext> = rdkafka::ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
-    let wanted = NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set(config.0, config.1);
-    drop(admin.create_topics([&wanted], &AdminOptions::new()));
-    eventually("the new topic", || broker().partitions(topic).unwrap());
 }
 
 #[test]
@@ -370,17 +361,6 @@ fn a_record_too_large_is_refused_with_sizes_and_the_next_one_is_taken() {
     assert!(error.to_string().contains("2000000 bytes") && error.to_string().contains("1000000 bytes"), "{error}");
     write_all(&mut *sink, &[record(&topic, 0, b"small")]).unwrap();
     assert_eq!(consume(&topic, 1)[0].value.as_deref(), Some(&b"small"[..]));
-}
-
-#[test]
-fn a_record_that_only_the_broker_finds_too_large_is_refused_at_the_flush() {
-    let (broker, topic) = (broker(), unique("strict"));
-    create_with(&topic, ("max.message.bytes", "1000"));
-    let mut sink = broker.sink().unwrap();
-    let error = write_all(&mut *sink, &[record(&topic, 0, &[7; 5000])]).unwrap_err();
-    assert!(matches!(error, BrokerError::Refused(_)), "{error}");
-    assert!(error.to_string().contains("5000 bytes"), "{error}");
-    write_all(&mut *sink, &[record(&topic, 0, b"small")]).unwrap();
 }
 
 #[test]

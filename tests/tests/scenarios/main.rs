@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod architecture;
+mod audit;
 mod backpressure;
 mod bad_input;
 mod batches;
@@ -25,6 +26,7 @@ mod kafka_broker;
 mod kafka_pipeline;
 mod kafka_repartition;
 mod kafka_rules;
+mod kafka_sizes;
 mod migration;
 mod operations;
 mod poison_event;
@@ -37,5 +39,6 @@ mod standby;
 mod systems;
 mod torture;
 mod watermarks;
+mod webhook;
 mod why;
 mod workloads;

@@ -195,7 +195,9 @@ fn every_metric_is_in_the_docs_and_every_one_in_the_docs_is_there() {
         [operators.sink]
         plugin = "kitchen-sink"
         input = "acts"
-        outputs = { done = "done", passed = "done", placed = "done" }
+        outputs = { done = "done", passed = "done", placed = ["done", "hook"] }
+        [streams.hook]
+        url = "http://127.0.0.1:9"
         "#,
     );
     fs::write(place.path().join("orders.jsonl"), "{\"key\": \"a\", \"act\": \"forward\"}\n").unwrap();

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -25,6 +25,9 @@ pub(super) struct Metadata {
 
 /// A question is asked in turns this long; between them the client tells why there is no answer yet.
 const TURN: Duration = Duration::from_millis(250);
+
+/// A writer waits for a setting no longer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Between two looks whether a new topic has become visible.
 const LOOK: Duration = Duration::from_millis(20);
@@ -70,6 +73,20 @@ impl Metadata {
                     }
                 }
             }
+        }
+    }
+
+    /// A setting of a topic, as it holds now; `None` where the topic has none of that name.
+    pub(super) fn setting(&self, topic: &str, name: &str) -> Result<Option<String>, BrokerError> {
+        let (cluster, doing) = (&self.options.bootstrap, format!("look up `{name}` of the topic `{topic}`"));
+        let sort = |cause: KafkaError| error::sort(&cause, &doing, cluster);
+        let admin: AdminClient<Watch> = self.options.client().create_with_context(Watch::default()).map_err(sort)?;
+        let limits = AdminOptions::new().request_timeout(Some(self.options.connect_timeout.min(ANSWER_TIMEOUT)));
+        let answer = block_on(admin.describe_configs([&ResourceSpecifier::Topic(topic)], &limits)).map_err(sort)?;
+        match answer.into_iter().next() {
+            Some(Ok(settings)) => Ok(settings.get(name).and_then(|entry| entry.value.clone())),
+            Some(Err(code)) => Err(error::sort_code(code, &doing, cluster)),
+            None => Ok(None),
         }
     }
 

@@ -14,6 +14,7 @@ mod queue;
 mod rebalance;
 mod replay;
 mod sink;
+mod sizes;
 mod source;
 mod transactions;
 mod wake;
@@ -29,6 +30,7 @@ use self::consumer::KafkaSubscription;
 use self::metadata::Metadata;
 use self::once::KafkaOnce;
 use self::sink::KafkaSink;
+use self::sizes::RecordSizes;
 use self::transactions::KafkaTransactions;
 use super::{Broker, BrokerError, OnceSink, PartitionOffset, Replay, Replayed, Sink, Subscribe, Subscription, Transactions, Written};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub struct KafkaBroker {
     options: KafkaOptions,
     /// One question at a time; they are rare.
     metadata: Mutex<Metadata>,
+    sizes: Arc<RecordSizes>,
 }
 
 /// What a log is made with: compaction keeps the newest record of each key.
@@ -53,6 +56,9 @@ const PASSAGE: &[(&str, &str)] = &[
     ("segment.bytes", "52428800"),
 ];
 
+/// What a topic is made with whose records are kept, whatever the cluster's default is.
+const LASTING: &[(&str, &str)] = &[("retention.ms", "-1")];
+
 impl KafkaBroker {
     /// Gets ready to talk to a cluster. Nothing is sent yet, so a cluster that is down is no error here; a bad property is.
     pub fn connect(options: KafkaOptions) -> Result<KafkaBroker, BrokerError> {
@@ -62,7 +68,8 @@ impl KafkaBroker {
             return Err(BrokerError::Fatal(format!("Kafka at {}: {}", options.bootstrap, bad.join("; "))));
         }
         let metadata = Mutex::new(Metadata::new(&options)?);
-        Ok(KafkaBroker { options, metadata })
+        let sizes = Arc::new(RecordSizes::new(&options));
+        Ok(KafkaBroker { options, metadata, sizes })
     }
 }
 
@@ -99,12 +106,12 @@ impl Broker for KafkaBroker {
     }
 
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
-        Ok(Box::new(KafkaSink::new(&self.options)?))
+        Ok(Box::new(KafkaSink::new(&self.options, &self.sizes)?))
     }
 
     fn once(&self, ledger: &str) -> Result<Box<dyn OnceSink>, BrokerError> {
         self.create_log(ledger, 1)?;
-        Ok(Box::new(KafkaOnce::new(&self.options, ledger)?))
+        Ok(Box::new(KafkaOnce::new(&self.options, &self.sizes, ledger)?))
     }
 
     fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
@@ -119,7 +126,7 @@ impl Broker for KafkaBroker {
     }
 
     fn transactions(&self, id: &str) -> Result<Option<Arc<dyn Transactions>>, BrokerError> {
-        Ok(Some(Arc::new(KafkaTransactions::new(&self.options, id)?)))
+        Ok(Some(Arc::new(KafkaTransactions::new(&self.options, &self.sizes, id)?)))
     }
 
     fn create_log(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
@@ -132,6 +139,10 @@ impl Broker for KafkaBroker {
 
     fn delete_before(&self, offsets: &[PartitionOffset]) -> Result<(), BrokerError> {
         metadata::delete_before(&self.options, offsets)
+    }
+
+    fn create_lasting(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.metadata.lock().create(topic, partitions, LASTING)
     }
 
     fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {

@@ -4,6 +4,7 @@
 //! that it had.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -13,6 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error;
 use super::options::KafkaOptions;
+use super::sizes::RecordSizes;
 use super::transactions::KafkaTransactions;
 use crate::broker::{BrokerError, Named, OnceSink, Transactions, Written};
 use crate::store::Changes;
@@ -38,8 +40,8 @@ const PARTITION: i32 = 0;
 
 impl KafkaOnce {
     /// Takes the ledger over from whoever wrote it before. The topic is there.
-    pub(super) fn new(options: &KafkaOptions, ledger: &str) -> Result<KafkaOnce, BrokerError> {
-        let transactions = KafkaTransactions::new(options, ledger)?;
+    pub(super) fn new(options: &KafkaOptions, sizes: &Arc<RecordSizes>, ledger: &str) -> Result<KafkaOnce, BrokerError> {
+        let transactions = KafkaTransactions::new(options, sizes, ledger)?;
         Ok(KafkaOnce { transactions, options: options.clone(), ledger: ledger.to_owned() })
     }
 }

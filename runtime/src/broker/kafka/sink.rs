@@ -3,9 +3,11 @@
 //! Kafka lies outside the store, so nothing is ever added to a store's changes: a record is on its way at once, and safe after a flush.
 
 use super::options::KafkaOptions;
+use super::sizes::RecordSizes;
 use super::writer::{UNTRACKED, Writer};
 use crate::broker::{BrokerError, OutRecord, Sink};
 use crate::store::Changes;
+use std::sync::Arc;
 
 /// A writer.
 pub(super) struct KafkaSink {
@@ -13,8 +15,9 @@ pub(super) struct KafkaSink {
 }
 
 impl KafkaSink {
-    pub(super) fn new(options: &KafkaOptions) -> Result<KafkaSink, BrokerError> {
-        Ok(KafkaSink { writer: Writer::new(&options.producer(), &options.bootstrap, options.message_timeout())? })
+    pub(super) fn new(options: &KafkaOptions, sizes: &Arc<RecordSizes>) -> Result<KafkaSink, BrokerError> {
+        let writer = Writer::new(options.producer(), &options.bootstrap, options.message_timeout(), sizes)?;
+        Ok(KafkaSink { writer })
     }
 }
 

@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error;
 use super::options::KafkaOptions;
+use super::sizes::RecordSizes;
 use super::writer::{UNTRACKED, Writer};
 use crate::broker::{Appended, BrokerError, Closed, Member, OutRecord, PartitionOffset, Sink, Transactions};
 use crate::store::Changes;
@@ -56,8 +57,8 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
 // === impl KafkaTransactions ===
 
 impl KafkaTransactions {
-    pub(super) fn new(options: &KafkaOptions, id: &str) -> Result<KafkaTransactions, BrokerError> {
-        let seat = |turn: usize| Seat::new(options, &format!("{id}-{turn}")).map(Arc::new);
+    pub(super) fn new(options: &KafkaOptions, sizes: &Arc<RecordSizes>, id: &str) -> Result<KafkaTransactions, BrokerError> {
+        let seat = |turn: usize| Seat::new(options, sizes, &format!("{id}-{turn}")).map(Arc::new);
         Ok(KafkaTransactions { turns: Arc::new(Turns { seats: [seat(0)?, seat(1)?], current: AtomicUsize::new(0) }) })
     }
 }
@@ -85,9 +86,9 @@ impl Turns {
 // === impl Seat ===
 
 impl Seat {
-    fn new(options: &KafkaOptions, id: &str) -> Result<Seat, BrokerError> {
+    fn new(options: &KafkaOptions, sizes: &Arc<RecordSizes>, id: &str) -> Result<Seat, BrokerError> {
         let timeout = options.transaction_timeout();
-        let writer = Writer::new(&options.transactional(id), &options.bootstrap, timeout)?;
+        let writer = Writer::new(options.transactional(id), &options.bootstrap, timeout, sizes)?;
         let seat = Seat { writer, open: AtomicBool::new(false), opening: Mutex::default(), timeout };
         seat.until(INIT_TIMEOUT, "start to write in transactions", |left| seat.writer.producer.init_transactions(left))?;
         Ok(seat)

@@ -2,6 +2,7 @@
 //!
 //! It sends and waits; whether in a transaction or not is its owner's business.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::util::IntoOpaque;
 
+use super::sizes::{self, RecordSizes};
 use super::watch::Watch;
 use super::{error, headers};
 use crate::broker::{BrokerError, OutRecord};
@@ -26,6 +28,9 @@ pub(super) struct Writer {
     patience: Duration,
     /// What the library sends at most, for the words of an error.
     record_len_max: String,
+    sizes: Arc<RecordSizes>,
+    /// Batches of more than one record are no larger.
+    batch_max: usize,
     since_poll: AtomicUsize,
 }
 
@@ -33,7 +38,7 @@ pub(super) struct Writer {
 #[derive(Default)]
 pub(super) struct Deliveries {
     watch: Watch,
-    /// The first record since the last flush that could not be delivered.
+    /// The first record since the last flush that could not be delivered; of those that were too large, the largest.
     failure: Mutex<Option<Failure>>,
     /// By the number under which records were sent, from 1: the offset of the first of them, and the one behind the last.
     ranges: Mutex<Vec<Option<(i64, i64)>>>,
@@ -45,6 +50,8 @@ struct Failure {
     topic: String,
     partition: i32,
     len: usize,
+    /// Bytes that a batch of this record alone would take, where its broker has refused it.
+    size: usize,
 }
 
 /// The number of records of whose offsets nobody asks.
@@ -61,18 +68,29 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl Writer {
     /// A producer that gives a record up after `timeout`.
-    pub(super) fn new(config: &ClientConfig, cluster: &str, timeout: Duration) -> Result<Writer, BrokerError> {
+    pub(super) fn new(mut config: ClientConfig, cluster: &str, timeout: Duration, sizes: &Arc<RecordSizes>) -> Result<Writer, BrokerError> {
         let sort = |cause| error::sort(&cause, "make a writer", cluster);
-        let record_len_max = config.create_native_config().and_then(|native| native.get("message.max.bytes")).map_err(sort)?;
+        let native = config.create_native_config().map_err(sort)?;
+        let record_len_max = native.get("message.max.bytes").map_err(sort)?;
+        let batch_max = native.get("batch.size").map_err(sort)?.parse().unwrap_or(usize::MAX);
+        // The library's limit is for all topics; and a record beyond it still goes, alone.
+        let batch_max = sizes.batch_max().map_or(batch_max, |max| max.clamp(1, batch_max));
+        config.set("batch.size", batch_max.to_string());
         let producer = config.create_with_context(Deliveries::default()).map_err(sort)?;
-        Ok(Writer { producer, cluster: cluster.to_owned(), patience: timeout + GRACE, record_len_max, since_poll: AtomicUsize::new(0) })
+        let (cluster, sizes, since_poll) = (cluster.to_owned(), Arc::clone(sizes), AtomicUsize::new(0));
+        Ok(Writer { producer, cluster, patience: timeout + GRACE, record_len_max, sizes, batch_max, since_poll })
     }
 
     /// Sends a record; it is on its way when this returns. `number` is what its offset is kept under.
     pub(super) fn write(&self, record: &OutRecord<'_>, number: usize) -> Result<(), BrokerError> {
         let headers = headers::to_kafka(record.headers).map_err(BrokerError::Refused)?;
+        if let Some(why) = self.sizes.refuses(record, headers.as_ref()) {
+            return Err(BrokerError::Refused(format!("Kafka at {}: {why}", self.cluster)));
+        }
         let out = to_kafka(record, headers, number);
         self.send(out).map_err(|cause| match cause.rdkafka_error_code() {
+            // A record before this one has failed, and with it the transaction: its error tells what to do.
+            Some(Code::State) => self.flush().err().unwrap_or_else(|| self.sort(&Failure::of(Code::State, record))),
             Some(code) => self.sort(&Failure::of(code, record)),
             None => error::sort(&cause, &format!("write to {}", record.topic), &self.cluster),
         })?;
@@ -92,6 +110,7 @@ impl Writer {
             self.producer.poll(TURN);
         }
         match self.deliveries().failure.lock().take() {
+            Some(failure) if failure.code == Code::MessageSizeTooLarge => Err(self.too_large(&failure)),
             Some(failure) => Err(self.sort(&failure)),
             None => Ok(()),
         }
@@ -126,8 +145,18 @@ impl Writer {
         }
     }
 
+    /// A broker has refused what the library has sent. Which records of the batch are to blame is seen when they are written again.
+    fn too_large(&self, Failure { topic, partition, size, .. }: &Failure) -> BrokerError {
+        let max = self.sizes.learn(topic, *size, self.batch_max);
+        BrokerError::Retry(format!(
+            "Kafka at {}: {topic}/{partition} does not take a batch with a record of {size} bytes; from now on records of more than {max} bytes are \
+             refused before they are sent",
+            self.cluster
+        ))
+    }
+
     fn sort(&self, failure: &Failure) -> BrokerError {
-        let Failure { code, topic, partition, len } = failure;
+        let Failure { code, topic, partition, len, .. } = failure;
         if error::is_no_topic(*code) {
             return BrokerError::NoTopic(topic.clone());
         }
@@ -190,12 +219,13 @@ impl ProducerContext for Deliveries {
                 }
             }
             Err((cause, message)) => {
-                self.failure.lock().get_or_insert_with(|| Failure {
-                    code: cause.rdkafka_error_code().unwrap_or(Code::Fail),
-                    topic: message.topic().to_owned(),
-                    partition: message.partition(),
-                    len: message.key_len() + message.payload_len(),
-                });
+                let code = cause.rdkafka_error_code().unwrap_or(Code::Fail);
+                let size = if code == Code::MessageSizeTooLarge { sizes::size_of(message) } else { 0 };
+                let mut first = self.failure.lock();
+                if first.as_ref().is_none_or(|first| first.code == Code::MessageSizeTooLarge && first.size < size) {
+                    let (topic, len) = (message.topic().to_owned(), message.key_len() + message.payload_len());
+                    *first = Some(Failure { code, topic, partition: message.partition(), len, size });
+                }
             }
         }
     }
@@ -208,6 +238,7 @@ impl Failure {
             topic: record.topic.to_owned(),
             partition: record.partition,
             len: record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len),
+            size: 0,
         }
     }
 }

@@ -1,17 +1,16 @@
 //! Where the dead letters of a pipeline are: opens its streams, reads them, and knows which letters have been replayed.
 
 use super::super::surroundings::{self, Connected};
+use super::super::topics::{self, Reading};
 use super::{Letter, Which};
-use crate::broker::{Assignment, Broker, Polled, Source, Start, Subscribe, Subscription, Written};
+use crate::broker::{Broker, Written};
 use crate::config::{Carrier, ClusterKind, Format, Pipeline, Stream};
-use crate::events::Events;
 use crate::pipeline::Brokers;
 use crate::stage::letter::header;
-use crate::store::{DiskStore, MemoryStore, Store, StoreError};
-use crate::time::{Clock, Millis, SystemClock};
+use crate::store::{MemoryStore, Store};
+use crate::time::Millis;
 use anyhow::{Context, Result, bail};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// A pipeline's dead letters, and all that is needed to deal with them.
 pub(super) struct Desk {
@@ -25,15 +24,6 @@ pub(super) struct Desk {
     written: Written,
 }
 
-/// Letters that are read at once.
-const READ_MAX: usize = 256;
-
-/// How long the next letter of a topic may take to come.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Between two looks whether it has come.
-const LOOK: Duration = Duration::from_millis(5);
-
 // === impl Desk ===
 
 impl Desk {
@@ -42,7 +32,7 @@ impl Desk {
         let pipeline = surroundings::read_pipeline(&which.pipeline)?;
         let streams = streams(&pipeline, which)?;
         let is_embedded = |s: &usize| pipeline.streams.get(*s).is_some_and(|stream| pipeline.kind_of(stream) == Some(&ClusterKind::Local));
-        let store = match open_store(&pipeline) {
+        let store = match topics::open_store(&pipeline, "give dead letters a stream at Kafka") {
             Err(why) if streams.iter().any(is_embedded) => return Err(why),
             store => store.ok(),
         };
@@ -81,7 +71,7 @@ impl Desk {
             let Some((stream, topic)) = self.pipeline.streams.get(*s).and_then(|stream| Some((stream, topic(stream)?))) else { continue };
             let broker = self.broker(*s)?;
             let Some(partitions) = broker.partitions(topic)? else { continue };
-            let mut reading = Reading::start(broker.as_ref(), &self.pipeline.name, topic, partitions)?;
+            let mut reading = Reading::start(broker.as_ref(), &format!("{}.dlq", self.pipeline.name), topic, partitions)?;
             while let Some(events) = reading.next()? {
                 for row in &events.rows {
                     let letter = Letter::new(&stream.name, events, row);
@@ -135,98 +125,10 @@ fn streams(pipeline: &Pipeline, which: &Which) -> Result<Vec<usize>> {
                 continue;
             }
             Carrier::File { .. } => "a file keeps their values, and nothing of where they came from",
+            Carrier::Webhook(_) => "an endpoint keeps nothing",
             Carrier::Internal => "another operator takes them in memory, and nobody keeps them",
         };
         bail!("the dead letters in `{name}` cannot be read back: {why}; give them a topic, embedded or at Kafka");
     }
     Ok(streams)
-}
-
-fn open_store(pipeline: &Pipeline) -> Result<Arc<dyn Store>> {
-    if !pipeline.data.join(DiskStore::FILE).is_file() {
-        bail!("{} is not there: the pipeline has not run yet, or runs with another `data` folder", pipeline.data.display());
-    }
-    match DiskStore::open(&pipeline.data) {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(StoreError::Locked(path)) => bail!(
-            "{} is in use: the pipeline is running, and its embedded topics belong to it until it ends. Stop it (Ctrl-C, or SIGTERM; it \
-             goes on where it stopped), or give dead letters a stream at Kafka, where they can be read while it runs",
-            path.display()
-        ),
-        Err(why) => Err(why.into()),
-    }
-}
-
-// === reading a topic to its end ===
-
-/// Reads a topic up to where it ends now, one partition after the other.
-struct Reading {
-    topic: String,
-    /// Kept for its membership.
-    subscription: Box<dyn Subscription>,
-    /// Those to come, the next one last.
-    sources: Vec<(i32, Box<dyn Source>)>,
-    /// Past the last letter to be read of the one at hand, once that is known.
-    end: Option<i64>,
-    events: Events,
-}
-
-impl Reading {
-    fn start(broker: &dyn Broker, pipeline: &str, topic: &str, partitions: u32) -> Result<Reading> {
-        // A group of its own: it commits nothing, and takes no partition from anybody.
-        let group = format!("{pipeline}.dlq-{}-{}", std::process::id(), SystemClock.now());
-        let mut subscription = broker.subscribe(&Subscribe { group, topics: vec![topic.to_owned()], start: Start::Earliest })?;
-        let (mut sources, deadline) = (Vec::new(), Instant::now() + PATIENCE);
-        while sources.len() < partitions as usize {
-            for change in subscription.changes()? {
-                if let Assignment::Gained { partition, source, .. } = change {
-                    sources.push((partition, source));
-                }
-            }
-            if sources.len() < partitions as usize {
-                pause(deadline, topic)?;
-            }
-        }
-        sources.sort_by_key(|(partition, _)| std::cmp::Reverse(*partition));
-        Ok(Reading { topic: topic.to_owned(), subscription, sources, end: None, events: Events::default() })
-    }
-
-    /// The next letters; `None` when all have been read.
-    fn next(&mut self) -> Result<Option<&Events>> {
-        let mut deadline = Instant::now() + PATIENCE;
-        self.events.clear();
-        while let Some((_, source)) = self.sources.last_mut() {
-            self.subscription.changes()?;
-            let polled = source.poll(READ_MAX, &mut self.events)?;
-            let lag = source.lag();
-            let next = self.events.rows.last().map(|row| row.offset + 1);
-            if let (None, Some(lag), Some(next)) = (self.end, lag, next) {
-                // What is added from now on is for another time: a topic may grow as fast as it is read.
-                self.end = Some(next + lag as i64);
-            }
-            let past = |offset: Option<i64>| self.end.zip(offset).is_some_and(|(end, offset)| offset >= end);
-            if lag == Some(0) || polled == Polled::End || past(next) {
-                self.sources.pop();
-                let end = self.end.take();
-                self.events.rows.retain(|row| end.is_none_or(|end| row.offset < end));
-                deadline = Instant::now() + PATIENCE;
-            }
-            if !self.events.is_empty() {
-                return Ok(Some(&self.events));
-            }
-            if polled == Polled::Empty && !self.sources.is_empty() && lag != Some(0) {
-                pause(deadline, &self.topic)?;
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn pause(deadline: Instant, topic: &str) -> Result<()> {
-    if Instant::now() >= deadline {
-        bail!("the topic `{topic}` did not come within {PATIENCE:?}; is its cluster in trouble?");
-    }
-    // The other side is another process: there is nothing to be woken by.
-    std::thread::park_timeout(LOOK);
-    Ok(())
 }

@@ -3,6 +3,7 @@
 //! What a guest or an event says is made harmless before it reaches a terminal; JSON keeps every byte.
 
 use super::super::bytes::{TEXT_BYTES_MAX, base64, shown, value_shown};
+use super::super::columns;
 use super::Letter;
 use crate::admin::moment;
 use crate::config::Format;
@@ -34,23 +35,9 @@ pub(super) fn row(letter: &Letter, replayed: Option<Millis>) -> Row {
     ]
 }
 
-/// Rows under their headings; nothing where there are none.
+/// Letters under their headings; nothing where there are none.
 pub(super) fn table(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let mut table = String::new();
-    let headings = HEADINGS.map(str::to_owned);
-    let all = || std::iter::once(&headings).chain(rows);
-    let widths: Vec<usize> = (0..HEADINGS.len())
-        .map(|column| all().map(|row| row.get(column).map_or(0, |cell| cell.chars().count())).max().unwrap_or(0))
-        .collect();
-    for row in all() {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        table.push_str(cells.join("  ").trim_end());
-        table.push('\n');
-    }
-    table
+    columns::table(HEADINGS, rows)
 }
 
 /// What is known of a letter, without what it holds.

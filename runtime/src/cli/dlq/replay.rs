@@ -123,6 +123,7 @@ impl Desk {
                 Ok(Target { stream: s, partitions: partitions.with_context(|| format!("the topic `{topic}` is not there"))? })
             }
             Carrier::File { .. } => bail!("`{name}` is a file, which takes no events back; {remedy}"),
+            Carrier::Webhook(_) => bail!("`{name}` is an endpoint, which no operator reads; {remedy}"),
             Carrier::Internal => bail!("`{name}` is no topic: its events go from operator to operator in memory; {remedy}"),
         }
     }
@@ -186,6 +187,9 @@ impl Sender<'_> {
         }
         if !output.is_empty() {
             bail!("it is an output that `{}` cannot take, and no event", printable(output.as_bytes(), 100));
+        }
+        if !letter.header(header::OMITTED).is_empty() {
+            bail!("its value was too large for the stream of dead letters and is not there; its headers say where the event was read");
         }
         if self.to.is_none() && input.is_empty() {
             bail!("it does not say which stream it came from (`{}`)", header::INPUT);

@@ -2,12 +2,14 @@
 //!
 //! After an error it goes on with whatever is most plausible, so that one run finds them all; the result counts only without errors.
 
+mod audit;
 mod clusters;
 mod cycle;
 mod operators;
 mod repartition;
 mod savepoints;
 mod streams;
+mod webhook;
 mod wiring;
 
 use std::net::SocketAddr;
@@ -30,7 +32,7 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
 
     let clusters = clusters::mean(&written.clusters, source);
     let declared = streams::mean(&written.streams, &clusters, folder, source);
-    let operators = operators::mean(&written.operators, written.capture.as_ref(), folder, source);
+    let operators = operators::mean(&written.operators, written.capture.as_ref(), written.stamp.as_ref(), folder, source);
     let mut wired = wiring::connect(&written, &name, operators, declared, &clusters, source);
     repartition::add_streams(&written, &name, &mut wired, &clusters, source);
     let guarantee = wiring::guarantee(written.guarantee.as_ref(), &wired, &clusters, source);
@@ -39,7 +41,6 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
 
     let place = |path: Option<At<String>>, default| folder.join(path.map_or(default, |path| path.value.into()));
     Pipeline {
-        name,
         data: place(written.data, base.data),
         plugins: place(written.plugins, base.plugins),
         commit_interval: written.commit_interval.map_or(base.commit_interval, |at| at.value),
@@ -50,12 +51,14 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
         guarantee: guarantee.unwrap_or(Guarantee::AtLeastOnce),
         priority_floor: written.priority_floor.map_or(base.priority_floor, |at| priority_floor(&at, source)),
         standby,
+        audit: audit::mean(written.audit.as_ref(), &name, &wired.operators, &wired.streams, &clusters),
         admin: written.admin.and_then(|admin| open_doors(admin, source)),
         savepoints: savepoints::mean(written.savepoints, folder, source),
         text: base.text,
         clusters,
         streams: wired.streams,
         operators: wired.operators,
+        name,
         warnings: Vec::new(),
     }
 }

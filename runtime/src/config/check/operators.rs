@@ -2,16 +2,28 @@
 
 use crate::config::error::Kind;
 use crate::config::meaning::{Batch, Binding, Capture, Config, Fallback, Limits, OnError, Operator};
-use crate::config::source::Source;
+use crate::config::source::{At, Source};
 use crate::config::written::{WrittenBinding, WrittenCapture, WrittenLimits, WrittenOnError, WrittenOperator};
 use std::path::Path;
 
 /// What the operators mean, not yet wired: dead letters are where the operator itself says.
 ///
-/// `capture` is the pipeline's, and `folder` where paths start.
-pub(super) fn mean(written: &[WrittenOperator], capture: Option<&WrittenCapture>, folder: &Path, source: &Source<'_>) -> Vec<Operator> {
+/// `capture` and `stamp` are the pipeline's, and `folder` is where paths start.
+pub(super) fn mean(
+    written: &[WrittenOperator],
+    capture: Option<&WrittenCapture>,
+    stamp: Option<&At<bool>>,
+    folder: &Path,
+    source: &Source<'_>,
+) -> Vec<Operator> {
     let captures = |own: Option<&WrittenCapture>| own.or(capture).and_then(|capture| mean_capture(capture, folder));
-    written.iter().map(|operator| Operator { capture: captures(operator.capture.as_ref()), ..mean_one(operator, source) }).collect()
+    let stamps = |own: Option<&At<bool>>| own.or(stamp).is_some_and(|stamp| stamp.value);
+    let mean = |operator: &WrittenOperator| Operator {
+        capture: captures(operator.capture.as_ref()),
+        stamp: stamps(operator.stamp.as_ref()),
+        ..mean_one(operator, source)
+    };
+    written.iter().map(mean).collect()
 }
 
 fn mean_capture(written: &WrittenCapture, folder: &Path) -> Option<Capture> {
@@ -37,6 +49,7 @@ fn mean_one(written: &WrittenOperator, source: &Source<'_>) -> Operator {
         dead_letters: written.dead_letters.as_ref().map(|stream| stream.value.clone()),
         dead_letters_max: written.dead_letters_max.as_ref().map(|limit| limit.value),
         on_error,
+        stamp: false,
         capture: None,
         limits: written.limits.as_ref().map_or(base.limits, limits),
         batch: written.batch.as_ref().map(|batch| Batch {

@@ -1,5 +1,6 @@
 //! Streams: where their events are, and what that allows to say about them.
 
+use super::webhook;
 use std::path::Path;
 use std::time::Duration;
 
@@ -59,6 +60,13 @@ fn carrier(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source:
         let path = if path == STDIO { path.into() } else { folder.join(path) };
         return Carrier::File { path, follow: written.follow.as_ref().is_some_and(|follow| follow.value) };
     }
+    if written.keys.iter().any(|key| key.value == "url") {
+        let why = "a stream with a `url` is written to that endpoint and never read; leave it out, or leave out `url`";
+        refuse(written, &["cluster", "topic", "partitions", "create", "bounded", "follow", "key", "start", "max_event"], why, source);
+        refuse(written, &TIME_KEYS, why, source);
+        return Carrier::Webhook(webhook::mean(written, &written.webhook, source));
+    }
+    refuse(written, &WEBHOOK_KEYS, "it is for a stream with a `url`; leave it out, or add one", source);
     refuse(written, &["follow"], "only a file is followed, a topic always is; leave it out, or name a `file`", source);
     let cluster = written.cluster.as_ref().map_or_else(|| embedded(clusters), |cluster| &cluster.value);
     let known = clusters.iter().find(|candidate| candidate.name == cluster);
@@ -87,6 +95,8 @@ fn check_topic(topic: &At<String>, source: &Source<'_>) -> String {
     }
     value.to_owned()
 }
+
+const WEBHOOK_KEYS: [&str; 6] = ["headers", "timeout", "in_flight", "on_error", "retry_for", "breaker"];
 
 const TIME_KEYS: [&str; 7] = ["timestamp", "timestamp_unit", "watermark", "out_of_orderness", "idle", "max_drift", "align"];
 
@@ -117,11 +127,16 @@ fn refuse(written: &WrittenStream, keys: &[&str], why: &str, source: &Source<'_>
 
 fn format(written: &WrittenStream, carrier: &Carrier, source: &Source<'_>) -> Format {
     let is_file = matches!(carrier, Carrier::File { .. });
-    let Some(at) = &written.format else { return if is_file { Format::Json } else { Format::MessagePack } };
+    let is_webhook = matches!(carrier, Carrier::Webhook(_));
+    let Some(at) = &written.format else { return if is_file || is_webhook { Format::Json } else { Format::MessagePack } };
     match at.value {
         WrittenFormat::Plain(Format::MessagePack) if is_file => {
             let message = "in a file, MessagePack needs to know where an event ends; write `framed-msgpack`";
             source.error(Kind::Conflict, &at.place, message);
+            Format::MessagePack
+        }
+        WrittenFormat::Framed if is_webhook => {
+            source.error(Kind::Conflict, &at.place, "a request is one event and knows where it ends; write `msgpack`");
             Format::MessagePack
         }
         WrittenFormat::Framed if matches!(carrier, Carrier::Topic { .. }) => {

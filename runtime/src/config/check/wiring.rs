@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{cycle, streams};
+use super::{cycle, streams, webhook};
 use crate::config::error::Kind;
 use crate::config::meaning::{Binding, Carrier, Cluster, ClusterKind, DEAD_LETTERS, Fallback, Guarantee, OnError, Operator, Stream};
 use crate::config::source::{At, Place, Source, did_you_mean, nearest};
@@ -44,6 +44,10 @@ pub(super) fn connect(
         source.error(Kind::MissingKey, &at.name.place, message);
     }
 
+    let letters = written.operators.iter().filter_map(|operator| operator.dead_letters.as_ref()).chain(&written.dead_letters);
+    let letters = letters.map(|at| (at.value.as_str(), &at.place));
+    let inputs = written.operators.iter().flat_map(|operator| &operator.inputs);
+    webhook::refuse(&streams, inputs.map(|input| (input.stream.value.as_str(), &input.stream.place)), letters, source);
     let declared: BTreeSet<String> = streams.iter().map(|stream| stream.name.clone()).collect();
     let read = reads(written);
     let wrote = writes(written, &operators);

@@ -44,6 +44,7 @@ fn the_smallest_file_has_a_default_for_everything_else() {
         streams: vec![Stream::embedded("in"), Stream::embedded(DEAD_LETTERS)],
         operators: vec![Operator { dead_letters: Some(DEAD_LETTERS.into()), ..Operator::new("o").input("in") }],
         text: BASE.to_owned(),
+        audit: Some(Audit { cluster: EMBEDDED.into(), topic: "word-count.audit".into(), asked: false }),
         ..Pipeline::new("word-count")
     };
     assert_eq!(pipeline, expected);
@@ -72,6 +73,8 @@ fn every_key_reaches_its_place() {
         url = "s3://bucket/payments"
         keep = 3
         on_bad_build = "roll_back_state"
+        [audit]
+        topic = "payments.builds"
         [clusters.main]
         kind = "kafka"
         brokers = "a:9092,b:9092"
@@ -133,6 +136,7 @@ fn every_key_reaches_its_place() {
         batch: 64,
         on_remove: OnRemove::Keep,
         guarantee: Guarantee::AtLeastOnce,
+        audit: Some(Audit { cluster: "main".into(), topic: "payments.builds".into(), asked: true }),
         admin: Some(Admin {
             listen: ([0, 0, 0, 0], 9600).into(),
             token: Some(Secret("hunter2".into())),

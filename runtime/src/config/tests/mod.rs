@@ -9,6 +9,7 @@ mod refused;
 mod repartition;
 mod savepoints;
 mod time;
+mod webhook;
 
 use super::*;
 
