@@ -59,6 +59,7 @@ fn every_key_reaches_its_place() {
         drain_timeout = "25s"
         workers = 3
         priority_floor = "10%"
+        standby = false
         batch = 64
         on_remove = "keep"
         guarantee = "at_least_once"
@@ -125,6 +126,7 @@ fn every_key_reaches_its_place() {
         drain_timeout: Duration::from_secs(25),
         workers: 3,
         priority_floor: 100_000,
+        standby: false,
         batch: 64,
         on_remove: OnRemove::Keep,
         guarantee: Guarantee::AtLeastOnce,
