@@ -33,7 +33,7 @@ use crate::broker::{BrokerError, Source};
 use crate::config::{Batch, Priority};
 use crate::events::Events;
 use crate::route::{Scanner, partition_of};
-use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Subject, Way, letter};
+use crate::stage::{Combined, Failure, FailureKind, OnError, Origin, Outputs, Stage, StageError, Subject};
 use crate::store::Changes;
 use crate::store::Store;
 use crate::time::{Clock, Millis, WATERMARK_MAX, WATERMARK_MIN};

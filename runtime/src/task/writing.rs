@@ -79,7 +79,7 @@ impl Task {
     }
 
     /// Writes a dead letter. One that its stream cannot take goes without its key and value: where it came from is enough to find it again.
-    fn keep_letter(&self, stream: usize, letters: &Events, row: usize, outbox: &mut Outbox) -> Result<(), TaskError> {
+    pub(super) fn keep_letter(&self, stream: usize, letters: &Events, row: usize, outbox: &mut Outbox) -> Result<(), TaskError> {
         let Some(reason) = outbox.write(stream, letters, row, self.partition, true)? else { return Ok(()) };
         let mut bare = Events::default();
         if let Some(letter) = letters.rows.get(row) {

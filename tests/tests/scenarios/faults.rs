@@ -5,7 +5,7 @@ use rdkafka::producer::{BaseRecord, Producer};
 use sangam::broker::{Assignment, Broker, KafkaBroker, KafkaOptions, Source, Start, Subscribe};
 use sangam::events::Events;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{OwnBroker, PATIENCE, committed_at, producer_at, unique};
+use sangam_tests::kafka::{OwnBroker, PATIENCE, bootstrap, broker, committed_at, delete, producer_at, topic, unique};
 use sangam_tests::world::{Ended, World, eventually};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -65,6 +65,20 @@ fn a_broker_that_is_away_until_everybody_has_given_up_costs_nothing() {
     eventually("the rest are counted", || (seen(&own.address, "tallies").len() >= 100).then_some(()));
     running.stop().unwrap();
     assert!(seen(&own.address, "tallies").into_iter().eq(1..=100), "nothing is missing, nothing came twice");
+}
+
+#[test]
+fn a_topic_that_is_deleted_under_a_running_pipeline_stops_it_by_its_name() {
+    let (words, tallies) = (topic("words", 1), topic("tallies", 1));
+    let world = World::on_disk(&counting(&bootstrap(), &words, &tallies)).plugin("count", &wasm("count"));
+    let world = world.broker("main", Arc::new(broker()));
+    say(&bootstrap(), &words, 10);
+    let running = world.start();
+    eventually("the first are counted", || (seen(&bootstrap(), &tallies).len() == 10).then_some(()));
+    delete(&words);
+    let why = running.outcome().unwrap_err().to_string();
+    assert!(why.contains(&words), "{why}");
+    assert!(seen(&bootstrap(), &tallies).into_iter().eq(1..=10));
 }
 
 /// The library's own cluster of mock brokers is told to move the group's coordinator; it stands for no claim about transactions.

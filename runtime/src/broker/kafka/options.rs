@@ -76,6 +76,8 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("session.timeout.ms", "10000"),
     // Members hear of a rebalance with a heartbeat, and moving partitions takes two of them: the library's three seconds would be felt.
     ("heartbeat.interval.ms", "1000"),
+    // A topic that is deleted, or has got more partitions, is noticed after this, not after the library's five minutes.
+    ("topic.metadata.refresh.interval.ms", "10000"),
     // Per partition, on top of our own buffer: enough for one fetch ahead.
     ("queued.min.messages", "20000"),
     ("queued.max.messages.kbytes", "8192"),

@@ -61,6 +61,7 @@ fn every_key_reaches_its_place() {
         drain_timeout = "25s"
         workers = 3
         priority_floor = "10%"
+        standby = false
         batch = 64
         on_remove = "keep"
         guarantee = "at_least_once"
@@ -133,6 +134,7 @@ fn every_key_reaches_its_place() {
         drain_timeout: Duration::from_secs(25),
         workers: 3,
         priority_floor: 100_000,
+        standby: false,
         batch: 64,
         on_remove: OnRemove::Keep,
         guarantee: Guarantee::AtLeastOnce,
