@@ -1,6 +1,7 @@
 //! Savepoints over a real Kafka: taken of its logs, put into them in one transaction, and carried from there to the embedded store and back.
 
 use sangam::pipeline::savepoint::SavepointError;
+use sangam::store::Pair;
 use sangam_tests::guests::wasm;
 use sangam_tests::kafka::{bootstrap, broker, committed, produce, topic, unique};
 use sangam_tests::world::{World, eventually};
@@ -106,7 +107,7 @@ fn carry(from: &World, to: &World) {
     std::fs::rename(from.folder().join("data/savepoints"), to.folder().join("data/savepoints")).unwrap();
 }
 
-fn state(world: &World) -> BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>> {
+fn state(world: &World) -> BTreeMap<String, Vec<Pair>> {
     world.dump("state/").into_iter().chain(world.dump("stage/")).collect()
 }
 

@@ -4,7 +4,7 @@ mod command;
 mod roll_back;
 
 use sangam::pipeline::savepoint::SavepointError;
-use sangam::store::Store;
+use sangam::store::{Pair, Store};
 use sangam_tests::guests::wasm;
 use sangam_tests::spy::{Fault, SpyStore};
 use sangam_tests::world::{World, eventually};
@@ -88,7 +88,7 @@ fn words(world: &World, round: i64) {
 }
 
 /// All that tasks remember, and how far they have read.
-fn state(world: &World) -> BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>> {
+fn state(world: &World) -> BTreeMap<String, Vec<Pair>> {
     let kinds = ["cells/", "clock/", "stage/", "state/", "waiting/", "positions", "schemas", "slices"];
     kinds.iter().flat_map(|kind| world.dump(kind)).collect()
 }
