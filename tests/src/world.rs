@@ -8,6 +8,7 @@ use sangam::broker::{Assignment, Broker, Controls, MemoryBroker, OutRecord, Poll
 use sangam::config::{Carrier, Pipeline};
 use sangam::events::Events;
 use sangam::metrics::Metrics;
+use sangam::pipeline::savepoint::{Savepoint, SavepointError};
 use sangam::pipeline::{Brokers, Builds, Control, NewFile, PipelineError, Plugins, Reloader, RunOptions, Supervisor, plan};
 use sangam::sandbox::{Sandbox, SandboxOptions};
 use sangam::store::{Changes, DiskStore, MemoryStore, Pair, Store};
@@ -231,6 +232,21 @@ impl World {
             (node.name.to_string(), ended)
         });
         Ok(ended.collect())
+    }
+
+    /// The pipeline, of which nothing runs.
+    pub fn stopped(&self) -> Supervisor {
+        self.supervisor(RunOptions::default(), false).unwrap()
+    }
+
+    /// Takes a savepoint while nothing runs.
+    pub fn savepoint(&self, name: &str) -> Result<Savepoint, SavepointError> {
+        self.stopped().create_savepoint(name, "a test")
+    }
+
+    /// Puts a savepoint in the place of the state.
+    pub fn restore(&self, name: &str) -> Result<Savepoint, SavepointError> {
+        self.stopped().restore_savepoint(name, false)
     }
 
     /// Runs until it is stopped, on a thread of its own, with an eye on the folder of plugins.

@@ -425,8 +425,11 @@ pub fn read_position(store: &dyn Store, stream: &str, partition: i32) -> Result<
     Ok(value.and_then(|value| read_value(&value).map(|(offset, watermark, _)| (offset, watermark))))
 }
 
-/// What an entry of [`POSITIONS`] says: stream and partition, the next offset and the watermark.
-pub fn read_place<'a>(key: &'a [u8], value: &[u8]) -> Option<((&'a str, u32), (i64, Millis))> {
+/// A partition of a stream, and how far it has been read: the next offset, and the watermark.
+pub type Place<'a> = ((&'a str, u32), (i64, Millis));
+
+/// What an entry of [`POSITIONS`] says.
+pub fn read_place<'a>(key: &'a [u8], value: &[u8]) -> Option<Place<'a>> {
     let (stream, partition) = std::str::from_utf8(key).ok()?.rsplit_once('/')?;
     let (offset, watermark, _) = read_value(value)?;
     Some(((stream, partition.parse().ok()?), (offset, watermark)))

@@ -40,6 +40,9 @@ struct Sealed {
     sha256: String,
 }
 
+/// Is given space, key and value of entries one by one.
+pub(super) type Each<'a, E> = &'a mut dyn FnMut(&str, &[u8], &[u8]) -> Result<(), E>;
+
 const MANIFEST: &str = "manifest.json";
 
 /// A part is closed when it holds as much: what is in memory of a savepoint at any time.
@@ -123,12 +126,7 @@ impl Depot {
     }
 
     /// Hands every entry of the state to `each`: space, key, value. One part is in memory at a time.
-    pub(super) fn entries<E: From<SavepointError>>(
-        &self,
-        savepoint: &Savepoint,
-        part: &SavedObject,
-        each: &mut dyn FnMut(&str, &[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(super) fn entries<E: From<SavepointError>>(&self, savepoint: &Savepoint, part: &SavedObject, each: Each<'_, E>) -> Result<(), E> {
         let bytes = self.load(&savepoint.name, part)?;
         let malformed = |why: Malformed| SavepointError::Damaged {
             file: self.objects.name_of(&self.path(&savepoint.name, &part.path)),

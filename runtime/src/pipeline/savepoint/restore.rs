@@ -123,7 +123,7 @@ impl<'a> Restore<'a> {
     // --- into the store ---
 
     /// Replaces everything in the store, or nothing.
-    pub fn into_store(&self, store: &dyn Store) -> Result<(), SavepointError> {
+    pub fn into_store(self, store: &dyn Store) -> Result<(), SavepointError> {
         let mut clearing = Clearing::new(store, |space| is_state(space) || space == SCHEMAS || space == SLICES)?;
         let (mut parts, mut failed) = (self.savepoint.parts.iter(), None);
         let mut step = |run: &mut Changes| -> Result<Run, SavepointError> {
@@ -169,7 +169,7 @@ impl<'a> Restore<'a> {
     // --- into the logs ---
 
     /// Replaces everything in the logs at Kafka, with the group's offsets, or nothing; the store, which is where the logs end, is brought along.
-    pub fn into_logs(&self, store: &dyn Store, ledger: &Ledger, member: Option<&Member>) -> Result<(), SavepointError> {
+    pub fn into_logs(self, store: &dyn Store, ledger: &Ledger, member: Option<&Member>) -> Result<(), SavepointError> {
         let mut logs = Logs { topology: self.topology, closed: ledger.close()?, key: Vec::new() };
         let mine = |space: &str| is_state(space) && operator_of(space).is_none_or(|operator| self.has(operator));
         let mut clearing = Clearing::new(store, mine)?;
