@@ -15,6 +15,10 @@ def paise(order):
     return round(order["total_amount"] * 100)
 
 
+def is_order(order):
+    return order["items"] and order["total_amount"] > 0
+
+
 def cooks(updates, restaurant, time):
     """What a restaurant cooked at a time."""
     known = [update for update in updates if update["restaurant_id"] == restaurant and update["timestamp"] <= time]
@@ -28,11 +32,12 @@ def favourite(values):
 
 def standings(orders, key, tallies):
     """What is known of a key after each order."""
-    before = defaultdict(list)
+    before, sums = defaultdict(list), Counter()
     for order in orders:
         so_far = before[order[key]]
         so_far.append(order)
-        revenue = sum(map(paise, so_far)) / 100
+        sums[order[key]] += paise(order)
+        revenue = sums[order[key]] / 100
         row = {"key": order[key], "orders": len(so_far), "revenue": revenue, "mean": revenue / len(so_far)}
         row["last_order"] = max(one["timestamp"] for one in so_far)
         known = {tally: [one[field] for one in so_far if one[field] is not None] for tally, field in tallies.items()}
@@ -63,9 +68,9 @@ def inventory(orders):
 def main():
     source, out = map(Path, sys.argv[1:])
     raw, updates = ([json.loads(line) for line in open(source / f"{name}.jsonl")] for name in ("raw-orders", "restaurant-updates"))
-    fine = [order for order in raw if order["items"] and order["total_amount"] > 0]
+    fine = [order for order in raw if is_order(order)]
     orders = [order | {"cuisine": cooks(updates, order["restaurant_id"], order["timestamp"])} for order in fine]
-    rows = {"refused": [order for order in raw if order not in fine], "inventory": list(inventory(orders))}
+    rows = {"refused": [order for order in raw if not is_order(order)], "inventory": list(inventory(orders))}
     rows["low-inventory"] = [row | {"alert": "low_stock"} for row in rows["inventory"] if row["left"] == 10]
     fields = ("order_id", "customer_id", "restaurant_id", "cuisine", "total_amount", "delivery_area")
     rows["validated-orders"] = [{field: order[field] for field in fields} | {"pieces": len(order["items"])} for order in orders]

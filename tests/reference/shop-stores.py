@@ -4,6 +4,7 @@
 Each table is filled by itself in one walk over the orders; the first five are looked for among all, after every order.
 """
 
+import bisect
 import json
 import sys
 from collections import Counter, defaultdict
@@ -53,10 +54,15 @@ def standings(orders, key, tallies, score, limit):
 
 def leaders(rows, field):
     """The first five, whenever they are others or in another order."""
-    values, before = {}, []
+    # All of them in a row, the largest first.
+    values, row_of_all, before = {}, [], []
     for row in rows:
-        values[row["key"]] = row[field]
-        first = sorted(values, key=lambda name: (-values[name], name))[:5]
+        name = row["key"]
+        if name in values:
+            row_of_all.pop(bisect.bisect_left(row_of_all, (-values[name], name)))
+        values[name] = row[field]
+        bisect.insort(row_of_all, (-values[name], name))
+        first = [name for _, name in row_of_all[:5]]
         if first != before:
             before = first
             yield {"leaders": [{"key": name, "value": values[name]} for name in first]}
