@@ -176,8 +176,8 @@ fn a_port_is_bound_or_discarded_but_not_both() {
 outputs = { sales = "out", alerts = "out" }
 discard = ["alerts", "top", "top"]"#,
         &[
-            (Kind::Conflict, "6:13: the port `alerts` goes to `out`; discard it, or bind it"),
-            (Kind::Conflict, "6:30: the port `top` stands here twice"),
+            (Kind::Conflict, "6:12: the port `alerts` goes to `out`; discard it, or bind it"),
+            (Kind::Conflict, "6:29: the port `top` stands here twice"),
         ],
     );
 }
