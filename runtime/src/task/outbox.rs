@@ -1,9 +1,9 @@
 //! Where events leave the engine: which topic, which partition, in which format.
 
 use super::names::Names;
-use super::{Stamp, Topology};
+use super::{Stamp, TopicRef, Topology};
 use crate::broker::{BrokerError, OutRecord, Sink};
-use crate::events::{Events, Format};
+use crate::events::{Events, Format, Row};
 use crate::route::{json_to_msgpack, msgpack_to_json, partition_of};
 use crate::store::Changes;
 use crate::time::WATERMARK_MIN;
@@ -50,8 +50,7 @@ impl Outbox {
     }
 
     /// Writes event `row` to a stream, in its format, or as it came; `partition` takes those without a key. Gives back why it cannot be
-    /// written; a stream that is not in a topic takes nothing here. A file has its own format for all that can be read: the bytes of
-    /// another one between its lines would end them anywhere.
+    /// written; a stream that is not in a topic takes nothing here.
     pub fn write(
         &mut self,
         stream: usize,
@@ -65,7 +64,7 @@ impl Outbox {
         let (at, (Some(sink), Some(row))) = (row, (self.sinks.get_mut(topic.cluster), events.rows.get(row))) else { return Ok(None) };
         let mut value = events.value(row);
         if let Some(bytes) = value
-            && (!as_it_came || topic.is_file)
+            && !(as_it_came && has_form(&self.topology, topic, row))
         {
             self.scratch.clear();
             let converted = match (row.format, node.format) {
@@ -155,4 +154,10 @@ impl Outbox {
             self.taken.iter_mut().for_each(Vec::clear);
         }
     }
+}
+
+/// Whether the bytes of an event have a form that a topic should keep. Those of another format than the stream that was read have none: an
+/// operator has emitted them, and they were in memory only. Nor has anything in a file, where bytes of another format would end lines anywhere.
+fn has_form(topology: &Topology, topic: &TopicRef, row: &Row) -> bool {
+    !topic.is_file && topology.streams.get(usize::from(row.stream)).is_none_or(|read| read.format == row.format)
 }

@@ -102,6 +102,41 @@ fn dead_letters_are_listed_shown_and_exported_with_all_that_they_carry() {
 }
 
 #[test]
+fn dead_letters_in_a_file_are_lines_of_its_format_whatever_the_stream_that_they_were_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = r#"
+        [streams.words]
+        file = "words.jsonl"
+        timestamp = "at"
+        [streams.tallies]
+        file = "-"
+        [streams.refused]
+        file = "refused.jsonl"
+        [operators.count]
+        input = "words"
+        output = "counted"
+        [operators.again]
+        plugin = "count-broken"
+        input = "counted"
+        output = "tallies"
+        dead_letters = "refused"
+    "#;
+    std::fs::write(folder.path().join("p.toml"), toml).unwrap();
+    // Counted, they are MessagePack in memory. There a ten is the byte of a line end.
+    let words: String = (0..11).map(|at| format!("{}\n", json!({ "text": "b!", "at": at }))).collect();
+    std::fs::write(folder.path().join("words.jsonl"), words).unwrap();
+    std::fs::create_dir(folder.path().join("plugins")).unwrap();
+    for plugin in ["count", "count-broken"] {
+        std::fs::copy(program::guest(plugin), folder.path().join(format!("plugins/{plugin}.wasm"))).unwrap();
+    }
+    let ran = program::run(folder.path(), &["run", "p.toml"], "");
+    assert!(ran.ok, "{}", ran.err);
+    let refused = json_lines(&std::fs::read_to_string(folder.path().join("refused.jsonl")).unwrap());
+    let expected: Vec<_> = (1..=11).map(|seen| json!({ "text": "b!", "seen": seen })).collect();
+    assert_eq!(refused, expected);
+}
+
+#[test]
 fn a_mended_build_is_tried_first_and_what_it_takes_comes_out_once() {
     let place = broken();
     let broken = place.said(&["dlq", "replay", "p.toml", "--with", "plugins/count.wasm"]);
