@@ -47,7 +47,7 @@ impl Track {
         });
         if let Some(bucket) = self.buckets.get_mut(place) {
             bucket.count += 1;
-            bucket.sum = bucket.sum + payment.amount;
+            bucket.sum += payment.amount;
         }
     }
 

@@ -238,7 +238,7 @@ impl FoodBatches {
 impl Sold {
     fn add(&mut self, amount: Money) {
         self.orders += 1;
-        self.sum = self.sum + amount;
+        self.sum += amount;
     }
 
     fn mean(&self) -> f64 {
@@ -263,7 +263,7 @@ fn add(all: &mut Map<String, Sold>, batch: BTreeMap<String, Sold>) -> BTreeMap<S
     for (name, sold) in batch {
         let mut sum = all.get(&name).unwrap_or_default();
         sum.orders += sold.orders;
-        sum.sum = sum.sum + sold.sum;
+        sum.sum += sold.sum;
         all.insert(name.clone(), sum.clone());
         now.insert(name, sum);
     }

@@ -102,7 +102,7 @@ impl OrderCustomers {
         let worth = Money::new(value).ok_or_else(|| reject(format!("{value} is no amount of money")))?;
         let is_first = customer.orders == 0;
         customer.orders += 1;
-        customer.spent = customer.spent + worth;
+        customer.spent += worth;
         customer.last_order = if is_first { ctx.time() } else { customer.last_order.max(ctx.time()) };
         let rapid = customer.note(ctx, self.rapid_within.0);
 

@@ -143,7 +143,7 @@ impl OrderStores {
         }
         store.last_order = if store.orders == 0 { ctx.time() } else { store.last_order.max(ctx.time()) };
         store.orders += 1;
-        store.revenue = store.revenue + worth;
+        store.revenue += worth;
 
         let score = self.score.iter().map(|term| term.of(store)).sum();
         let mut out = vec![Out::Standings(store.standing(ctx.key(), score))];
