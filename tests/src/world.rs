@@ -304,7 +304,7 @@ impl World {
         if topics.partitions(topic).unwrap().is_none() {
             return Vec::new();
         }
-        let subscribe = Subscribe { group: "nobody".to_owned(), topics: vec![topic.to_owned()], start: Start::Earliest };
+        let subscribe = Subscribe::new("nobody".to_owned(), [topic.to_owned()], Start::Earliest);
         let mut seen = Vec::new();
         for change in topics.subscribe(&subscribe).unwrap().changes().unwrap() {
             let Assignment::Gained { mut source, .. } = change else { continue };

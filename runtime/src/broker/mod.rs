@@ -49,7 +49,7 @@ pub trait Broker: Send + Sync {
 
     /// Starts to read all partitions of topics, whoever else reads them: no group shares them out, and nobody keeps offsets for the caller.
     fn follow(&self, topics: &[String]) -> Result<Box<dyn Subscription>, BrokerError> {
-        self.subscribe(&Subscribe { group: String::new(), topics: topics.to_vec(), start: Start::Earliest })
+        self.subscribe(&Subscribe::new("", topics, Start::Earliest))
     }
 
     /// Starts to write topics.
@@ -210,10 +210,25 @@ impl Handback {
 pub struct Subscribe {
     /// The consumer group: who shares the work, and under which name offsets are kept.
     pub group: String,
-    /// The topics.
-    pub topics: Vec<String>,
-    /// Where to start in a partition for which there is no offset.
-    pub start: Start,
+    /// The topics, each with where to start in a partition for which there is no offset.
+    pub topics: Vec<(String, Start)>,
+}
+
+impl Subscribe {
+    /// Topics that all start at the same place.
+    pub fn new(group: impl Into<String>, topics: impl IntoIterator<Item = impl Into<String>>, start: Start) -> Subscribe {
+        Subscribe { group: group.into(), topics: topics.into_iter().map(|topic| (topic.into(), start)).collect() }
+    }
+
+    /// The topics' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().map(|(topic, _)| topic.as_str())
+    }
+
+    /// Where to start in a topic.
+    pub fn start_of(&self, topic: &str) -> Start {
+        self.topics.iter().find(|(known, _)| known == topic).map(|(_, start)| *start).unwrap_or_default()
+    }
 }
 
 /// Where to start in a partition for which there is no offset.

@@ -56,7 +56,7 @@ pub fn topic(world: &World<'_>, partitions: u32) -> String {
 
 /// Subscribes a group and waits for all of its partitions, in order of partition.
 pub fn subscribe(world: &World<'_>, group: &str, topic: &str, start: Start, partitions: usize) -> Reader {
-    let subscribe = Subscribe { group: format!("{}-{group}", world.name), topics: vec![topic.to_owned()], start };
+    let subscribe = Subscribe::new(format!("{}-{group}", world.name), [topic.to_owned()], start);
     let mut subscription = world.broker.subscribe(&subscribe).unwrap();
     let mut gained = Vec::new();
     patiently(world, || {
@@ -128,7 +128,7 @@ fn a_topic_is_there_once_it_was_made(world: &World<'_>) {
 
 fn a_topic_that_is_not_there_is_named(world: &World<'_>) {
     let topic = format!("{}-missing", world.name);
-    let subscribe = Subscribe { group: topic.clone(), topics: vec![topic.clone()], start: Start::Earliest };
+    let subscribe = Subscribe::new(topic.clone(), [topic.clone()], Start::Earliest);
     match world.broker.subscribe(&subscribe) {
         Err(BrokerError::NoTopic(named)) => assert_eq!(named, topic),
         Err(other) => panic!("{other}"),

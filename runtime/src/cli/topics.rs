@@ -35,7 +35,7 @@ impl Reading {
     pub(super) fn start(broker: &dyn Broker, who: &str, topic: &str, partitions: u32) -> Result<Reading> {
         // A group of its own: it commits nothing, and takes no partition from anybody.
         let group = format!("{who}-{}-{}", std::process::id(), SystemClock.now());
-        let mut subscription = broker.subscribe(&Subscribe { group, topics: vec![topic.to_owned()], start: Start::Earliest })?;
+        let mut subscription = broker.subscribe(&Subscribe::new(group, [topic], Start::Earliest))?;
         let (mut sources, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         while sources.len() < partitions as usize {
             for change in subscription.changes()? {

@@ -23,10 +23,11 @@ use crate::metrics::Metrics;
 use crate::route::Input;
 use crate::stage::{Stage, StageSpec};
 use crate::store::{Changes, Store};
-use crate::task::{Fetch, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell, unheard};
+use crate::task::{Fetch, Group, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell, unheard};
 use crate::time::Clock;
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -158,7 +159,7 @@ impl Supervisor {
         let expected = self.partitions_to_read();
         // A run that is to stop when all is done must know what all is: it waits for every partition.
         // So does one that cannot share: partitions of a process that was killed come only when the group has given that one up.
-        let alone = ledger.and_then(|_| self.hands_on_in_memory());
+        let alone = ledger.and_then(|_| self.must_be_alone());
         let all = self.options.drain || self.options.close_at_end || alone.is_some();
         let patience = if all { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
         let until = Instant::now() + patience;
@@ -211,11 +212,19 @@ impl Supervisor {
         }
     }
 
-    /// An operator that gets events from other tasks in memory.
-    fn hands_on_in_memory(&self) -> Option<String> {
+    /// An operator all of whose tasks must be in one process: it gets events from other tasks in memory, or its keys from topics of several
+    /// clusters, whose groups know nothing of each other.
+    fn must_be_alone(&self) -> Option<String> {
         let shared = self.topology.streams.iter().filter(|stream| !stream.everywhere);
-        let consumers = shared.flat_map(|stream| &stream.consumers);
-        let operator = consumers.filter(|consumer| consumer.to.is_in_memory()).find_map(|c| self.topology.operators.get(c.operator))?;
+        let mut consumers = shared.flat_map(|stream| &stream.consumers);
+        let handed = consumers.find(|consumer| consumer.to.is_in_memory()).map(|consumer| consumer.operator);
+        let clusters = |group: &Group| -> BTreeSet<usize> {
+            let read = group.reads.iter().filter_map(|s| self.topology.streams.get(*s)).filter(|stream| !stream.everywhere);
+            read.filter_map(|stream| Some(stream.topic.as_ref()?.cluster)).collect()
+        };
+        let apart = self.topology.groups.iter().filter(|group| clusters(group).len() > 1).flat_map(|group| &group.operators);
+        let keyed = |o: &&usize| self.topology.operators.get(**o).is_some_and(|node| node.inputs.iter().any(Input::keyed));
+        let operator = self.topology.operators.get(handed.or_else(|| apart.copied().find(|o| keyed(&o)))?)?;
         Some(operator.name.to_string())
     }
 
@@ -230,18 +239,13 @@ impl Supervisor {
         for (cluster, broker) in self.brokers.all().iter().enumerate() {
             let reads = self.topology.groups.iter().flat_map(|group| &group.reads);
             let mut topics = Vec::new();
-            let mut start = Start::Earliest;
             for stream in reads {
                 let (Some(node), Some(file)) = (self.topology.streams.get(*stream), self.pipeline.streams.get(*stream)) else { continue };
                 if let Some(topic) = node.topic.as_ref().filter(|topic| topic.cluster == cluster && !node.everywhere) {
-                    topics.push(topic.topic.clone());
-                    // What events pass through has no say: it is read from where it begins, see `look_for_changes`.
-                    if !self.carries(*stream) {
-                        start = if file.start == FileStart::Latest { Start::Latest } else { Start::Earliest };
-                    }
+                    topics.push((topic.topic.clone(), if file.start == FileStart::Latest { Start::Latest } else { Start::Earliest }));
                 }
             }
-            let subscribe = Subscribe { group: self.pipeline.name.clone(), topics, start };
+            let subscribe = Subscribe { group: self.pipeline.name.clone(), topics };
             subscriptions.push(if subscribe.topics.is_empty() { None } else { Some(broker.subscribe(&subscribe)?) });
         }
         // Behind those of the group, in the same order: what every process reads by itself.
@@ -274,12 +278,7 @@ impl Supervisor {
                     Assignment::Gained { topic, partition, committed, source } => {
                         if let Some(stream) = stream_of(&topic) {
                             holdings.lost.retain(|(s, p, _)| (*s, *p) != (stream, partition));
-                            let start = match committed {
-                                // What was sent there before anybody read it is wanted, wherever the pipeline's own streams start.
-                                None if self.carries(stream) => Some(0),
-                                committed => committed,
-                            };
-                            holdings.held.push(Held { stream, partition, source, start: Some(start) });
+                            holdings.held.push(Held { stream, partition, source, start: Some(committed) });
                         }
                     }
                     Assignment::Lost { topic, partition, handback } => {
@@ -292,10 +291,6 @@ impl Supervisor {
             }
         }
         Ok(any)
-    }
-
-    fn carries(&self, stream: usize) -> bool {
-        self.topology.streams.get(stream).is_some_and(|node| node.carries.is_some())
     }
 
     /// From where a topic that every process reads is to be read here: `slices` are the groups and partitions whose tasks are here.

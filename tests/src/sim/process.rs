@@ -29,7 +29,7 @@ struct ProcessSubscription {
     process: Process,
     group: String,
     topics: Vec<String>,
-    start: Start,
+    subscribe: Subscribe,
     member: u64,
     held: Vec<(String, i32)>,
     sources: Vec<Arc<AtomicBool>>,
@@ -135,19 +135,20 @@ impl Broker for Process {
     fn subscribe(&self, subscribe: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
         self.at(Point::Join)?;
         let mut state = self.cluster.0.lock();
-        if let Some(missing) = subscribe.topics.iter().find(|topic| !state.topics.contains_key(*topic)) {
-            return Err(BrokerError::NoTopic(missing.clone()));
+        if let Some(missing) = subscribe.names().find(|topic| !state.topics.contains_key(*topic)) {
+            return Err(BrokerError::NoTopic(missing.to_owned()));
         }
-        let member = state.groups.entry(subscribe.group.clone()).or_default().join(self.id, &subscribe.topics);
+        let topics: Vec<String> = subscribe.names().map(str::to_owned).collect();
+        let member = state.groups.entry(subscribe.group.clone()).or_default().join(self.id, &topics);
         let (held, sources) = (Vec::new(), Vec::new());
         Ok(Box::new(ProcessSubscription {
             process: self.clone(),
             group: subscribe.group.clone(),
-            start: subscribe.start,
+            subscribe: subscribe.clone(),
             member,
             held,
             sources,
-            topics: subscribe.topics.clone(),
+            topics,
             forfeited: false,
         }))
     }
@@ -206,7 +207,7 @@ impl Subscription for ProcessSubscription {
                     self.held.push((topic.clone(), partition));
                     self.sources.push(lost.clone());
                     let end = state.partition(&topic, partition)?.len() as i64;
-                    let next = committed.unwrap_or(if self.start == Start::Latest { end } else { 0 });
+                    let next = committed.unwrap_or(if self.subscribe.start_of(&topic) == Start::Latest { end } else { 0 });
                     let source = Box::new(ProcessSource { process: self.process.clone(), topic: topic.clone(), partition, next, lost });
                     Assignment::Gained { topic, partition, committed, source }
                 }

@@ -89,7 +89,7 @@ fn a_group_whose_coordinator_moves_goes_on_reading_and_committing() {
     let group = unique("group");
     cluster.coordinator(MockCoordinator::Group(group.clone()), 1).unwrap();
     let broker = KafkaBroker::connect(KafkaOptions::new(cluster.bootstrap_servers())).unwrap();
-    let subscribe = Subscribe { group: group.clone(), topics: vec!["words".to_owned()], start: Start::Earliest };
+    let subscribe = Subscribe::new(group.clone(), ["words".to_owned()], Start::Earliest);
     let mut subscription = broker.subscribe(&subscribe).unwrap();
     let mut source: Option<Box<dyn Source>> = None;
     let mut events = Events::default();

@@ -63,3 +63,26 @@ fn inputs_that_are_bound_wrongly_are_named_before_anything_starts() {
         &["the plugin has no input `payments`; its inputs are orders, paid", "its input `paid` is bound to nothing"],
     );
 }
+
+#[test]
+fn each_stream_starts_where_it_says_whatever_others_say() {
+    for (first, second) in [("earliest", "latest"), ("latest", "earliest")] {
+        let pipeline = format!(
+            r#"
+            [streams.first]
+            start = "{first}"
+            [streams.second]
+            start = "{second}"
+            [streams.tallies]
+            [operators.count]
+            input = ["first", "second"]
+            output = "tallies"
+            "#
+        );
+        let world = World::new(&pipeline).plugin("count", &wasm("count"));
+        ["first", "second"].iter().for_each(|topic| world.send(topic, 0, &[(0, json!({"text": topic}))]));
+        world.drain().unwrap();
+        let from_start = if first == "earliest" { "first" } else { "second" };
+        assert_eq!(world.values("tallies"), [json!({"text": from_start, "seen": 1})]);
+    }
+}

@@ -30,7 +30,7 @@ impl Member {
     }
 
     fn join_at(broker: &KafkaBroker, group: &str, topic: &str, start: Start) -> Member {
-        let subscription = broker.subscribe(&Subscribe { group: group.to_owned(), topics: vec![topic.to_owned()], start }).unwrap();
+        let subscription = broker.subscribe(&Subscribe::new(group.to_owned(), [topic.to_owned()], start)).unwrap();
         Member { subscription, sources: BTreeMap::new(), committed: BTreeMap::new() }
     }
 
@@ -386,7 +386,7 @@ fn a_topic_that_is_not_there_is_an_error_with_its_name() {
     let topic = unique("nowhere");
     let broker = KafkaBroker::connect(KafkaOptions::new(bootstrap()).with("topic.metadata.propagation.max.ms", "500")).unwrap();
     assert_eq!(broker.partitions(&topic).unwrap(), None);
-    let subscribe = Subscribe { group: unique("group"), topics: vec![topic.clone()], start: Start::Earliest };
+    let subscribe = Subscribe::new(unique("group"), [topic.clone()], Start::Earliest);
     let reading = broker.subscribe(&subscribe).err().unwrap();
     let writing = write_all(&mut *broker.sink().unwrap(), &[record(&topic, 0, b"v")]).unwrap_err();
     for error in [reading, writing] {

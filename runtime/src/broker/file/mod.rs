@@ -96,9 +96,9 @@ impl Broker for FileBroker {
 
     fn subscribe(&self, subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
         let mut news = Vec::new();
-        for topic in &subscription.topics {
+        for (topic, start) in &subscription.topics {
             let file = open_input(topic)?;
-            let source = FileSource::new(topic, file, self.format(topic), self.options(topic), subscription.start)?;
+            let source = FileSource::new(topic, file, self.format(topic), self.options(topic), *start)?;
             news.push(Assignment::Gained { topic: topic.clone(), partition: 0, committed: None, source: Box::new(source) });
         }
         Ok(Box::new(FileSubscription { news }))

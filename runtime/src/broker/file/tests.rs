@@ -19,7 +19,7 @@ fn file(content: &[u8]) -> (TempDir, String) {
 }
 
 fn source(path: &str, options: FileOptions, start: Start) -> Box<dyn Source> {
-    let subscribe = Subscribe { group: "g".to_owned(), topics: vec![path.to_owned()], start };
+    let subscribe = Subscribe::new("g".to_owned(), [path.to_owned()], start);
     match FileBroker::new(options).subscribe(&subscribe).unwrap().changes().unwrap().pop() {
         Some(Assignment::Gained { partition: 0, committed: None, source, .. }) => source,
         _ => panic!("the file was not assigned"),
@@ -192,7 +192,7 @@ fn a_file_that_is_not_there_is_named_and_can_be_made() {
     let path = folder.path().join("new.jsonl").display().to_string();
     let broker = FileBroker::default();
     assert_eq!(broker.partitions(&path).unwrap(), None);
-    let subscribe = Subscribe { group: "g".to_owned(), topics: vec![path.clone()], start: Start::Earliest };
+    let subscribe = Subscribe::new("g".to_owned(), [path.clone()], Start::Earliest);
     assert!(matches!(broker.subscribe(&subscribe).err(), Some(BrokerError::NoTopic(topic)) if topic == path));
     assert!(broker.create(&path, 2).is_err());
     broker.create(&path, 1).unwrap();

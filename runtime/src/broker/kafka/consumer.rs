@@ -67,7 +67,7 @@ const EVENTS_PER_ROUND: usize = 8;
 impl KafkaSubscription {
     /// Joins a group, which says what is to be read.
     pub(super) fn start(options: &KafkaOptions, subscribe: &Subscribe) -> Result<KafkaSubscription, BrokerError> {
-        let topics: Vec<&str> = subscribe.topics.iter().map(String::as_str).collect();
+        let topics: Vec<&str> = subscribe.names().collect();
         KafkaSubscription::begin(options, subscribe, |consumer| consumer.subscribe(&topics))
     }
 
@@ -77,7 +77,7 @@ impl KafkaSubscription {
         topics: &[String],
         partitions: &[(String, i32)],
     ) -> Result<KafkaSubscription, BrokerError> {
-        let nobodys = Subscribe { group: NO_GROUP.to_owned(), topics: topics.to_vec(), start: Start::Earliest };
+        let nobodys = Subscribe::new(NO_GROUP, topics, Start::Earliest);
         KafkaSubscription::begin(options, &nobodys, |consumer| {
             let mut all = TopicPartitionList::with_capacity(partitions.len());
             partitions.iter().try_for_each(|(topic, partition)| all.add_partition_offset(topic, *partition, Offset::Invalid))?;
@@ -94,7 +94,7 @@ impl KafkaSubscription {
         let (news, wake, stop) = (Arc::new(News::default()), Arc::new(Wake::default()), Arc::new(AtomicBool::new(false)));
         let membership = Membership {
             cluster: options.bootstrap.clone(),
-            start: subscribe.start,
+            subscribe: subscribe.clone(),
             bounds: options.buffer,
             commands: commands.clone(),
             received,
@@ -107,19 +107,19 @@ impl KafkaSubscription {
             asker: options.asker(),
         };
         let doing = if subscribe.group == NO_GROUP {
-            format!("read {}", subscribe.topics.join(", "))
+            format!("read {}", subscribe.names().collect::<Vec<_>>().join(", "))
         } else {
             format!("join the group `{}`", subscribe.group)
         };
         let sort = |cause: KafkaError| error::sort(&cause, &doing, &options.bootstrap);
         let mut consumer: BaseConsumer<Membership> =
-            options.consumer(&subscribe.group, subscribe.start, subscribe.topics.len()).create_with_context(membership).map_err(sort)?;
+            options.consumer(&subscribe.group, subscribe.topics.len()).create_with_context(membership).map_err(sort)?;
         let woken = Arc::clone(&wake);
         consumer.set_nonempty_callback(move || woken.call());
         assign(&consumer).map_err(sort)?;
         let reader = Reader {
             consumer,
-            topics: subscribe.topics.clone(),
+            topics: subscribe.names().map(str::to_owned).collect(),
             stop: Arc::clone(&stop),
             batch: Batch::new(),
             cluster: options.bootstrap.clone(),

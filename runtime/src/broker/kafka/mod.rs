@@ -88,9 +88,9 @@ impl Broker for KafkaBroker {
 
     fn subscribe(&self, subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
         // Kafka would wait for a missing topic for ever, and say nothing.
-        for topic in &subscription.topics {
+        for topic in subscription.names() {
             if self.partitions(topic)?.is_none() {
-                return Err(BrokerError::NoTopic(topic.clone()));
+                return Err(BrokerError::NoTopic(topic.to_owned()));
             }
         }
         Ok(Box::new(KafkaSubscription::start(&self.options, subscription)?))

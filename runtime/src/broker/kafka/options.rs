@@ -9,7 +9,6 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
 use super::gate::Bounds;
-use crate::broker::Start;
 
 /// A Kafka cluster and how to talk to it.
 #[derive(Clone, Debug)]
@@ -139,7 +138,7 @@ impl KafkaOptions {
     /// For a member of a group. What reads several topics may join them by key, so partitions of the same number go to the same member: that is
     /// the range assignor. With the members' own protocol it moves all partitions whenever a member comes or goes; what reads one topic keeps
     /// those that need not move.
-    pub(super) fn consumer(&self, group: &str, start: Start, topics: usize) -> ClientConfig {
+    pub(super) fn consumer(&self, group: &str, topics: usize) -> ClientConfig {
         let mut config = self.layered(CONSUMER_DEFAULTS);
         config.extend(owned(CONSUMER_FIXED));
         if self.properties.get(GROUP_PROTOCOL).is_some_and(|protocol| protocol == "consumer") {
@@ -151,13 +150,8 @@ impl KafkaOptions {
             config.set("partition.assignment.strategy", if topics > 1 { "range" } else { "cooperative-sticky" });
         }
         config.set("group.id", group);
-        config.set(
-            "auto.offset.reset",
-            match start {
-                Start::Earliest => "earliest",
-                Start::Latest => "latest",
-            },
-        );
+        // Where to start, whoever reads a partition looks up; this is for a place that is no longer there.
+        config.set("auto.offset.reset", "earliest");
         config
     }
 
@@ -293,9 +287,9 @@ mod tests {
             options.client(),
             options.asker(),
             options.reader(),
-            options.consumer("g", Start::Latest, 1),
-            options.consumer("g", Start::Latest, 2),
-            options.clone().with("group.protocol", "consumer").consumer("g", Start::Latest, 2),
+            options.consumer("g", 1),
+            options.consumer("g", 2),
+            options.clone().with("group.protocol", "consumer").consumer("g", 2),
             options.producer(),
             options.transactional("t"),
         ] {
@@ -305,7 +299,7 @@ mod tests {
 
     #[test]
     fn readers_see_committed_records_only_and_never_commit_by_themselves() {
-        let config = KafkaOptions::new("a:1").consumer("g", Start::Earliest, 1);
+        let config = KafkaOptions::new("a:1").consumer("g", 1);
         assert_eq!(config.get("isolation.level"), Some("read_committed"));
         assert_eq!(config.get("enable.auto.commit"), Some("false"));
         assert_eq!(config.get("auto.offset.reset"), Some("earliest"));

@@ -25,12 +25,12 @@ use super::queue::{self, PartitionQueue};
 use super::source::{Buffer, KafkaSource};
 use super::wake::Wake;
 use super::watch::Watch;
-use crate::broker::{Assignment, BrokerError, Handback, Start};
+use crate::broker::{Assignment, BrokerError, Handback, Start, Subscribe};
 
 /// A member of a group as librdkafka's callbacks see it.
 pub(super) struct Membership {
     pub(super) cluster: String,
-    pub(super) start: Start,
+    pub(super) subscribe: Subscribe,
     pub(super) bounds: Bounds,
     pub(super) commands: Sender<Command>,
     /// Where they arrive. They are served while a rebalance waits, too: a commit may be what it waits for.
@@ -267,7 +267,7 @@ impl Membership {
     /// Where to start in a partition for which the group has no offset.
     fn first(&self, consumer: &BaseConsumer<Self>, topic: &str, partition: i32) -> KafkaResult<i64> {
         let (low, high) = patiently(|| consumer.fetch_watermarks(topic, partition, ASK_TIMEOUT))?;
-        Ok(match self.start {
+        Ok(match self.subscribe.start_of(topic) {
             Start::Earliest => low,
             Start::Latest => high,
         })

@@ -14,10 +14,10 @@ pub(super) struct LocalSubscription {
 impl LocalSubscription {
     pub(super) fn new(broker: LocalBroker, subscribe: &Subscribe) -> Result<Self, BrokerError> {
         let mut news = Vec::new();
-        for topic in &subscribe.topics {
+        for (topic, start) in &subscribe.topics {
             for partition in 0..broker.topic(topic)?.len() as i32 {
                 let committed = broker.committed(&subscribe.group, topic, partition)?;
-                let source = Box::new(broker.source(topic, partition, committed, subscribe.start)?);
+                let source = Box::new(broker.source(topic, partition, committed, *start)?);
                 news.push(Assignment::Gained { topic: topic.clone(), partition, committed, source });
             }
         }

@@ -157,7 +157,7 @@ fn offsets_of_other_data_are_refused_instead_of_waited_for() {
     let mut changes = Changes::default();
     broker.put_offsets("g", &[("t".to_owned(), 0, 7)], &mut changes);
     store.write(&changes).unwrap();
-    let subscribe = Subscribe { group: "g".to_owned(), topics: vec!["t".to_owned()], start: Start::Earliest };
+    let subscribe = Subscribe::new("g".to_owned(), ["t".to_owned()], Start::Earliest);
     let error = broker.subscribe(&subscribe).err().unwrap().to_string();
     assert!(error.contains("ends at offset 0") && error.contains("offset 7"), "{error}");
 }

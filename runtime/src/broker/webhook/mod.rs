@@ -37,7 +37,10 @@ impl Broker for WebhookBroker {
     }
 
     fn subscribe(&self, subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
-        Err(BrokerError::Fatal(format!("`{}` has a `url`: it can be written and not read", subscription.topics.join(", "))))
+        Err(BrokerError::Fatal(format!(
+            "`{}` has a `url`: it can be written and not read",
+            subscription.names().collect::<Vec<_>>().join(", ")
+        )))
     }
 
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {

@@ -98,7 +98,7 @@ fn write(broker: &dyn Broker, topic: &str, lines: &str) -> Result<usize> {
 
 /// All values of a topic of one partition.
 fn read_back(broker: &dyn Broker, topic: &str) -> Result<Vec<Value>> {
-    let subscribe = Subscribe { group: format!("{topic}-reader"), topics: vec![topic.to_owned()], start: Start::Earliest };
+    let subscribe = Subscribe::new(format!("{topic}-reader"), [topic.to_owned()], Start::Earliest);
     let mut subscription = broker.subscribe(&subscribe)?;
     let (mut source, mut values, mut events): (Option<Box<dyn Source>>, Vec<Value>, Events) = Default::default();
     let until = Instant::now() + PATIENCE;
