@@ -17,7 +17,7 @@ use crate::wrong::Wrong;
 /// use sangam_sdk::*;
 /// use sangam_sdk::test::Harness;
 ///
-/// #[derive(serde::Deserialize)]
+/// #[derive(Clone, Debug, serde::Deserialize)]
 /// #[serde(deny_unknown_fields)]
 /// struct Rule { above: f64 }
 ///

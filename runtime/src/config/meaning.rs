@@ -58,8 +58,8 @@ pub struct Pipeline {
     pub admin: Option<Admin>,
     /// Where savepoints are, and when they are taken by themselves.
     pub savepoints: Savepoints,
-    /// The text of its file, variables not put in; empty for one that was made in code.
-    pub text: String,
+    /// The text of its file, variables not put in; empty for one that was made in code. Never printed: what variables should hold may stand there.
+    pub text: Secret,
     /// Where it is written down which builds have run; `None`: nowhere.
     pub audit: Option<Audit>,
     /// The clusters; the embedded one is always among them.
@@ -472,7 +472,7 @@ impl Pipeline {
             standby: false,
             admin: None,
             savepoints: Savepoints::default(),
-            text: String::new(),
+            text: Secret(String::new()),
             audit: None,
             clusters: vec![Cluster { name: EMBEDDED.to_owned(), kind: ClusterKind::Local }],
             streams: Vec::new(),

@@ -43,7 +43,7 @@ impl Pipeline {
         let pipeline = written::read(&source).map(|written| check::mean(written, &source));
         let (errors, warnings) = source.into_findings();
         match pipeline {
-            Some(pipeline) if errors.is_empty() => Ok(Pipeline { warnings, text: text.to_owned(), ..pipeline }),
+            Some(pipeline) if errors.is_empty() => Ok(Pipeline { warnings, text: Secret(text.to_owned()), ..pipeline }),
             // A slip in an operator leaves streams unused: warnings would only tell its consequences.
             _ => Err(ConfigErrors { errors }),
         }

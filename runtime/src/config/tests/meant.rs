@@ -43,7 +43,7 @@ fn the_smallest_file_has_a_default_for_everything_else() {
         plugins: "etc/plugins".into(),
         streams: vec![Stream::embedded("in"), Stream::embedded(DEAD_LETTERS)],
         operators: vec![Operator { dead_letters: Some(DEAD_LETTERS.into()), ..Operator::new("o").input("in") }],
-        text: BASE.to_owned(),
+        text: Secret(BASE.to_owned()),
         audit: Some(Audit { cluster: EMBEDDED.into(), topic: "word-count.audit".into(), asked: false }),
         ..Pipeline::new("word-count")
     };

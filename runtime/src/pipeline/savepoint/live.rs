@@ -108,7 +108,7 @@ impl Supervisor {
         if held < expected {
             return Err(SavepointError::Shared { held, expected });
         }
-        let take = Take::new(label, &self.pipeline.text, &self.topology, self.store.as_ref(), self.clock.now())?;
+        let take = Take::new(label, &self.pipeline.text.0, &self.topology, self.store.as_ref(), self.clock.now())?;
         Ok((take, self.savepoints()?))
     }
 }

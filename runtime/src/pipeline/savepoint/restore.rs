@@ -54,7 +54,8 @@ impl<'a> Restore<'a> {
             restore.check_all_has_a_place()?;
         }
         restore.check_operators()?;
-        for s in read {
+        // How far a topic was read that every task reads whole, each task remembers for itself.
+        for s in read.into_iter().filter(|s| topology.streams.get(*s).is_some_and(|stream| !stream.everywhere)) {
             let Some(topic) = topology.streams.get(s).and_then(|stream| stream.topic.as_ref()) else { continue };
             let from_start = pipeline.streams.get(s).is_some_and(|stream| stream.start == Start::Earliest);
             restore.check_positions(s, brokers, &topic.topic, from_start)?;

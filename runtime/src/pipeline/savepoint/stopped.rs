@@ -43,7 +43,7 @@ impl Supervisor {
         self.check_parallelism().map_err(|why| SavepointError::Pipeline(Box::new(why)))?;
         let _alone = self.be_alone()?;
         let label = Label { name: name.to_owned(), why: why.to_owned(), swap: None };
-        Take::new(label, &self.pipeline.text, &self.topology, self.store.as_ref(), self.clock.now())?.write(&depot)
+        Take::new(label, &self.pipeline.text.0, &self.topology, self.store.as_ref(), self.clock.now())?.write(&depot)
     }
 
     /// Puts a savepoint in the place of the pipeline's state, while nobody runs it. With `partly`, operators and streams that the pipeline
