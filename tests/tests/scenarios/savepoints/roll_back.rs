@@ -29,10 +29,13 @@ fn swap(running: &Running, build: Vec<u8>) {
     eventually("the new build runs", || (running.sha256("count") == sha256).then_some(()));
 }
 
+/// Waits until these have come. Words are in different tasks, so which comes first is not said.
 fn until(world: &World, expected: &[(&str, u64)]) {
-    let expected: Vec<_> = expected.iter().map(|(text, seen)| ((*text).to_owned(), *seen)).collect();
+    let mut expected: Vec<_> = expected.iter().map(|(text, seen)| ((*text).to_owned(), *seen)).collect();
+    expected.sort();
     eventually(&format!("{expected:?}"), || {
-        let tallies = tallies(world);
+        let mut tallies = tallies(world);
+        tallies.sort();
         assert!(tallies.len() <= expected.len(), "{tallies:?}");
         (tallies == expected).then_some(())
     });
