@@ -12,16 +12,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Counts each of `--events` keys once and stops; then starts again, twice.
+/// Bytes of a key, and which part of `--events` there are of that: entries as small as counters are, and large ones.
+const KEYS: [(usize, usize); 2] = [(17, 1), (1000, 10)];
+
+/// Counts each of `--events` keys once and stops; then starts again, twice. The same for a tenth as many keys of a kilobyte.
 ///
 /// `at_work_ms` is from when the partitions were there to the first worker at work; joining the group, which takes as long as the broker
 /// likes, is not in it. `read` is how fast the same log can be read without doing anything with it.
 pub fn run(address: &str, ask: &Ask, place: &Place) -> anyhow::Result<()> {
+    KEYS.iter().try_for_each(|(width, part)| restart(address, ask.events / part, *width, place))
+}
+
+fn restart(address: &str, keys: usize, width: usize, place: &Place) -> anyhow::Result<()> {
     let broker: Arc<dyn Broker> = Arc::new(KafkaBroker::connect(KafkaOptions::new(address))?);
-    let name = format!("bench-restart-{}", std::process::id());
+    let name = format!("bench-restart-{}-{width}", std::process::id());
     let (input, output) = (format!("{name}-in"), format!("{name}-out"));
     [&input, &output].into_iter().try_for_each(|topic| broker.create(topic, 1))?;
-    words(broker.as_ref(), &input, ask.events)?;
+    words(broker.as_ref(), &input, keys, width)?;
     let folder = tempfile::tempdir()?;
     let again = |store: &Path, drain: bool| -> anyhow::Result<(Duration, u64)> {
         let mut pipeline = Pipeline::new(name.clone());
@@ -69,8 +76,7 @@ pub fn run(address: &str, ask: &Ask, place: &Place) -> anyhow::Result<()> {
         let rate = |took: Duration| bytes as f64 / 1e6 / took.as_secs_f64();
         let restore = if said == "none" { format!(" restore_mb_s={:.0} read_mb_s={:.0}", rate(took), rate(plain)) } else { String::new() };
         println!(
-            "RESULT bench=restart keys={} store={said} at_work_ms={:.0} records={restored} log_records={records} log_mb={:.0}{restore}",
-            ask.events,
+            "RESULT bench=restart keys={keys} key_bytes={width} store={said} at_work_ms={:.0} records={restored} log_records={records} log_mb={:.0}{restore}",
             took.as_secs_f64() * 1e3,
             bytes as f64 / 1e6
         );
@@ -78,14 +84,14 @@ pub fn run(address: &str, ask: &Ask, place: &Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes so many words, each another one.
-fn words(broker: &dyn Broker, topic: &str, count: usize) -> anyhow::Result<()> {
+/// Writes so many words of `width` bytes, each another one.
+fn words(broker: &dyn Broker, topic: &str, count: usize, width: usize) -> anyhow::Result<()> {
     let (mut sink, mut changes, mut value) = (broker.sink()?, Changes::default(), Vec::new());
     for i in 0..count {
         value.clear();
         write::map(&mut value, 1);
         write::str(&mut value, "text");
-        write::str(&mut value, &format!("word-{i:012}"));
+        write::str(&mut value, &format!("{i:0width$}"));
         sink.write(&OutRecord { topic, partition: 0, key: None, value: Some(&value), headers: &[], time: 0 }, &mut changes)?;
     }
     sink.flush(&mut changes)?;
