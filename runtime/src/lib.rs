@@ -5,6 +5,7 @@
 // Floor 0: words that everybody uses.
 pub mod breaker;
 pub mod config;
+pub mod digest;
 pub mod events;
 pub mod metrics;
 pub mod pressure;

@@ -310,6 +310,8 @@ pub struct Buffered {
     pub bytes: usize,
     /// How often it has been so full that nothing more was fetched until the reader had caught up.
     pub stops: u64,
+    /// Records that the topic deleted before they were read: by its retention, or because somebody asked for it.
+    pub missed: u64,
 }
 
 /// A poll stops once a run holds this many bytes, so that large records do not add up to what no run can hold.

@@ -5,6 +5,7 @@ use super::surroundings::{self, Connected};
 use super::topics::{self, Reading};
 use crate::admin::moment;
 use crate::config::{ClusterKind, Pipeline};
+use crate::digest::short;
 use crate::sandbox::printable;
 use crate::store::{MemoryStore, Store};
 use anyhow::{Context, Result, bail};
@@ -75,14 +76,14 @@ fn each(pipeline: &Pipeline, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Resul
 
 fn row(event: &Value) -> [String; 8] {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
-    let short = |name: &str| text(name).get(..12).unwrap_or_else(|| text(name)).to_owned();
-    let instead = if text("refused").is_empty() { short("replaces") } else { short("refused") };
+    let build = |name: &str| short(text(name)).to_owned();
+    let instead = if text("refused").is_empty() { build("replaces") } else { build("refused") };
     [
         event.get("at").and_then(Value::as_i64).map_or_else(|| "-".to_owned(), moment),
         text("operator").to_owned(),
         text("by").to_owned(),
         printable(text("version").as_bytes(), CELL_BYTES_MAX),
-        short("sha256"),
+        build("sha256"),
         if instead.is_empty() { "-".to_owned() } else { instead },
         first(event.get("first")),
         printable(text("why").as_bytes(), CELL_BYTES_MAX),

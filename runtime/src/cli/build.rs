@@ -2,13 +2,13 @@
 
 mod toolchain;
 
+use crate::digest::{sha256, short};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
-use sha2::{Digest, Sha256};
 
 use crate::config::Pipeline;
 use toolchain::TARGET;
@@ -50,7 +50,8 @@ pub fn run(build: &Build, out: &mut dyn Write) -> anyhow::Result<()> {
         let bytes = fs::read(&artifact.wasm).with_context(|| format!("cannot read {}", artifact.wasm.display()))?;
         let path = folder.join(format!("{name}.wasm"));
         replace(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        let (size, sha) = (size(bytes.len() as u64), sha256_prefix(&bytes));
+        let (size, sha) = (size(bytes.len() as u64), sha256(&bytes));
+        let sha = short(&sha);
         writeln!(out, "{name} {version}  {size}  sha256 {sha}  {}", path.display())?;
     }
     Ok(())
@@ -136,10 +137,6 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let written = File::create(&beside).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
     written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| drop(fs::remove_file(&beside)))
-}
-
-fn sha256_prefix(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! It prints what it is given; reading the module is the sandbox's business.
 
+use crate::digest::short;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ pub fn print(view: &InspectView, json: bool, out: &mut dyn Write) -> io::Result<
 /// Labels, each with its lines; one without lines is not shown.
 fn sections(view: &InspectView) -> [(&'static str, Vec<String>); 9] {
     let manifest = &view.manifest;
-    let short: String = view.sha256.chars().take(12).collect();
+    let short = short(&view.sha256);
     let most = view.memory_bytes_max.map_or("no limit of its own".to_owned(), |max| format!("at most {}", size(max)));
     let symbols = |symbols: &[Symbol]| symbols.iter().map(|symbol| format!("{} {}", symbol.name, symbol.kind)).collect();
     let key = if !manifest.keys.is_empty() {

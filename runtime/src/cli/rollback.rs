@@ -2,6 +2,7 @@
 
 use super::savepoint::{depot, say_restored, stop_first};
 use super::surroundings;
+use crate::digest::short;
 use crate::pipeline::savepoint::{Depot, SavedSwap, Savepoint};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -87,9 +88,4 @@ impl PutBack {
         }
         Ok(())
     }
-}
-
-/// The first digits of a hash, enough for people.
-fn short(sha256: &str) -> &str {
-    sha256.get(..12).unwrap_or(sha256)
 }

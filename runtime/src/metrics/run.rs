@@ -30,6 +30,8 @@ pub struct RunMetrics {
     build: Family<BuildLabels, Gauge>,
     plugins: Family<PluginLabels, Gauge>,
     stops: Family<StopLabels, Counter>,
+    /// Records that topics deleted before they were read.
+    pub missed: Counter,
     under_way: Gauge,
     buffered_records: Family<PartitionLabels, Gauge>,
     buffered_bytes: Family<PartitionLabels, Gauge>,
@@ -50,6 +52,8 @@ pub struct WorkerMetrics {
     pub source_stops: Counter,
     /// How often a task's inbox was full.
     pub exchange_stops: Counter,
+    /// Records that topics deleted before they were read, all over the process.
+    pub missed: Counter,
     /// Runs of events on their way between tasks, all over the process.
     pub under_way: Gauge,
 }
@@ -134,6 +138,7 @@ impl RunMetrics {
         );
         r.register("consumer_lag", "Records that wait to be read (Flink: pendingRecords; Kafka: records-lag)", run.lag.clone());
         r.register("backpressure_events", "Times that a buffer was full and its writers stopped", run.stops.clone());
+        r.register("missed_records", "Records that a topic deleted before they were read", run.missed.clone());
         r.register("buffered_records", "Records that a source holds ready (Flink: inputQueueLength)", run.buffered_records.clone());
         r.register_with_unit(
             "buffered",
@@ -164,6 +169,7 @@ impl RunMetrics {
             committing: state("committing"),
             source_stops: stops("source"),
             exchange_stops: stops("exchange"),
+            missed: self.missed.clone(),
             under_way: self.under_way.clone(),
         }
     }

@@ -7,12 +7,12 @@ use super::crew::Failed;
 use super::ledger::Ledger;
 use crate::broker::{Broker, BrokerError, OutRecord, Sink};
 use crate::config;
+use crate::digest::sha256;
 use crate::store::{Store, StoreError};
 use crate::task::{OperatorNode, Topology, Work, read_position};
 use crate::time::Millis;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// The audit of a pipeline.
@@ -114,7 +114,7 @@ impl Audit {
         set("plugin", json!(node.plugin_name));
         set("version", json!(manifest.version));
         set("sha256", json!(node.plugin.sha256()));
-        set("config", json!(format!("{:x}", Sha256::digest(&node.config))));
+        set("config", json!(sha256(&node.config)));
         match cause {
             Cause::Start(first) => {
                 set("by", json!("start"));
@@ -160,8 +160,7 @@ impl Audit {
         for entry in waiting.iter_mut() {
             // What is taken back in one task is taken back in the others at this commit.
             if entry.fields.get("by").is_some_and(|by| by == "roll_back") {
-                let first: Vec<FirstOffset> = work.positions.iter().map(|(s, partition, offset)| (*s, *partition, Some(*offset))).collect();
-                entry.fields.insert("first".to_owned(), offsets(topology, &first));
+                entry.fields.insert("first".to_owned(), offsets(topology, &first_of(&work.positions)));
             }
             let value = Value::Object(entry.fields.clone()).to_string();
             let (key, value) = (Some(entry.operator.as_bytes()), Some(value.as_bytes()));
@@ -187,6 +186,11 @@ impl Audit {
             book.waiting.drain(..count);
         }
     }
+}
+
+/// Where a build's work begins, where a commit has ended.
+pub(super) fn first_of(positions: &[(usize, i32, i64)]) -> Vec<FirstOffset> {
+    positions.iter().map(|(stream, partition, offset)| (*stream, *partition, Some(*offset))).collect()
 }
 
 /// Offsets by stream and partition.

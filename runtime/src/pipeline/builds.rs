@@ -1,12 +1,13 @@
 //! What becomes of new builds: swapped in, refused, or taken back, and noted for the audit.
 
-use super::audit::{Cause, FirstOffset};
+use super::audit::{Cause, first_of};
 use super::crew::{Crew, Failed};
 use super::ledger::Ledger;
 use super::reload::{Refusal, Reload, Reloader};
 use super::schema;
 use super::supervise::Supervisor;
 use super::worker::{Command, Swap};
+use crate::digest::short;
 use crate::stage::RolledBack;
 use crate::store::Changes;
 use crate::task::{Topology, Work};
@@ -61,8 +62,7 @@ impl Supervisor {
                 Command::Swap(Box::new(Swap { operator, topology: topology.clone(), plugin, instances, watch }))
             })?;
             self.topology = topology;
-            let positions: Vec<FirstOffset> = work.positions.iter().map(|(s, partition, offset)| (*s, *partition, Some(*offset))).collect();
-            self.note(operator, Cause::File(old.plugin.sha256(), &positions));
+            self.note(operator, Cause::File(old.plugin.sha256(), &first_of(&work.positions)));
             self.metrics.reloads.inc();
             self.metrics.reload_pause_seconds.observe(hold.elapsed().as_secs_f64());
             let first: Vec<String> = work
@@ -87,7 +87,8 @@ impl Supervisor {
     }
 
     fn refuse_build(&mut self, plugin: &str, sha256: &str, why: &str) {
-        self.note_refusal(plugin, sha256, why);
+        let users = self.topology.operators.iter().enumerate().filter(|(_, node)| node.plugin_name == plugin);
+        users.for_each(|(operator, _)| self.note(operator, Cause::Refused(sha256, why)));
         tracing::warn!(pipeline = %self.pipeline.name, plugin, "the new build is refused, the old one stays: {why}");
         self.metrics.reloads_refused.inc();
         if let Some(reloader) = &mut self.reloader {
@@ -102,15 +103,10 @@ impl Supervisor {
         }
     }
 
-    fn note_refusal(&self, plugin: &str, sha256: &str, why: &str) {
-        let users = self.topology.operators.iter().enumerate().filter(|(_, node)| node.plugin_name == plugin);
-        users.for_each(|(operator, _)| self.note(operator, Cause::Refused(sha256, why)));
-    }
-
-    /// Notes builds that were refused before it came to a swap.
-    pub(super) fn note_refusals(&mut self) {
+    /// Refuses builds that failed before it came to a swap.
+    pub(super) fn refuse_builds(&mut self) {
         let refusals = self.reloader.as_mut().map(Reloader::take_refusals).unwrap_or_default();
-        refusals.iter().for_each(|Refusal { plugin, sha256, why }| self.note_refusal(plugin, sha256, why));
+        refusals.iter().for_each(|Refusal { plugin, sha256, why }| self.refuse_build(plugin, sha256, why));
     }
 
     /// A task has taken a new build back: tasks that are made from now on get the old one, too.
@@ -138,9 +134,4 @@ impl Supervisor {
             self.topology = Arc::new(topology);
         }
     }
-}
-
-/// The first digits of a hash, enough for people.
-fn short(sha256: &str) -> &str {
-    sha256.get(..12).unwrap_or(sha256)
 }

@@ -10,9 +10,8 @@ use super::standby::{self, Slice, Standby};
 use super::{Brokers, PipelineError};
 use crate::broker::{Appended, Broker, BrokerError, Closed, Member, PartitionOffset, Replay, Sink, Transactions};
 use crate::config::{Guarantee, Pipeline};
-use crate::route::Input;
 use crate::store::{Changes, Store, StoreError};
-use crate::task::{Log, OperatorNode, SCHEMAS, Topology, Work, log_of, put_back, record_key, spaces_of};
+use crate::task::{Log, SCHEMAS, Topology, Work, log_of, put_back, record_key, spaces_of};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -78,7 +77,7 @@ impl Ledger {
 
     fn make_logs(&self, topology: &Topology) -> Result<(), Failed> {
         self.broker.create_log(&Log::Positions.topic(&self.pipeline), 1)?;
-        for node in topology.operators.iter().filter(|node| is_keyed(node)) {
+        for node in topology.operators.iter().filter(|node| node.is_keyed()) {
             let now = topology.groups.get(node.group).map_or(1, |group| group.parallelism);
             let topic = Log::Operator(&node.name).topic(&self.pipeline);
             self.broker.create_log(&topic, now)?;
@@ -233,7 +232,7 @@ impl Ledger {
         member: Option<&Member>,
         store: &dyn Store,
     ) -> Result<(), Failed> {
-        let keyed = |name: &str| topology.operators.iter().any(|node| *node.name == *name && is_keyed(node));
+        let keyed = |name: &str| topology.operators.iter().any(|node| *node.name == *name && node.is_keyed());
         let mut key_of = Vec::new();
         for (operator, slice, changes) in self.owed.lock().drain(..) {
             let log = Log::Operator(&operator);
@@ -284,7 +283,7 @@ impl Ledger {
 /// The slices of keyed operators that belong to whoever reads these partitions (stream and number).
 pub(super) fn slices_of(topology: &Topology, held: &[(usize, u32)]) -> BTreeSet<Slice> {
     let mut slices = BTreeSet::new();
-    for node in topology.operators.iter().filter(|node| is_keyed(node)) {
+    for node in topology.operators.iter().filter(|node| node.is_keyed()) {
         let Some(group) = topology.groups.get(node.group) else { continue };
         let read = held.iter().filter(|(stream, _)| group.reads.contains(stream)).map(|(_, slice)| *slice);
         let sent = (0..group.parallelism).filter(|_| group.has_inbox);
@@ -296,10 +295,6 @@ pub(super) fn slices_of(topology: &Topology, held: &[(usize, u32)]) -> BTreeSet<
 fn partitions_of(topology: &Topology, stream: usize) -> impl Iterator<Item = (usize, u32)> {
     let topic = topology.streams.get(stream).and_then(|stream| stream.topic.as_ref());
     (0..topic.map_or(0, |topic| topic.partitions)).map(move |partition| (stream, partition))
-}
-
-fn is_keyed(node: &OperatorNode) -> bool {
-    node.inputs.iter().any(Input::keyed)
 }
 
 /// The cluster with transactions that the pipeline writes to, or else reads.

@@ -8,13 +8,12 @@ use super::savepoint::Before;
 use super::watch::{NewFile, Watch};
 use super::{PlanError, Plugins};
 use crate::config::{self, Pipeline};
-use crate::metrics::Metrics;
+use crate::digest::sha256;
 use crate::sandbox::Plugin;
 use crate::task::{OperatorNode, Topology};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use sangam_protocol::manifest::{Input, Manifest};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -148,16 +147,11 @@ impl Reloader {
     }
 
     /// Whether a build may be swapped in. It waits until it is taken: a commit that fails in between costs it nothing.
-    pub fn waiting(&mut self, metrics: &Metrics) -> bool {
+    pub fn waiting(&mut self) -> bool {
         while self.next.is_none() {
             match self.ready.try_recv() {
                 Ok(Offer::Ready(reload)) => self.next = Some(*reload),
-                Ok(Offer::Refused(refusal)) => {
-                    tracing::warn!(plugin = refusal.plugin, "the new build is refused, the old one stays: {}", refusal.why);
-                    metrics.reloads_refused.inc();
-                    self.refused(&refusal.plugin, &refusal.why);
-                    self.refusals.push(refusal);
-                }
+                Ok(Offer::Refused(refusal)) => self.refusals.push(refusal),
                 Err(_) => break,
             }
         }
@@ -227,7 +221,7 @@ fn try_out(plugins: &Plugins, wanted: &[Wanted], name: &str, path: &Path, bytes:
         match tried.and_then(fits) {
             Ok(tried) => builds.push((user.operator, tried)),
             Err(why) => {
-                let sha256 = format!("{:x}", Sha256::digest(bytes));
+                let sha256 = sha256(bytes);
                 let _ = offers.send(Offer::Refused(Refusal { plugin: name.to_owned(), sha256, why }));
                 return;
             }

@@ -158,17 +158,16 @@ impl Copier {
         let mut records = 0;
         let read = self.broker.replay(&topic, *slice as i32, from, &mut |events| {
             let Some(last) = events.rows.last() else { return Ok(()) };
-            let mut changes = Changes::default();
+            let (mut read, mut changes) = (Changes::default(), Changes::default());
             for row in &events.rows {
-                let mut one = Changes::default();
                 let key = events.key(row).unwrap_or(&[]);
-                put_back(log, *slice, key, events.value(row), &mut one).map_err(|why| BrokerError::Fatal(why.to_string()))?;
-                for (space, key, value) in one.iter() {
-                    // One version for all slices is in the store already: the one of the slices that this process owns.
-                    match space {
-                        SCHEMAS => changes.set(COPIED_SCHEMAS, format!("{operator}/{slice}").as_bytes(), value),
-                        space => changes.set(space, key, value),
-                    }
+                put_back(log, *slice, key, events.value(row), &mut read).map_err(|why| BrokerError::Fatal(why.to_string()))?;
+            }
+            for (space, key, value) in read.iter() {
+                // One version for all slices is in the store already: the one of the slices that this process owns.
+                match space {
+                    SCHEMAS => changes.set(COPIED_SCHEMAS, format!("{operator}/{slice}").as_bytes(), value),
+                    space => changes.set(space, key, value),
                 }
             }
             self.write(turn, &place, &mut from, last.offset + 1, changes)?;

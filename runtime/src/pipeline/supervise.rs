@@ -20,7 +20,6 @@ use super::{PipelineError, Plugins, passages, schema};
 use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
-use crate::route::Input;
 use crate::stage::{Stage, StageSpec};
 use crate::store::{Changes, Store};
 use crate::task::{Fetch, Group, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell, unheard};
@@ -223,7 +222,7 @@ impl Supervisor {
             read.filter_map(|stream| Some(stream.topic.as_ref()?.cluster)).collect()
         };
         let apart = self.topology.groups.iter().filter(|group| clusters(group).len() > 1).flat_map(|group| &group.operators);
-        let keyed = |o: &&usize| self.topology.operators.get(**o).is_some_and(|node| node.inputs.iter().any(Input::keyed));
+        let keyed = |o: &&usize| self.topology.operators.get(**o).is_some_and(|node| node.is_keyed());
         let operator = self.topology.operators.get(handed.or_else(|| apart.copied().find(|o| keyed(&o)))?)?;
         Some(operator.name.to_string())
     }
@@ -473,8 +472,8 @@ impl Supervisor {
             let ended = quiet && all(|gauges| &gauges.ended);
             let drained = quiet && self.options.drain && all(|gauges| &gauges.caught_up);
             let finished = ended || drained;
-            let reload = self.reloader.as_mut().is_some_and(|reloader| reloader.waiting(&self.metrics));
-            self.note_refusals();
+            let reload = self.reloader.as_mut().is_some_and(Reloader::waiting);
+            self.refuse_builds();
             let mut dirty = crew.gauges.iter().any(|gauges| gauges.dirty.load(Ordering::SeqCst));
             if finished && feeds_itself && !std::mem::replace(&mut looked, true) {
                 subscriptions.iter_mut().flatten().try_for_each(|subscription| subscription.look_again())?;
@@ -581,11 +580,8 @@ impl Supervisor {
     /// Refuses to run over state that was made with another number of slices, and remembers this number.
     pub(super) fn check_parallelism(&self) -> Result<(), PipelineError> {
         let mut changes = Changes::default();
-        for node in &self.topology.operators {
+        for node in self.topology.operators.iter().filter(|node| node.is_keyed()) {
             let now = self.topology.groups.get(node.group).map_or(1, |group| group.parallelism);
-            if !node.inputs.iter().any(Input::keyed) {
-                continue;
-            }
             let then = self.store.get(SLICES, node.name.as_bytes())?.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
             match then {
                 Some(then) if then != now => return Err(PipelineError::Repartitioned { operator: node.name.to_string(), then, now }),

@@ -3,10 +3,10 @@
 //! What the system says of changes is only a hint to look sooner: every look is a scan of the folder by content. That covers renames,
 //! symlink swaps, network file systems, and a folder that was moved away and came back, all of which hints miss on one system or another.
 
+use crate::digest::sha256;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use notify_debouncer_full::notify::RecursiveMode;
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -154,7 +154,7 @@ impl Look {
             self.seen.remove(&name);
             return;
         }
-        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = sha256(&bytes);
         if self.known.get(&name) != Some(&sha256) {
             self.known.insert(name.clone(), sha256);
             let _ = self.news.send(NewFile { name, path, bytes });

@@ -207,6 +207,7 @@ impl Worker {
             let (before, behind) = task.held_up();
             self.metrics.source_stops.inc_by(before);
             self.metrics.exchange_stops.inc_by(behind);
+            self.metrics.missed.inc_by(task.missed());
         }
         if let Some(task) = self.tasks.first() {
             self.metrics.under_way.set(task.under_way() as i64);

@@ -2,11 +2,11 @@
 //!
 //! [`crate::sandbox::Sandbox::load`] goes through here first, so what `inspect` accepts can only still fail in the compiler.
 
+use crate::digest::sha256;
 use std::collections::BTreeSet;
 
 use sangam_protocol::manifest::Manifest;
 use sangam_protocol::{IMPORT_MODULE, MANIFEST_SECTION, exports, imports};
-use sha2::{Digest, Sha256};
 use wasmparser::{CompositeInnerType, Parser, Payload, Validator, WasmFeatures, types::EntityType, types::TypesRef};
 
 use super::error::LoadError;
@@ -84,7 +84,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
     let memory = (types.memory_count() > 0).then(|| types.memory_at(0));
     let inspection = Inspection {
         manifest,
-        sha256: hex(&Sha256::digest(wasm)),
+        sha256: sha256(wasm),
         bytes: wasm.len(),
         imports,
         exports,
@@ -284,8 +284,4 @@ fn words(types: &TypesRef<'_>, kind: EntityType) -> String {
         EntityType::Global(_) => "global".into(),
         EntityType::Tag(_) => "tag".into(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

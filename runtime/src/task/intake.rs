@@ -44,6 +44,8 @@ pub struct Intake {
     senders: Option<Senders>,
     /// How often its buffer had been full when somebody asked.
     stopped: u64,
+    /// How many records its topic had deleted unread when somebody asked.
+    missed: u64,
 }
 
 /// What an intake found.
@@ -89,7 +91,7 @@ impl Intake {
             source.seek(next)?;
         }
         let scanner = Scanner::new(&node.wants, &[]);
-        let stopped = source.buffered().stops;
+        let Buffered { stops: stopped, missed, .. } = source.buffered();
         Ok(Intake {
             stream: index,
             partition,
@@ -105,6 +107,7 @@ impl Intake {
             told: Progress { watermark: WATERMARK_MIN, pace: Pace::Active },
             senders: None,
             stopped,
+            missed,
         })
     }
 
@@ -266,6 +269,12 @@ impl Intake {
     pub fn times_stopped(&mut self) -> u64 {
         let stops = self.source.buffered().stops;
         stops - std::mem::replace(&mut self.stopped, stops).min(stops)
+    }
+
+    /// Records that its topic has deleted unread since this was last asked.
+    pub fn missed(&mut self) -> u64 {
+        let missed = self.source.buffered().missed;
+        missed - std::mem::replace(&mut self.missed, missed).min(missed)
     }
 
     /// Looks for the fields that are wanted now.

@@ -250,6 +250,11 @@ impl Task {
         (self.intakes.iter_mut().map(Intake::times_stopped).sum(), self.lanes.times_stopped())
     }
 
+    /// Records that topics have deleted unread since it was last asked.
+    pub fn missed(&mut self) -> u64 {
+        self.intakes.iter_mut().map(Intake::missed).sum()
+    }
+
     /// Runs of events that are under way between tasks, all over the process.
     pub fn under_way(&self) -> usize {
         self.lanes.board().under_way()

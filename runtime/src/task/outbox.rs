@@ -61,7 +61,8 @@ impl Outbox {
     ) -> Result<Option<String>, BrokerError> {
         let Some(node) = self.topology.streams.get(stream) else { return Ok(None) };
         let Some(topic) = &node.topic else { return Ok(None) };
-        let (at, (Some(sink), Some(row))) = (row, (self.sinks.get_mut(topic.cluster), events.rows.get(row))) else { return Ok(None) };
+        let at = row;
+        let (Some(sink), Some(row)) = (self.sinks.get_mut(topic.cluster), events.rows.get(at)) else { return Ok(None) };
         let mut value = events.value(row);
         if let Some(bytes) = value
             && !(as_it_came && has_form(&self.topology, topic, row))
@@ -101,11 +102,7 @@ impl Outbox {
                 written
             }
         };
-        match written {
-            Ok(()) => Ok(None),
-            Err(BrokerError::Refused(reason)) => Ok(Some(reason)),
-            Err(why) => Err(why),
-        }
+        refusal(written)
     }
 
     /// Writes a record to a partition of a passage. Gives back why it cannot be written.
@@ -121,11 +118,7 @@ impl Outbox {
         let Some(sink) = self.sinks.get_mut(topic.cluster) else { return Ok(None) };
         // The event's own time is carried where the broker has no opinion of it.
         let record = OutRecord { topic: &topic.topic, partition: partition as i32, key, value, headers, time: WATERMARK_MIN };
-        match sink.write(&record, &mut self.changes) {
-            Ok(()) => Ok(None),
-            Err(BrokerError::Refused(reason)) => Ok(Some(reason)),
-            Err(why) => Err(why),
-        }
+        refusal(sink.write(&record, &mut self.changes))
     }
 
     /// Waits for the sinks that may refuse what they have taken; gives back what they have refused.
@@ -153,6 +146,15 @@ impl Outbox {
         if !written {
             self.taken.iter_mut().for_each(Vec::clear);
         }
+    }
+}
+
+/// Why a record was refused, if it was; other errors are the sink's own.
+fn refusal(written: Result<(), BrokerError>) -> Result<Option<String>, BrokerError> {
+    match written {
+        Ok(()) => Ok(None),
+        Err(BrokerError::Refused(reason)) => Ok(Some(reason)),
+        Err(why) => Err(why),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It is made once per build; putting it on a record copies bytes and nothing more.
 
+use crate::digest::short;
 use crate::sandbox::Plugin;
 use sangam_protocol::msgpack::{Error, Reader, write};
 use std::sync::Arc;
@@ -23,8 +24,7 @@ const MAP_OF_ONE: usize = 1;
 impl Stamp {
     /// The stamp of a build of an operator.
     pub fn new(operator: &str, build: &Arc<Plugin>) -> Stamp {
-        let sha256 = build.sha256();
-        let text = format!("{operator} {} {}", build.manifest().version, sha256.get(..12).unwrap_or(sha256));
+        let text = format!("{operator} {} {}", build.manifest().version, short(build.sha256()));
         let mut alone = Vec::new();
         write::map(&mut alone, 1);
         write::str(&mut alone, HEADER);

@@ -146,6 +146,13 @@ pub struct OperatorNode {
     pub group: usize,
 }
 
+impl OperatorNode {
+    /// Whether it keeps state per key.
+    pub fn is_keyed(&self) -> bool {
+        self.inputs.iter().any(Input::keyed)
+    }
+}
+
 /// What runs in one task.
 #[derive(Clone, Debug, Default)]
 pub struct Group {

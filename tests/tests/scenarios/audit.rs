@@ -1,6 +1,7 @@
 //! Which build has run from which record on is written down, with the commit that holds its first effects; and each output can say it itself.
 
 use sangam::broker::OutRecord;
+use sangam::digest::sha256;
 use sangam_tests::guest::fixture;
 use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::kafka::{self, bootstrap, broker, produce, topic};
@@ -9,7 +10,6 @@ use sangam_tests::program;
 use sangam_tests::spy::SpyStore;
 use sangam_tests::world::{World, eventually};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,10 +25,6 @@ const COUNT: &str = r#"
 /// The audit of a world whose topics are embedded.
 fn audit(world: &World) -> Vec<Value> {
     world.read("test.audit").iter().map(|seen| serde_json::from_slice(seen.value.as_ref().unwrap()).unwrap()).collect()
-}
-
-fn sha256(build: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(build))
 }
 
 fn say(world: &World, partition: i32, text: &str) {

@@ -1,10 +1,10 @@
 //! What comes by a broadcast input is known to every task, before any key is handled, over restarts and reloads.
 
+use sangam::digest::sha256;
 use sangam_protocol::key;
 use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::world::{Ended, World, eventually};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 const LIMITS: &str = r#"
@@ -90,7 +90,7 @@ fn limits_change_while_the_stream_runs_and_survive_a_new_build_and_a_restart() {
     pay(&world, 100);
     eventually("the first payments are judged", || (world.read("verdicts").len() as i64 >= USERS).then_some(()));
     let next = rebuilt(&build, 1);
-    let sha: String = Sha256::digest(&next).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha = sha256(&next);
     running.offer("limits", next);
     eventually("the new build runs", || (running.sha256("limits") == sha).then_some(()));
     pay(&world, 200);

@@ -81,6 +81,43 @@ fn a_topic_that_is_deleted_under_a_running_pipeline_stops_it_by_its_name() {
     assert!(seen(&bootstrap(), &tallies).into_iter().eq(1..=10));
 }
 
+#[test]
+fn records_that_a_topic_deletes_before_they_are_read_are_counted_and_the_stream_goes_on_after_them() {
+    let (words, tallies) = (topic("words", 1), topic("tallies", 1));
+    let world = World::on_disk(&counting(&bootstrap(), &words, &tallies)).plugin("count", &wasm("count"));
+    let world = world.broker("main", Arc::new(broker()));
+    say(&bootstrap(), &words, 10);
+    let running = world.start();
+    eventually("the first are counted", || (seen(&bootstrap(), &tallies).len() == 10).then_some(()));
+    assert_eq!(running.metrics.run.missed.get(), 0);
+    running.stop().unwrap();
+    say(&bootstrap(), &words, 10);
+    broker().delete_before(&[(words.clone(), 0, 15)]).unwrap();
+    let running = world.start();
+    eventually("what is left is counted", || (seen(&bootstrap(), &tallies).len() >= 15).then_some(()));
+    eventually("what is missing, too", || (running.metrics.run.missed.get() > 0).then_some(()));
+    assert_eq!(running.metrics.run.missed.get(), 5, "offsets 10 to 14");
+    running.stop().unwrap();
+    assert!(seen(&bootstrap(), &tallies).into_iter().eq(1..=15));
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_not_taken_for_the_one_that_was_read() {
+    let (words, tallies) = (topic("words", 1), topic("tallies", 1));
+    let world = World::on_disk(&counting(&bootstrap(), &words, &tallies)).plugin("count", &wasm("count"));
+    let world = world.broker("main", Arc::new(broker()));
+    say(&bootstrap(), &words, 10);
+    let running = world.start();
+    eventually("the first are counted", || (seen(&bootstrap(), &tallies).len() == 10).then_some(()));
+    running.stop().unwrap();
+    delete(&words);
+    eventually("the topic is made anew", || broker().create(&words, 1).ok());
+    say(&bootstrap(), &words, 3);
+    let why = world.start().outcome().unwrap_err().to_string();
+    assert!(why.contains(&format!("{words}/0 was read up to offset 10 and ends at 3 now")), "{why}");
+    assert!(seen(&bootstrap(), &tallies).into_iter().eq(1..=10), "none of the new ones is passed over unsaid");
+}
+
 /// The library's own cluster of mock brokers is told to move the group's coordinator; it stands for no claim about transactions.
 #[test]
 fn a_group_whose_coordinator_moves_goes_on_reading_and_committing() {

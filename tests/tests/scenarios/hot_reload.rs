@@ -1,6 +1,7 @@
 //! A new build of a plugin takes over while the stream runs: nothing lost, nothing doubled, state kept, and the old one stays if
 //! anything is wrong with the new one.
 
+use sangam::digest::sha256;
 use sangam::store::MemoryStore;
 use sangam_protocol::effects::EffectsWriter;
 use sangam_tests::guest::{Guest, MANIFEST, fixture};
@@ -8,7 +9,6 @@ use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::spy::SpyStore;
 use sangam_tests::world::{World, eventually};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -381,10 +381,6 @@ fn check_counts(world: &World, times: u64) {
     }
     let expected = (0..4).map(|word| (format!("w{word}"), (1..=times).collect::<Vec<_>>())).collect::<BTreeMap<_, _>>();
     assert_eq!(seen, expected);
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn resident_bytes() -> usize {

@@ -1,10 +1,10 @@
 //! A build with another layout of its state takes over what is stored, key by key, and there is no way back to the one before.
 
+use sangam::digest::sha256;
 use sangam::pipeline::PipelineError;
 use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::world::{World, eventually};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 const COUNT: &str = r#"
     [streams.words]
@@ -26,10 +26,6 @@ fn tallies(world: &World, from: usize) -> Vec<Value> {
     let mut tallies = world.values("tallies").split_off(from);
     tallies.sort_by_key(|tally| tally["text"].as_str().unwrap().to_owned());
     tallies
-}
-
-fn sha256(build: &[u8]) -> String {
-    Sha256::digest(build).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

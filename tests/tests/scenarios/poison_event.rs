@@ -1,10 +1,10 @@
 //! Poison: an event or a timer that breaks its operator. It alone is set aside, with everything that a person needs to see why; all
 //! others are processed.
 
+use sangam::digest::sha256;
 use sangam_tests::guests::wasm;
 use sangam_tests::world::{Ended, Seen, World};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 const PIPELINE: &str = r#"
     [streams.orders]
@@ -53,7 +53,7 @@ fn a_poison_event_alone_becomes_a_dead_letter_with_all_that_is_known() {
     let acts: Vec<_> = letters.iter().map(|letter| letter.value()["act"].clone()).collect();
     assert_eq!(acts, cases.map(|(act, ..)| act));
     assert_eq!(ended, Ended { events: 60, ok: 54, dead: 6, ..Ended::default() });
-    let sha256: String = Sha256::digest(wasm("kitchen-sink")).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256(&wasm("kitchen-sink"));
     for (i, ((act, kind, message), letter)) in (0..).zip(cases.iter().zip(&letters)) {
         let has = |name: &str| letter.header(name);
         assert_eq!(has("sangam.error.kind"), *kind, "{act}");

@@ -2,6 +2,7 @@
 //!
 //! It hands records over; what becomes of them, and when their offsets are committed, is decided elsewhere.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -255,8 +256,30 @@ impl Reader {
         let mut any = false;
         for lane in lanes.iter_mut() {
             any |= lane.fill(&mut self.batch, &self.cluster);
+            if let Some(gap) = lane.gap.take() {
+                self.look_for_missed(&lane.buffer, gap);
+            }
         }
         any
+    }
+
+    /// Nothing has come from a gap in the offsets. Records were deleted there if the partition starts within it now: the client then goes on
+    /// where it starts (`auto.offset.reset`), as Kafka's other clients do; but what is lost is to be seen.
+    fn look_for_missed(&self, buffer: &Buffer, gap: Range<i64>) {
+        // SAFETY: the client lives as long as `self`.
+        let known = unsafe { queue::watermarks(self.consumer.client().native_ptr(), &buffer.topic, buffer.partition) };
+        let Some((low, _)) = known.filter(|(low, _)| gap.start < *low && *low <= gap.end) else { return };
+        let missed = low.abs_diff(gap.start);
+        buffer.missed.fetch_add(missed, Ordering::Relaxed);
+        tracing::error!(
+            topic = buffer.topic,
+            partition = buffer.partition,
+            missed,
+            from = gap.start,
+            to = low,
+            "records were deleted before they were read, and the stream goes on after them: the topic's `retention.ms` or `retention.bytes` \
+             is too small for how far behind this pipeline was"
+        );
     }
 
     /// Looks how far each partition goes.
@@ -273,10 +296,14 @@ impl Reader {
                 asked.ok().map(|(_, high)| high)
             } else {
                 // SAFETY: the client lives as long as `self`.
-                unsafe { queue::high_watermark(self.consumer.client().native_ptr(), topic, partition) }
+                unsafe { queue::watermarks(self.consumer.client().native_ptr(), topic, partition) }.map(|(_, high)| high)
             };
             if let Some(high) = known {
                 buffer.high.store(high, Ordering::Relaxed);
+                let wanted = buffer.floor.load(Ordering::Relaxed);
+                if high < wanted {
+                    *buffer.error.lock() = Some(error::cut_off(topic, partition, wanted, high, &self.cluster));
+                }
             }
             // SAFETY: as above.
             if let Some(position) = unsafe { queue::position(self.consumer.client().native_ptr(), topic, partition) } {

@@ -55,6 +55,15 @@ pub(super) fn unreachable(cluster: &str, reason: Option<&str>) -> BrokerError {
     BrokerError::Retry(format!("Kafka at {cluster} does not answer{reason}; {UNREACHABLE}"))
 }
 
+/// A partition ends before the offset up to which it was read.
+pub(super) fn cut_off(topic: &str, partition: i32, read: i64, end: i64, cluster: &str) -> BrokerError {
+    BrokerError::Fatal(format!(
+        "Kafka at {cluster}: {topic}/{partition} was read up to offset {read} and ends at {end} now: it was deleted and made anew, or has lost \
+         records; what is in it cannot be told from what was read before. Give the pipeline another `name` to read it from its start, or \
+         restore a savepoint"
+    ))
+}
+
 /// The cluster answered, and does not let us in.
 pub(super) fn refused(cluster: &str, reason: &str) -> BrokerError {
     BrokerError::Fatal(format!(

@@ -2,6 +2,7 @@
 //!
 //! The consumer's thread owns it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +22,8 @@ pub(super) struct Lane {
     gate: Gate,
     /// The largest record of the last batch, by which the next batch is sized; 0 before the first.
     record_len: usize,
+    /// Offsets from which nothing has come, up to the one that has: of markers, of what compaction has taken, or of records that are gone.
+    pub(super) gap: Option<Range<i64>>,
 }
 
 /// Nothing is known of the records' size before the first batch; were they huge, more would burst the bound.
@@ -31,7 +34,7 @@ const FIRST_BATCH_RECORDS: usize = 16;
 impl Lane {
     pub(super) fn new(buffer: Arc<Buffer>, queue: PartitionQueue) -> Lane {
         let gate = Gate::new(buffer.bounds);
-        Lane { buffer, queue, gate, record_len: 0 }
+        Lane { buffer, queue, gate, record_len: 0, gap: None }
     }
 
     pub(super) fn is(&self, topic: &str, partition: i32) -> bool {
@@ -95,7 +98,8 @@ impl Lane {
         if taken.records > 0 {
             self.record_len = taken.record_len_max.max(1);
         }
-        self.buffer.floor.store(taken.floor, Ordering::Relaxed);
+        let wanted = self.buffer.floor.swap(taken.floor, Ordering::Relaxed);
+        self.gap = taken.first.filter(|first| *first > wanted).map(|first| wanted..first);
         if let Some(code) = taken.error {
             let place = format!("read {}/{}", self.buffer.topic, self.buffer.partition);
             *self.buffer.error.lock() = Some(error::sort_code(code, &place, cluster));

@@ -49,6 +49,8 @@ pub(super) struct Taken {
     pub(super) bytes: usize,
     /// The largest of them, in bytes.
     pub(super) record_len_max: usize,
+    /// The offset of the first of them.
+    pub(super) first: Option<i64>,
     /// The lowest offset that is wanted. A client that has paused and resumed may bring records again, and none counts twice.
     pub(super) floor: i64,
     /// The offset at which the partition ends for now, if the client was asked to tell and the batch got as far. Nothing before it is still
@@ -147,6 +149,7 @@ pub(super) unsafe fn copy(message: *mut native::rd_kafka_message_t, scratch: &mu
     if fields.offset < taken.floor {
         return;
     }
+    taken.first.get_or_insert(fields.offset);
     taken.floor = fields.offset + 1;
     scratch.clear();
     // SAFETY: as above.
@@ -169,16 +172,16 @@ unsafe fn bytes<'a>(at: *const c_void, len: usize) -> Option<&'a [u8]> {
     (!at.is_null()).then(|| unsafe { slice::from_raw_parts(at.cast(), len) })
 }
 
-/// The offset after the newest record, as the last fetch told it; `None` before the first.
+/// The offset of the oldest record and the one after the newest, as the last fetch told them; `None` before the first.
 ///
 /// # Safety
 /// `client` is a live consumer.
-pub(super) unsafe fn high_watermark(client: *mut RDKafka, topic: &str, partition: i32) -> Option<i64> {
+pub(super) unsafe fn watermarks(client: *mut RDKafka, topic: &str, partition: i32) -> Option<(i64, i64)> {
     let topic = CString::new(topic).ok()?;
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client lives, the name ends with zero, the results go to our own variables.
     let result = unsafe { native::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, &mut low, &mut high) };
-    (result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    (result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some((low, high))
 }
 
 /// The offset behind everything of a partition that the consumer's queue has handed out, markers of transactions included; `None` before the

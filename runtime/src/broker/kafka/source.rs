@@ -32,6 +32,8 @@ pub(super) struct Buffer {
     pub(super) held_back: AtomicBool,
     /// How often that has come about.
     pub(super) stops: AtomicU64,
+    /// Records that were gone before they could be fetched.
+    pub(super) missed: AtomicU64,
     /// An offset before which all that there is to read has been added, markers of transactions counted, or [`UNKNOWN`].
     pub(super) end: AtomicI64,
     /// The lowest offset that may still be added.
@@ -74,6 +76,7 @@ impl Buffer {
             bytes: AtomicUsize::new(0),
             held_back: AtomicBool::new(false),
             stops: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             end: AtomicI64::new(UNKNOWN),
             floor: AtomicI64::new(next),
             lost: AtomicBool::new(false),
@@ -176,7 +179,12 @@ impl Source for KafkaSource {
     }
 
     fn buffered(&self) -> Buffered {
-        let Buffer { records, bytes, stops, .. } = &*self.buffer;
-        Buffered { records: records.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed), stops: stops.load(Ordering::Relaxed) }
+        let Buffer { records, bytes, stops, missed, .. } = &*self.buffer;
+        Buffered {
+            records: records.load(Ordering::Relaxed),
+            bytes: bytes.load(Ordering::Relaxed),
+            stops: stops.load(Ordering::Relaxed),
+            missed: missed.load(Ordering::Relaxed),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::super::bytes::{TEXT_BYTES_MAX, base64, msgpack_shown, shown};
 use super::Outcome;
 use crate::admin::moment;
+use crate::digest::{sha256, short};
 use crate::sandbox::{Plugin, printable};
 use crate::stage::{Captured, Failure, FailureKind};
 use crate::time::{Millis, WATERMARK_MAX, WATERMARK_MIN};
@@ -12,7 +13,6 @@ use sangam_protocol::key;
 use sangam_protocol::manifest::{EventType, Manifest};
 use sangam_protocol::msgpack::Reader;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 /// What is to be shown.
 pub(super) struct View<'a> {
@@ -24,9 +24,6 @@ pub(super) struct View<'a> {
 
 /// A line: what it is about, and what there is to say.
 type Line = (&'static str, String);
-
-/// Digits of a hash, enough for people.
-const DIGITS: usize = 12;
 
 impl View<'_> {
     /// Whether everything is as it was then.
@@ -224,14 +221,6 @@ fn outcome_json(failure: Option<&Failure>, effects: Option<&[u8]>) -> Value {
         "effects_base64": effects.map(base64),
         "effects_sha256": effects.map(sha256),
     })
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn short(sha256: &str) -> &str {
-    sha256.get(..DIGITS).unwrap_or(sha256)
 }
 
 fn at(time: Millis) -> String {

@@ -3,11 +3,11 @@
 //! A savepoint is a folder `<pipeline>/<name>`: parts with the state, the builds, the pipeline's file, and at last `manifest.json`.
 
 use super::{FORMAT, SavedObject, Savepoint, SavepointError, check_name};
+use crate::digest::sha256;
 use crate::objects::{Objects, ObjectsError};
 use sangam_protocol::msgpack::{Error as Malformed, Reader, write};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 /// The savepoints of a pipeline.
 pub struct Depot {
@@ -248,8 +248,4 @@ const PLUGINS: &str = "plugins";
 
 fn plugin_path(sha256: &str) -> String {
     format!("{PLUGINS}/{sha256}.wasm")
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

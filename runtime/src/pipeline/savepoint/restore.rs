@@ -8,7 +8,6 @@ use super::super::{Brokers, schema};
 use super::{Depot, Savepoint, SavepointError};
 use crate::broker::{Closed, Member, PartitionOffset};
 use crate::config::{Pipeline, Start};
-use crate::route::Input;
 use crate::store::{Changes, Run, Store, StoreError};
 use crate::task::{Log, SCHEMAS, Topology, is_state, log_of, operator_of, put_start, read_place, record_key};
 use std::collections::BTreeSet;
@@ -186,7 +185,7 @@ impl<'a> Restore<'a> {
             })?;
         }
         self.starts.iter().try_for_each(|(space, key, value)| logs.append(space, key, value))?;
-        for node in self.topology.operators.iter().filter(|node| is_keyed(self.topology, &node.name)) {
+        for node in self.topology.operators.iter().filter(|node| node.is_keyed()) {
             let saved = self.savepoint.operators.iter().find(|saved| saved.name == *node.name);
             logs.append_schema(&node.name, saved.and_then(|saved| saved.schema))?;
         }
@@ -246,7 +245,7 @@ impl Logs<'_> {
 }
 
 fn is_keyed(topology: &Topology, operator: &str) -> bool {
-    topology.operators.iter().any(|node| *node.name == *operator && node.inputs.iter().any(Input::keyed))
+    topology.operators.iter().any(|node| *node.name == *operator && node.is_keyed())
 }
 
 /// The deletion of everything in some spaces of a store, a run at a time.

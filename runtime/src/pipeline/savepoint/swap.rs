@@ -8,6 +8,7 @@ use super::super::{PipelineError, Supervisor};
 use super::take::Label;
 use super::{Depot, SavedSwap, Savepoint, SavepointError};
 use crate::config::OnBadBuild;
+use crate::digest::short;
 use crossbeam_channel::{Receiver, bounded};
 
 /// A savepoint from before a swap, which may still be being written.
@@ -71,7 +72,7 @@ impl Supervisor {
         let (_, build) = reload.builds.first()?;
         let nodes: Vec<_> = reload.builds.iter().filter_map(|(operator, _)| self.topology.operators.get(*operator)).collect();
         let (from, to) = (nodes.first()?.plugin.sha256().to_owned(), build.plugin.sha256().to_owned());
-        let name = format!("before-{}-{}", nodes.first()?.name, to.get(..12)?);
+        let name = format!("before-{}-{}", nodes.first()?.name, short(&to));
         let swap =
             SavedSwap { plugin: reload.plugin_name.clone(), operators: nodes.iter().map(|node| node.name.to_string()).collect(), from, to };
         Some(Label { name, why: format!("before {} was swapped in", build.plugin.sha256()), swap: Some(swap) })

@@ -1,7 +1,6 @@
 //! Takes a savepoint of a store that holds still: a snapshot, so that the pipeline may go on meanwhile.
 
 use super::{Depot, FORMAT, SavedOperator, SavedPosition, SavedSwap, Savepoint, SavepointError};
-use crate::route::Input;
 use crate::sandbox::Plugin;
 use crate::store::{Snapshot, Store};
 use crate::task::{POSITIONS, SCHEMAS, Topology, is_state, read_place};
@@ -38,7 +37,7 @@ impl Take {
         }
         let mut operators = Vec::new();
         for node in &topology.operators {
-            let slices = topology.groups.get(node.group).map(|group| group.parallelism).filter(|_| node.inputs.iter().any(Input::keyed));
+            let slices = topology.groups.get(node.group).map(|group| group.parallelism).filter(|_| node.is_keyed());
             let schema = store.get(SCHEMAS, node.name.as_bytes())?.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
             operators.push(SavedOperator {
                 name: node.name.to_string(),

@@ -1,6 +1,7 @@
 //! A captured call as bytes: a line that says what it is, the SHA-256 of the rest, and the rest: a MessagePack array and the module.
 
 use super::{Captured, Read};
+use crate::digest::sha256;
 use crate::sandbox::Limits;
 use crate::stage::{Failure, FailureKind};
 use sangam_protocol::effects::{Answering, EffectLimits};
@@ -50,7 +51,7 @@ pub(super) fn encode(captured: &Captured) -> (Vec<u8>, String) {
     reads(&captured.reads, &mut body);
     outcome(captured, &mut body);
     // The module is named by its hash above.
-    let name = hex(&Sha256::digest(&body));
+    let name = sha256(&body);
     write::bin(&mut body, &captured.module);
     (file(&body), name)
 }
@@ -221,10 +222,6 @@ fn list<'a, T>(reader: &mut Reader<'a>, mut each: impl FnMut(&mut Reader<'a>) ->
         all.push(each(reader)?);
     }
     Ok(all)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! A build that fails while it is watched leads back to the state of before it, where the pipeline's file says so.
 
 use super::COUNT;
+use sangam::digest::sha256;
 use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::world::{Running, World, eventually};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 const BACK: &str = "[savepoints]\non_bad_build = \"roll_back_state\"\nkeep = 2\n";
 
@@ -24,7 +24,7 @@ fn tallies(world: &World) -> Vec<(String, u64)> {
 }
 
 fn swap(running: &Running, build: Vec<u8>) {
-    let sha256: String = Sha256::digest(&build).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256(&build);
     running.offer("count", build);
     eventually("the new build runs", || (running.sha256("count") == sha256).then_some(()));
 }
@@ -100,6 +100,6 @@ fn of_savepoints_before_swaps_the_last_ones_are_kept_and_none_of_the_others_goes
     let listed = world.stopped().savepoints().unwrap().list().unwrap();
     let swaps: Vec<_> = listed.iter().filter_map(|one| one.savepoint.as_ref().unwrap().swap.as_ref()).collect();
     assert_eq!((listed.len(), swaps.len()), (3, 2));
-    let sha256 = |number| Sha256::digest(rebuilt(&wasm("count"), number)).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sha256 = |number| sha256(&rebuilt(&wasm("count"), number));
     assert_eq!(swaps.iter().map(|swap| swap.to.clone()).collect::<std::collections::BTreeSet<_>>(), [sha256(3), sha256(4)].into());
 }
