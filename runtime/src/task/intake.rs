@@ -91,7 +91,7 @@ impl Intake {
             source.seek(next)?;
         }
         let scanner = Scanner::new(&node.wants, &[]);
-        let Buffered { stops: stopped, missed, .. } = source.buffered();
+        let stopped = source.buffered().stops;
         Ok(Intake {
             stream: index,
             partition,
@@ -107,7 +107,8 @@ impl Intake {
             told: Progress { watermark: WATERMARK_MIN, pace: Pace::Active },
             senders: None,
             stopped,
-            missed,
+            // What was missed before anybody could ask counts too.
+            missed: 0,
         })
     }
 
