@@ -479,6 +479,8 @@ impl Supervisor {
             if finished && feeds_itself && !std::mem::replace(&mut looked, true) {
                 subscriptions.iter_mut().flatten().try_for_each(|subscription| subscription.look_again())?;
                 crew.ask_all(|_| Command::FetchAll)?;
+                // Who waits for a partition is not to wait for the next change.
+                early = reassigned;
                 continue;
             }
             let waiting = self.brokers.audit().is_some_and(Audit::is_waiting);
