@@ -3,7 +3,8 @@
 //! Records, offsets and commits are the embedded broker's; only the faults are its own.
 
 use super::{
-    Assignment, Broker, BrokerError, Handback, LocalBroker, OnceSink, OutRecord, Polled, Sink, Source, Subscribe, Subscription, Written,
+    Assignment, Broker, BrokerError, Handback, LocalBroker, OnceSink, OutRecord, Polled, Replay, Replayed, Sink, Source, Subscribe,
+    Subscription, Written,
 };
 use crate::events::Events;
 use crate::store::{Changes, Store};
@@ -116,6 +117,10 @@ impl Broker for MemoryBroker {
 
     fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
         self.topics.written(ledger)
+    }
+
+    fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
+        self.topics.replay(topic, partition, from, each)
     }
 }
 

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is what this is for")]
 
-use super::{Assignment, Broker, BrokerError, Named, OutRecord, Polled, Sink, Source, Start, Subscribe, Subscription};
+use super::{Assignment, Broker, BrokerError, Named, OutRecord, Polled, Replay, Sink, Source, Start, Subscribe, Subscription};
 use crate::events::Events;
 use crate::store::{Changes, Store};
 use crate::time::{Millis, WATERMARK_MIN};
@@ -39,6 +39,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("a group that starts with the latest sees only what comes then", a_latest_group_sees_what_comes),
     ("a flush that was not written is not seen, where the sink lives in the store", a_flush_that_was_not_written_is_not_seen),
     ("offsets go up through many commits of two sinks", offsets_go_up_through_many_commits),
+    ("a partition is read back from any offset to where it ends", a_partition_is_read_back_to_where_it_ends),
 ];
 
 /// Those of brokers that remember what was written to them under a name.
@@ -279,6 +280,25 @@ fn offsets_go_up_through_many_commits(world: &World<'_>) {
     let events = read(world, &mut *reader.sources[0], 30);
     assert_eq!(values(&events), texts);
     assert!(events.rows.windows(2).all(|rows| rows[0].offset < rows[1].offset));
+}
+
+fn a_partition_is_read_back_to_where_it_ends(world: &World<'_>) {
+    let topic = topic(world, 2);
+    let mut sink = world.broker.sink().unwrap();
+    commit(world, &mut *sink, &[record(&topic, 1, b"a"), record(&topic, 0, b"x"), record(&topic, 1, b"b")]);
+    assert_eq!(world.broker.bounds(&topic, 1).unwrap(), Some((0, 2)));
+    let back = |from| {
+        let mut all = Vec::new();
+        let read = world.broker.replay(&topic, 1, from, &mut |run| {
+            all.extend(values(run));
+            Ok(())
+        });
+        (read.unwrap(), all.join(" "))
+    };
+    assert_eq!(back(None), (Replay::To(2), "a b".to_owned()));
+    assert_eq!(back(Some(1)), (Replay::To(2), "b".to_owned()));
+    assert_eq!(back(Some(2)), (Replay::To(2), String::new()));
+    assert_eq!(back(Some(3)), (Replay::Short, String::new()));
 }
 
 fn a_record_is_written_together_with_its_name(world: &World<'_>) {

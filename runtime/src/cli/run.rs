@@ -92,7 +92,7 @@ impl Prepared {
             plugins,
             clock: Arc::new(SystemClock),
             metrics,
-            options: RunOptions { drain, close_at_end: all_end, watch_batches: WATCH_BATCHES },
+            options: RunOptions { drain, close_at_end: all_end, watch_batches: WATCH_BATCHES, ..RunOptions::default() },
             reloader: Some(reloader),
         };
         Ok(Prepared { supervisor, view, _admin: admin, to_stdout })

@@ -13,7 +13,7 @@ use crate::config::{Guarantee, Pipeline};
 use crate::store::{Changes, Store, StoreError};
 use crate::task::{Log, SCHEMAS, Topology, Work, log_of, put_back, record_key, spaces_of};
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -213,6 +213,29 @@ impl Ledger {
             store.write(&changes)?;
         }
         Ok(())
+    }
+
+    /// Whether the store knows how far everything has been read: not where another process has committed since.
+    pub fn is_current(&self, store: &dyn Store) -> Result<bool, Failed> {
+        let topic = Log::Positions.topic(&self.pipeline);
+        let from = place_in_log(store, &format!("{topic}/0"))?;
+        // Of each entry only the newest counts.
+        let (mut changes, mut newest) = (Changes::default(), BTreeMap::new());
+        self.broker.replay(&topic, 0, from, &mut |events| {
+            let keys = events.rows.iter().map(|row| (events.key(row).unwrap_or(&[]), events.value(row)));
+            for (key, value) in keys {
+                put_back(Log::Positions, 0, key, value, &mut changes).map_err(|why| BrokerError::Fatal(format!("{topic}: {why}")))?;
+            }
+            newest.extend(changes.iter().map(|(space, key, value)| ((space.to_owned(), key.to_vec()), value.map(<[u8]>::to_vec))));
+            changes.clear();
+            Ok(())
+        })?;
+        for ((space, key), value) in newest {
+            if store.get(&space, &key)? != value {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     // --- commits ---

@@ -40,6 +40,8 @@ pub struct RunOptions {
     pub close_at_end: bool,
     /// Batches for which a new build is watched; 0 trusts it at once.
     pub watch_batches: u32,
+    /// How long it waits for its partitions before it starts with those that it has; `None`: for as long as suits what it is to do.
+    pub patience: Option<Duration>,
 }
 
 /// How a crew's time ended.
@@ -160,7 +162,7 @@ impl Supervisor {
         // So does one that cannot share: partitions of a process that was killed come only when the group has given that one up.
         let alone = ledger.and_then(|_| self.must_be_alone());
         let all = self.options.drain || self.options.close_at_end || alone.is_some();
-        let patience = if all { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 };
+        let patience = self.options.patience.unwrap_or(if all { ASSIGNMENT_PATIENCE.1 } else { ASSIGNMENT_PATIENCE.0 });
         let until = Instant::now() + patience;
         while holdings.held.len() < expected && Instant::now() < until && !control.stopping() {
             self.look_for_changes(&mut subscriptions, &mut holdings)?;
@@ -195,7 +197,7 @@ impl Supervisor {
             control.health().at_rest();
             match watched? {
                 Watched::Done => {
-                    sweeper.into_iter().for_each(Sweeper::finish);
+                    sweeper.into_iter().for_each(|sweeper| sweeper.finish(control.savepoints().are_written()));
                     return Ok(());
                 }
                 Watched::Reassigned => {
@@ -478,6 +480,8 @@ impl Supervisor {
             if finished && feeds_itself && !std::mem::replace(&mut looked, true) {
                 subscriptions.iter_mut().flatten().try_for_each(|subscription| subscription.look_again())?;
                 crew.ask_all(|_| Command::FetchAll)?;
+                // Who waits for a partition is not to wait for the next change.
+                early = reassigned;
                 continue;
             }
             let waiting = self.brokers.audit().is_some_and(Audit::is_waiting);
@@ -516,14 +520,15 @@ impl Supervisor {
             }
             self.brokers.audit().into_iter().for_each(Audit::committed);
             self.tell(&work, subscriptions, ledger)?;
-            sweeper.iter_mut().for_each(|sweeper| sweeper.committed(&work, &self.topology));
+            let reads = control.savepoints().are_written();
+            sweeper.iter_mut().for_each(|sweeper| sweeper.committed(&work, &self.topology, reads));
             control.health().committed(&work.positions);
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
             if ledger.is_some() && goes_on {
                 continue;
             }
-            self.take_savepoints(crew.partitions, control);
+            self.take_savepoints(crew.partitions, ledger, control);
             // What this commit made visible may be what another operator reads: such a run ends with a commit of nothing, and so does a drain.
             if control.stopping() || (ended && !(feeds_itself && dirty)) || (drained && !dirty) {
                 return Ok(Watched::Done);
@@ -535,7 +540,7 @@ impl Supervisor {
                 crew.ask_all(|_| Command::RollBack { operator, why: why.clone() })?;
             }
             if let Some(reload) = self.reloader.as_mut().and_then(Reloader::take) {
-                self.savepoint_before(&reload, crew.partitions, control);
+                self.savepoint_before(&reload, crew.partitions, ledger, control);
                 self.swap(crew, ledger, reload, &work, hold)?;
             }
             crew.tell_all(|_| Command::Resume);

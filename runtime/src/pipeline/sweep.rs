@@ -33,22 +33,24 @@ impl Sweeper {
         Some(Sweeper { orders: Some(orders), thread: Some(thread), read: BTreeMap::new(), swept: Instant::now() })
     }
 
-    /// Takes note of what a commit says to have been read.
-    pub fn committed(&mut self, work: &Work, topology: &Topology) {
+    /// Takes note of what a commit says to have been read. It deletes nothing while somebody still `reads` what was there before.
+    pub fn committed(&mut self, work: &Work, topology: &Topology, reads: bool) {
         for (stream, partition, offset) in &work.positions {
             let Some(node) = topology.streams.get(*stream).filter(|node| node.carries.is_some()) else { continue };
             let Some(topic) = &node.topic else { continue };
             self.read.insert((topic.topic.clone(), *partition), *offset);
         }
-        if self.swept.elapsed() >= EVERY {
+        if self.swept.elapsed() >= EVERY && !reads {
             self.order();
             self.swept = Instant::now();
         }
     }
 
-    /// Sweeps once more, and waits for it.
-    pub fn finish(mut self) {
-        self.order();
+    /// Sweeps once more, unless somebody `reads` what would be deleted, and waits for it.
+    pub fn finish(mut self, reads: bool) {
+        if !reads {
+            self.order();
+        }
         self.orders = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the sweeper of passages has panicked");

@@ -445,11 +445,23 @@ pub fn read_place<'a>(key: &'a [u8], value: &[u8]) -> Option<Place<'a>> {
     Some(((stream, partition.parse().ok()?), (offset, watermark)))
 }
 
-/// The entry of [`POSITIONS`] for a partition that is to be read from its start, whatever others say of it.
-pub fn put_start(stream: &str, partition: u32, into: &mut Changes) {
-    let mut value = Vec::with_capacity(11);
+/// The value of an entry of [`POSITIONS`] that says the same but for the offset. `None` where it cannot be read.
+pub fn moved_to(value: &[u8], offset: i64) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(value);
+    let elements = reader.array().ok()?;
+    reader.i64().ok()?;
+    let mut moved = Vec::with_capacity(value.len() + 8);
+    write::array(&mut moved, elements);
+    write::i64(&mut moved, offset);
+    moved.extend_from_slice(reader.rest());
+    Some(moved)
+}
+
+/// The entry of [`POSITIONS`] for a partition of which nothing is known but where to start, whatever others say of it.
+pub fn put_start(stream: &str, partition: u32, offset: i64, into: &mut Changes) {
+    let mut value = Vec::with_capacity(19);
     write::array(&mut value, 2);
-    write::i64(&mut value, 0);
+    write::i64(&mut value, offset);
     write::i64(&mut value, WATERMARK_MIN);
     into.put(POSITIONS, position_key(stream, partition as i32).as_bytes(), &value);
 }

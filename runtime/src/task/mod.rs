@@ -21,7 +21,7 @@ mod writing;
 pub use changelog::{Log, LogError, SCHEMAS, is_state, log_of, operator_of, put_back, record_key, spaces_of};
 pub use commit::{Work, commit, tell};
 pub use heard::unheard;
-pub use intake::{Found, Intake, IntakeState, POSITIONS, put_start, read_place, read_position};
+pub use intake::{Found, Intake, IntakeState, POSITIONS, moved_to, put_start, read_place, read_position};
 pub use lanes::{Lanes, Links, Pace, Parcel, Switchboard};
 pub use outbox::{Outbox, Refused};
 pub use stamp::Stamp;

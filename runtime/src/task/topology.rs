@@ -203,10 +203,9 @@ impl Handover {
 }
 
 impl Topology {
-    /// An operator that gets its events through a topic of Sangam's own.
-    pub fn reader_of_a_passage(&self) -> Option<&OperatorNode> {
-        let mut consumers = self.streams.iter().flat_map(|stream| &stream.consumers);
-        self.operators.get(consumers.find(|consumer| matches!(consumer.to, Handover::Through(_)))?.operator)
+    /// The streams that carry events to the tasks that own their keys, each with its topic.
+    pub fn passages(&self) -> impl Iterator<Item = (&StreamNode, &TopicRef)> {
+        self.streams.iter().filter(|stream| stream.carries.is_some()).filter_map(|stream| Some((stream, stream.topic.as_ref()?)))
     }
 }
 

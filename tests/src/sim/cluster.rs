@@ -134,12 +134,12 @@ impl Cluster {
         self.0.lock().partition(topic, partition).map_or(0, |partition| partition.entries.len() as i64)
     }
 
-    /// Gives a partition to a member of a group that is not simulated, as soon as its owner lets go of it.
+    /// Keeps a partition for a guest of a group, as soon as its owner lets go of it.
     pub fn lend(&self, group: &str, place: (String, i32)) {
         self.0.lock().groups.entry(group.to_owned()).or_default().lend(place);
     }
 
-    /// That member leaves the group.
+    /// Nothing is kept for guests any more.
     pub fn take_back(&self, group: &str) {
         self.0.lock().groups.entry(group.to_owned()).or_default().take_back();
     }

@@ -47,6 +47,10 @@ pub enum Point {
     DiskWrite,
     /// Before the disk is synced.
     DiskSync,
+    /// The store is about to be copied for a savepoint.
+    Copy,
+    /// What is under way in a passage is read for a savepoint.
+    UnderWay,
 }
 
 /// What goes wrong.
@@ -68,6 +72,10 @@ pub enum Fault {
     TakeBack,
     /// A new build of the plugin is put in.
     Reload,
+    /// A savepoint is asked for.
+    Save,
+    /// The member that a partition was lent to works, from its start to its end.
+    Guest,
 }
 
 /// A fault and its place.
@@ -104,6 +112,14 @@ pub trait Stage: Send + Sync {
     fn lend(&self);
     /// It comes back.
     fn take_back(&self);
+    /// Somebody who was lent a partition works at it.
+    fn guest_works(&self);
+    /// Somebody asks for a savepoint.
+    fn save(&self, control: &Control);
+    /// The store is copied for a savepoint: nothing moves.
+    fn copied(&self);
+    /// A transaction was committed.
+    fn committed(&self);
     /// A new build is offered; returns what says whether it is in.
     fn reload(&self) -> Option<Arc<dyn Fn() -> bool + Send + Sync>>;
 }
@@ -244,10 +260,20 @@ impl Director {
             self.stuck.store(true, Ordering::SeqCst);
             self.control.stop();
         }
+        if let Some(stage) = self.stage.get() {
+            match point {
+                Point::Copy => stage.copied(),
+                Point::Ended => stage.committed(),
+                _ => {}
+            }
+        }
         for incident in self.incidents.iter().filter(|incident| (incident.point, incident.time) == (point, time)) {
             self.happened.lock().push(*incident);
             if self.strike(incident.fault) == Verdict::Fail {
-                self.rounds.stop();
+                // A savepoint that fails holds nobody up.
+                if self.crashed() || !matches!(point, Point::Copy | Point::UnderWay) {
+                    self.rounds.stop();
+                }
                 return Verdict::Fail;
             }
         }
@@ -282,6 +308,11 @@ impl Director {
             Fault::Lend => stage.lend(),
             Fault::TakeBack => stage.take_back(),
             Fault::Reload => self.rounds.hold_for(stage.reload()),
+            Fault::Save => stage.save(&self.control),
+            Fault::Guest => {
+                let _still = self.still.lock();
+                stage.guest_works();
+            }
         }
         Verdict::Go
     }

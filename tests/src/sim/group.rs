@@ -18,8 +18,10 @@ pub(super) struct Group {
     pub offsets: BTreeMap<Place, i64>,
     members: BTreeMap<u64, Membership>,
     joined: u64,
-    /// Partitions that a member has which is not simulated: it reads nothing.
+    /// Partitions that are for a guest; as long as there is none, nobody reads them.
     lent: BTreeSet<Place>,
+    /// The process that gets what is lent, and nothing else.
+    guest: Option<u64>,
 }
 
 struct Membership {
@@ -68,12 +70,17 @@ impl Group {
         self.members.retain(|_, member| member.process != process);
     }
 
-    /// Gives a partition to a member that is not simulated, as soon as its owner lets go of it.
+    /// From now on a process gets what is lent, and nothing else.
+    pub fn be_guest(&mut self, process: u64) {
+        self.guest = Some(process);
+    }
+
+    /// Keeps a partition for a guest, as soon as its owner lets go of it.
     pub fn lend(&mut self, place: Place) {
         self.lent.insert(place);
     }
 
-    /// That member leaves.
+    /// Nothing is kept for guests any more.
     pub fn take_back(&mut self) {
         self.lent.clear();
     }
@@ -98,9 +105,14 @@ impl Group {
 
     /// The partitions that a member is to have: they are dealt out in turn.
     fn share(&self, member: u64, topics: &BTreeMap<String, i32>) -> BTreeSet<Place> {
+        let is_guest = |membership: &Membership| self.guest == Some(membership.process);
+        if let Some(membership) = self.members.get(&member).filter(|membership| is_guest(membership)) {
+            return self.lent.iter().filter(|(topic, _)| membership.topics.contains(topic)).cloned().collect();
+        }
         let mut share = BTreeSet::new();
         for (topic, partitions) in topics {
-            let readers: Vec<u64> = self.members.iter().filter(|(_, m)| m.topics.contains(topic)).map(|(id, _)| *id).collect();
+            let reads = |m: &Membership| m.topics.contains(topic) && !is_guest(m);
+            let readers: Vec<u64> = self.members.iter().filter(|(_, m)| reads(m)).map(|(id, _)| *id).collect();
             let dealt = (0..*partitions).filter(|p| readers.get(*p as usize % readers.len().max(1)) == Some(&member));
             share.extend(dealt.map(|p| (topic.clone(), p)).filter(|place| !self.lent.contains(place)));
         }

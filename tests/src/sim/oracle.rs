@@ -2,6 +2,7 @@
 
 use super::PIPELINE;
 use super::cluster::{Cluster, Kept};
+use super::timeline::Timeline;
 use super::workload::Workload;
 use crate::state::rank_timers;
 use sangam::store::{Changes, MemoryStore, Pair, Store};
@@ -30,13 +31,14 @@ pub struct Left {
 
 impl Left {
     /// What a run has left, whose last process had `store`.
-    pub fn of(cluster: &Cluster, workload: &Workload, store: Dump) -> Left {
+    pub fn of(cluster: &Cluster, workload: &Workload, timeline: &Timeline, store: Dump) -> Left {
         // What the dead have left open holds readers up no longer than its timeout.
         cluster.time_out();
         let mut outputs: BTreeMap<Place, Run> = BTreeMap::new();
         for (topic, partitions) in &workload.topics[1..] {
             for partition in 0..*partitions as i32 {
-                for (_, kept) in cluster.committed(topic, partition) {
+                let counting = cluster.committed(topic, partition).into_iter();
+                for (_, kept) in counting.filter(|(offset, _)| timeline.counts(topic, partition, *offset)) {
                     let key = kept.key.clone().or_else(|| key_of(&kept));
                     outputs.entry(((*topic).to_owned(), partition, key)).or_default().push((kept.value, kept.time));
                 }
@@ -76,7 +78,13 @@ impl Left {
         for ((space, key), value) in store.into_iter().filter(|((space, _), _)| kept(space)) {
             state.entry(space).or_default().push((key, value));
         }
-        state.iter_mut().filter(|(space, _)| space.starts_with("state/")).for_each(|(_, pairs)| rank_timers(pairs));
+        for pairs in state.iter_mut().filter(|(space, _)| space.starts_with("state/")).map(|(_, pairs)| pairs) {
+            match workload.keys_anew() {
+                // Whose timers are set first depends on how what several tasks send is mixed.
+                true => pairs.iter_mut().for_each(|pair| rank_timers(std::slice::from_mut(pair))),
+                false => rank_timers(pairs),
+            }
+        }
         Left { outputs, state, wrong }
     }
 

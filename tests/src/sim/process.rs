@@ -94,6 +94,11 @@ impl Process {
         state.silent.insert(self.id);
     }
 
+    /// It is the one that partitions are lent to.
+    pub fn be_guest(&self, group: &str) {
+        self.cluster.0.lock().groups.entry(group.to_owned()).or_default().be_guest(self.id);
+    }
+
     /// The group has thrown it out; its transactions are not concerned.
     pub fn expel(&self) {
         self.cluster.0.lock().groups.values_mut().for_each(|group| group.expel(self.id));
@@ -125,6 +130,13 @@ impl Process {
 impl Broker for Process {
     fn partitions(&self, topic: &str) -> Result<Option<u32>, BrokerError> {
         Ok(self.cluster.0.lock().topics.get(topic).map(|partitions| partitions.len() as u32))
+    }
+
+    fn bounds(&self, topic: &str, partition: i32) -> Result<Option<(i64, i64)>, BrokerError> {
+        if !self.is_alive() {
+            return Err(BrokerError::Retry("this process has crashed".to_owned()));
+        }
+        Ok(Some((0, self.cluster.0.lock().partition(topic, partition)?.len() as i64)))
     }
 
     fn create(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
@@ -172,11 +184,16 @@ impl Broker for Process {
     }
 
     fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
-        self.at(Point::Replay)?;
+        // Logs are read before the work begins, passages while it goes on.
+        let point = if topic.ends_with(".repartition") { Point::UnderWay } else { Point::Replay };
         let (read, runs) = self.cluster.0.lock().replay(topic, partition, from)?;
+        // A look at what there is since, where nothing is, is no reading back.
+        if from.is_none() || !runs.is_empty() || !self.is_alive() {
+            self.at(point)?;
+        }
         for run in &runs {
             each(run)?;
-            self.at(Point::Replay)?;
+            self.at(point)?;
         }
         Ok(read)
     }

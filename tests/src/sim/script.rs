@@ -29,6 +29,12 @@ pub struct Life {
     pub incidents: Vec<Incident>,
     /// Who does the work while it stands still.
     pub other: Option<Box<Life>>,
+    /// Who works at a partition that was lent.
+    pub guest: Option<Box<Life>>,
+    /// Before it runs, the last savepoint is restored, if there is one.
+    pub restores: bool,
+    /// Before it runs, a savepoint is taken.
+    pub saves: bool,
     /// Which build it is offered.
     pub build: u32,
     /// For what is left to chance in it.
@@ -53,6 +59,8 @@ const POINTS: &[(Point, usize)] = &[
     (Point::StoreWritten, 8),
     (Point::DiskWrite, 60),
     (Point::DiskSync, 12),
+    (Point::Copy, 2),
+    (Point::UnderWay, 4),
 ];
 
 /// Events of a partition in a life, at most.
@@ -72,8 +80,21 @@ impl Script {
             let mut life = Life::of(&mut dice, 0);
             life.input = input(&workload, &mut dice, &mut written);
             life.wiped = i > 0 && dice.percent(15);
+            life.saves = dice.percent(20);
+            life.restores = i > 0 && dice.percent(30);
             if i == disturbed {
-                (life.incidents, life.other) = (Vec::new(), None);
+                (life.incidents, life.other, life.guest) = (Vec::new(), None, None);
+            }
+            if workload.reads_itself() {
+                life.saves = false;
+                life.incidents.retain(|incident| incident.fault != Fault::Save);
+            }
+            if !workload.can_be_shared() {
+                life.guest = None;
+            }
+            // The guest is to have something to do, and so are the others meanwhile.
+            if let Some(guest) = &mut life.guest {
+                guest.input = input(&workload, &mut dice, &mut written);
             }
             lives.push(life);
         }
@@ -98,7 +119,8 @@ fn input(workload: &Workload, dice: &mut Dice, written: &mut [i64]) -> Vec<(i32,
 impl Life {
     /// One in which nothing goes wrong, and nothing new is to be read.
     pub fn undisturbed() -> Life {
-        Life { disk: 0, wiped: false, input: Vec::new(), incidents: Vec::new(), other: None, build: 0, dice: Dice::new(0) }
+        let (input, incidents, dice) = (Vec::new(), Vec::new(), Dice::new(0));
+        Life { disk: 0, wiped: false, input, incidents, other: None, guest: None, restores: false, saves: false, build: 0, dice }
     }
 
     fn of(dice: &mut Dice, depth: usize) -> Life {
@@ -119,12 +141,23 @@ impl Life {
         }
         // A disk does not answer late or not at all: it is there, or the process is not.
         let only_crashes = |point| matches!(point, Point::DiskWrite | Point::DiskSync);
-        let answers = |point| !matches!(point, Point::StoreWrite | Point::StoreWritten | Point::Start);
+        let answers = |point| !matches!(point, Point::StoreWrite | Point::StoreWritten | Point::Start | Point::Copy);
         incidents.retain(|i| i.fault == Fault::Crash || !only_crashes(i.point) && (i.fault != Fault::NoAnswer || answers(i.point)));
+        // It is met beside everything else that goes on, which a standstill would stop nowhere in particular.
+        incidents.retain(|i| i.point != Point::UnderWay || matches!(i.fault, Fault::Crash | Fault::NoAnswer));
         if dice.percent(25) {
             let lent = 1 + dice.below(8) as u32;
             incidents.push(Incident { point: Point::Rebalance, time: lent, fault: Fault::Lend });
-            incidents.push(Incident { point: Point::Rebalance, time: lent + 1 + dice.below(6) as u32, fault: Fault::TakeBack });
+            let guest = lent + 2 + dice.below(3) as u32;
+            let works = depth == 0 && dice.percent(60);
+            let back = if works { guest } else { lent } + 1 + dice.below(6) as u32;
+            if works {
+                incidents.push(Incident { point: Point::Rebalance, time: guest, fault: Fault::Guest });
+            }
+            incidents.push(Incident { point: Point::Rebalance, time: back, fault: Fault::TakeBack });
+        }
+        if depth == 0 && dice.percent(20) {
+            incidents.push(Incident { point: Point::Rebalance, time: 2 + dice.below(6) as u32, fault: Fault::Save });
         }
         if dice.percent(15) {
             incidents.push(Incident { point: Point::Rebalance, time: 2 + dice.below(5) as u32, fault: Fault::Reload });
@@ -135,7 +168,18 @@ impl Life {
             other.wiped = dice.percent(20);
             Box::new(other)
         });
-        Life { disk, wiped: false, input: Vec::new(), incidents, other, build: 1 + dice.below(2) as u32, dice: dice.fork() }
+        let guest = incidents.iter().any(|incident| incident.fault == Fault::Guest).then(|| Box::new(Life::of_guest(dice)));
+        let (build, dice) = (1 + dice.below(2) as u32, dice.fork());
+        Life { disk, wiped: false, input: Vec::new(), incidents, other, guest, restores: false, saves: false, build, dice }
+    }
+
+    /// One beside another, whose partitions come and go with that one.
+    fn of_guest(dice: &mut Dice) -> Life {
+        let mut guest = Life::of(dice, 1);
+        let may_happen = |fault| matches!(fault, Fault::Crash | Fault::NoAnswer | Fault::Fence | Fault::Expel);
+        guest.incidents.retain(|incident| may_happen(incident.fault));
+        guest.wiped = dice.percent(20);
+        guest
     }
 
     /// Whether nothing goes wrong in it.

@@ -1,7 +1,7 @@
 //! The engine's store with the points before and after each write.
 
 use super::faults::{Point, Verdict, Watch};
-use sangam::store::{Changes, DiskStore, Pair, Store, StoreError, Visit};
+use sangam::store::{Changes, DiskStore, Pair, Snapshot, Store, StoreError, Visit};
 use std::path::PathBuf;
 
 /// A store whose process may crash at a write.
@@ -38,6 +38,11 @@ impl Store for WatchedStore {
 
     fn spaces(&self) -> Result<Vec<String>, StoreError> {
         self.inner.spaces()
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.at(Point::Copy)?;
+        self.inner.snapshot()
     }
 
     fn write(&self, changes: &Changes) -> Result<(), StoreError> {

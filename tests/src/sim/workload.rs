@@ -153,6 +153,32 @@ pub const WORKLOADS: &[Workload] = &[
         event: timed,
     },
     Workload {
+        name: "windows by repartition",
+        toml: r#"
+            [streams.in]
+            cluster = "main"
+            topic = "in"
+            out_of_orderness = "200ms"
+            [streams.out]
+            cluster = "main"
+            topic = "out"
+            [operators.windows]
+            plugin = "windowing"
+            key = "text"
+            input = "in"
+            output = "out"
+            route = "repartition"
+            parallelism = 2
+            config = { window = { type = "tumbling", size = "100ms" }, aggregate = [{ fn = "count", as = "n" }, { fn = "sum", field = "n", as = "sum" }] }
+        "#,
+        plugins: &["windowing"],
+        reloads: "windowing",
+        topics: &[("in", 3), ("out", 2)],
+        reads: &["in"],
+        ends: &[],
+        event: timed,
+    },
+    Workload {
         name: "kitchen-sink",
         toml: r#"
             batch = 32
@@ -200,6 +226,21 @@ impl Workload {
     pub fn event(&self, dice: &mut Dice, partition: i32, n: i64) -> (i64, Value) {
         let (time, value) = (self.event)(dice, partition, n);
         (EPOCH + time, value)
+    }
+
+    /// Whether it reads what it has written, so that a savepoint does not bring all of it back: what was written in between stays.
+    pub fn reads_itself(&self) -> bool {
+        self.reads.len() > 1
+    }
+
+    /// Whether several tasks send to one.
+    pub fn keys_anew(&self) -> bool {
+        self.toml.contains("route =")
+    }
+
+    /// Whether several processes can share it: no events change tasks in memory.
+    pub fn can_be_shared(&self) -> bool {
+        !self.toml.contains("exchange")
     }
 
     /// Partitions that are read.

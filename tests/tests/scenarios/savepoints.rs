@@ -1,6 +1,7 @@
 //! A savepoint brings a pipeline back to where it was, all of it or nothing, and one that is not whole is not trusted.
 
 mod command;
+mod passages;
 mod roll_back;
 
 use sangam::pipeline::savepoint::SavepointError;

@@ -10,7 +10,8 @@ mod source;
 mod subscription;
 mod topic;
 
-use super::{Broker, BrokerError, OnceSink, Sink, Start, Subscribe, Subscription, Written};
+use super::{Broker, BrokerError, OnceSink, Polled, Replay, Replayed, Sink, Source, Start, Subscribe, Subscription, Written};
+use crate::events::Events;
 use crate::store::{Changes, Store, StoreError};
 use once::LocalOnce;
 use parking_lot::Mutex;
@@ -40,6 +41,9 @@ const OFFSETS: &str = "offsets";
 
 /// More partitions than anybody wants in one process, and few enough to look at each.
 const PARTITIONS_MAX: u32 = 4096;
+
+/// So many records are handed over at once when a partition is read back.
+const REPLAY_RUN: usize = 1024;
 
 // === impl LocalBroker ===
 
@@ -159,6 +163,20 @@ impl Broker for LocalBroker {
 
     fn written(&self, ledger: &str) -> Result<Written, BrokerError> {
         once::written(self, ledger)
+    }
+
+    fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
+        let (from, end) = (from.unwrap_or(0), self.end(topic, partition)?);
+        if from > end {
+            return Ok(Replay::Short);
+        }
+        let mut source = self.source(topic, partition, Some(from), Start::Earliest)?;
+        let mut run = Events::default();
+        while let Polled::Some(_) = source.poll(REPLAY_RUN, &mut run)? {
+            each(&run)?;
+            run.clear();
+        }
+        Ok(Replay::To(end))
     }
 }
 

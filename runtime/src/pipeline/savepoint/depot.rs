@@ -2,6 +2,7 @@
 //!
 //! A savepoint is a folder `<pipeline>/<name>`: parts with the state, the builds, the pipeline's file, and at last `manifest.json`.
 
+use super::under_way::UNDER_WAY;
 use super::{FORMAT, SavedObject, Savepoint, SavepointError, check_name};
 use crate::digest::sha256;
 use crate::objects::{Objects, ObjectsError};
@@ -194,6 +195,15 @@ impl Writing<'_> {
         write::bin(&mut self.part, value);
         self.savepoint.entries += 1;
         if self.part.len() >= PART_BYTES { self.close() } else { Ok(()) }
+    }
+
+    /// Adds a record that was under way in a passage, after those that went before it there.
+    pub fn under_way(&mut self, stream: &str, key: &[u8], record: &[u8]) -> Result<(), SavepointError> {
+        match self.savepoint.under_way.get_mut(stream) {
+            Some(count) => *count += 1,
+            None => drop(self.savepoint.under_way.insert(stream.to_owned(), 1)),
+        }
+        self.entry(UNDER_WAY, key, record)
     }
 
     /// Adds the build of that SHA-256, where it is not there yet.

@@ -70,12 +70,16 @@ pub enum SavepointError {
         "the savepoint holds what this pipeline has not: {0}; put it back into the pipeline's file, or leave its state behind with `--allow-non-restored-state`"
     )]
     NotRestored(String),
-    /// Events are under way in topics.
-    #[error(
-        "`{0}` gets its events through a topic (`route = \"repartition\"`), and those under way there are in no savepoint; with \
-         `route = \"exchange\"`, which is for one process, there are none"
-    )]
-    UnderWay(String),
+    /// Events under way in a repartition topic are gone, or nobody can say which they are.
+    #[error("the events under way in {topic}/{partition} cannot be saved: {why}")]
+    UnderWay {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// Keys would not be found again.
     #[error(
         "the operator `{operator}` would run in {now} slices, but its state in the savepoint is cut into {then}: keys would not be found again; go back to {then} partitions (or `parallelism`)"

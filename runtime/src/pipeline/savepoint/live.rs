@@ -2,6 +2,7 @@
 
 use super::super::Supervisor;
 use super::super::control::Control;
+use super::super::ledger::Ledger;
 use super::take::{Label, Take};
 use super::{Depot, Savepoint, SavepointError, check_name};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -59,6 +60,11 @@ impl Requests {
         !self.0.waiting.lock().is_empty()
     }
 
+    /// Whether any is being written.
+    pub fn are_written(&self) -> bool {
+        self.0.writers.lock().iter().any(|writer| !writer.is_finished())
+    }
+
     /// Writes a savepoint on a thread of its own; `done` follows it there.
     pub(super) fn write(&self, take: Take, depot: Depot, done: impl FnOnce(&Depot, Outcome) + Send + 'static) -> std::io::Result<()> {
         let write = move || {
@@ -88,11 +94,11 @@ impl Requests {
 
 impl Supervisor {
     /// Takes the savepoints that were asked for; `held` partitions are this process's. Everything is committed, and nothing moves.
-    pub(in super::super) fn take_savepoints(&self, held: usize, control: &Control) {
+    pub(in super::super) fn take_savepoints(&self, held: usize, ledger: Option<&Ledger>, control: &Control) {
         let asked = std::mem::take(&mut *control.savepoints().0.waiting.lock());
         for Request { label, answer } in asked {
             let told = answer.clone();
-            let started = self.take(label, held).and_then(|(take, depot)| {
+            let started = self.take(label, held, ledger).and_then(|(take, depot)| {
                 let done = move |_: &Depot, outcome| drop(told.send(outcome));
                 control.savepoints().write(take, depot, done).map_err(|why| SavepointError::Again(why.to_string()))
             });
@@ -103,12 +109,13 @@ impl Supervisor {
     }
 
     /// What is committed, to be written as a savepoint.
-    pub(super) fn take(&self, label: Label, held: usize) -> Result<(Take, Depot), SavepointError> {
+    pub(super) fn take(&self, label: Label, held: usize, ledger: Option<&Ledger>) -> Result<(Take, Depot), SavepointError> {
         let expected = self.partitions_to_read();
         if held < expected {
             return Err(SavepointError::Shared { held, expected });
         }
-        let take = Take::new(label, &self.pipeline.text.0, &self.topology, self.store.as_ref(), self.clock.now())?;
+        let of = (self.topology.as_ref(), &self.brokers, ledger);
+        let take = Take::new(label, &self.pipeline.text.0, of, self.store.as_ref(), self.clock.now())?;
         Ok((take, self.savepoints()?))
     }
 }

@@ -1,7 +1,8 @@
 //! Savepoints: the whole state of a pipeline at one commit, under a name, to go back to or to go on from elsewhere.
 //!
-//! One holds what tasks remember (state, timers, watermarks, windows, patterns, events that wait), how far every partition was read, the
-//! builds that ran and the text of the pipeline's file; it does not hold topics. Nothing in it depends on the kind of store or cluster.
+//! One holds what tasks remember (state, timers, watermarks, windows, patterns, events that wait), how far every partition was read, what was
+//! under way in passages, the builds that ran and the text of the pipeline's file; it does not hold topics. Nothing in it depends on the kind
+//! of store or cluster.
 
 mod depot;
 mod error;
@@ -10,6 +11,7 @@ mod restore;
 mod stopped;
 mod swap;
 mod take;
+mod under_way;
 
 pub use depot::{Depot, Listed};
 pub use error::SavepointError;
@@ -18,6 +20,7 @@ pub use swap::Before;
 
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a savepoint says of itself. Its manifest is written last: without one a savepoint counts for nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,9 @@ pub struct Savepoint {
     pub operators: Vec<SavedOperator>,
     /// How far each partition of each stream had been read.
     pub positions: Vec<SavedPosition>,
+    /// By stream: how many records were under way in passages; those of one that was empty are left out.
+    #[serde(default)]
+    pub under_way: BTreeMap<String, u64>,
     /// The swap that it was taken before, if it was.
     pub swap: Option<SavedSwap>,
     /// Entries of all parts.

@@ -5,11 +5,13 @@
 use super::super::ledger::Ledger;
 use super::super::supervise::SLICES;
 use super::super::{Brokers, schema};
-use super::{Depot, Savepoint, SavepointError};
+use super::under_way::{Resend, UNDER_WAY};
+use super::{Depot, SavedPosition, Savepoint, SavepointError};
 use crate::broker::{Closed, Member, PartitionOffset};
 use crate::config::{Pipeline, Start};
 use crate::store::{Changes, Run, Store, StoreError};
-use crate::task::{Log, SCHEMAS, Topology, is_state, log_of, operator_of, put_start, read_place, record_key};
+use crate::task::{Log, POSITIONS, SCHEMAS, Topology, is_state, log_of, moved_to, operator_of, put_start, read_place, record_key};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -18,6 +20,7 @@ pub struct Restore<'a> {
     depot: &'a Depot,
     savepoint: &'a Savepoint,
     topology: &'a Topology,
+    brokers: &'a Brokers,
     /// The streams that the pipeline reads.
     reads: BTreeSet<&'a str>,
     /// Where to start in partitions that the savepoint says nothing of.
@@ -35,29 +38,27 @@ impl<'a> Restore<'a> {
     pub fn new(
         depot: &'a Depot,
         savepoint: &'a Savepoint,
-        (pipeline, topology, brokers): (&Pipeline, &'a Topology, &Brokers),
+        (pipeline, topology, brokers): (&Pipeline, &'a Topology, &'a Brokers),
         partly: bool,
     ) -> Result<Restore<'a>, SavepointError> {
         if savepoint.pipeline != topology.name {
             let (name, of, pipeline) = (savepoint.name.clone(), savepoint.pipeline.clone(), topology.name.clone());
             return Err(SavepointError::Foreign { name, of, pipeline });
         }
-        if let Some(reader) = topology.reader_of_a_passage() {
-            return Err(SavepointError::UnderWay(reader.name.to_string()));
-        }
         let read = topology.groups.iter().flat_map(|group| &group.reads);
         let read: BTreeSet<usize> = read.copied().collect();
         let reads = read.iter().filter_map(|s| topology.streams.get(*s)).map(|stream| stream.name.as_str()).collect();
-        let mut restore = Restore { depot, savepoint, topology, reads, starts: Changes::default() };
+        let mut restore = Restore { depot, savepoint, topology, brokers, reads, starts: Changes::default() };
         if !partly {
             restore.check_all_has_a_place()?;
         }
         restore.check_operators()?;
-        // How far a topic was read that every task reads whole, each task remembers for itself.
-        for s in read.into_iter().filter(|s| topology.streams.get(*s).is_some_and(|stream| !stream.everywhere)) {
+        // How far a topic was read that every task reads whole, each task remembers for itself; passages are read from where they end.
+        let placed = |s: &usize| topology.streams.get(*s).is_some_and(|stream| !stream.everywhere && stream.carries.is_none());
+        for s in read.into_iter().filter(placed) {
             let Some(topic) = topology.streams.get(s).and_then(|stream| stream.topic.as_ref()) else { continue };
             let from_start = pipeline.streams.get(s).is_some_and(|stream| stream.start == Start::Earliest);
-            restore.check_positions(s, brokers, &topic.topic, from_start)?;
+            restore.check_positions(s, &topic.topic, from_start)?;
         }
         Ok(restore)
     }
@@ -65,7 +66,8 @@ impl<'a> Restore<'a> {
     fn check_all_has_a_place(&self) -> Result<(), SavepointError> {
         let operators = self.savepoint.operators.iter().map(|operator| operator.name.as_str()).filter(|name| !self.has(name));
         let mut left: Vec<String> = operators.map(|name| format!("the operator `{name}`")).collect();
-        let streams: BTreeSet<&str> = self.savepoint.positions.iter().map(|position| position.stream.as_str()).collect();
+        let read = self.savepoint.positions.iter().map(|position| position.stream.as_str());
+        let streams: BTreeSet<&str> = read.chain(self.savepoint.under_way.keys().map(String::as_str)).collect();
         left.extend(streams.difference(&self.reads).map(|name| format!("the stream `{name}`")));
         if left.is_empty() { Ok(()) } else { Err(SavepointError::NotRestored(left.join(", "))) }
     }
@@ -84,7 +86,8 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
-    fn check_positions(&mut self, s: usize, brokers: &Brokers, topic: &str, from_start: bool) -> Result<(), SavepointError> {
+    fn check_positions(&mut self, s: usize, topic: &str, from_start: bool) -> Result<(), SavepointError> {
+        let brokers = self.brokers;
         let (name, partitions) = (self.topology.streams.get(s).map_or("", |stream| &stream.name), brokers.partitions(s));
         let mut known = BTreeSet::new();
         for at in self.savepoint.positions.iter().filter(|at| at.stream == name) {
@@ -103,7 +106,7 @@ impl<'a> Restore<'a> {
             }
         }
         for partition in (0..partitions).filter(|partition| from_start && !known.contains(partition)) {
-            put_start(name, partition, &mut self.starts);
+            put_start(name, partition, 0, &mut self.starts);
         }
         Ok(())
     }
@@ -120,10 +123,34 @@ impl<'a> Restore<'a> {
         }
     }
 
+    /// An entry as it goes to where it is restored; `None` where the pipeline has no place for it.
+    fn adapt<'v>(&self, resend: &Resend<'_>, space: &str, key: &[u8], value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
+        if space == UNDER_WAY || !self.takes(space, key, value) {
+            return None;
+        }
+        let place = read_place(key, value).filter(|_| space == POSITIONS);
+        match place.and_then(|((stream, partition), _)| resend.from(stream, partition)) {
+            Some(from) => moved_to(value, from).map(Cow::Owned),
+            None => Some(Cow::Borrowed(value)),
+        }
+    }
+
+    /// The way back into the passages. Those of which the savepoint knows nothing are read from where they end, too.
+    fn resend(&mut self, ledger: Option<&Ledger>) -> Result<Resend<'a>, SavepointError> {
+        let resend = Resend::open(self.topology, self.brokers, ledger)?;
+        for (stream, partition, from) in resend.places() {
+            if !self.savepoint.positions.iter().any(|at| (at.stream.as_str(), at.partition) == (stream, partition)) {
+                put_start(stream, partition, from, &mut self.starts);
+            }
+        }
+        Ok(resend)
+    }
+
     // --- into the store ---
 
     /// Replaces everything in the store, or nothing.
-    pub fn into_store(self, store: &dyn Store) -> Result<(), SavepointError> {
+    pub fn into_store(mut self, store: &dyn Store) -> Result<(), SavepointError> {
+        let mut resend = self.resend(None)?;
         let mut clearing = Clearing::new(store, |space| is_state(space) || space == SCHEMAS || space == SLICES)?;
         let (mut parts, mut failed) = (self.savepoint.parts.iter(), None);
         let mut step = |run: &mut Changes| -> Result<Run, SavepointError> {
@@ -132,8 +159,10 @@ impl<'a> Restore<'a> {
             }
             if let Some(part) = parts.next() {
                 self.depot.entries(self.savepoint, part, &mut |space, key, value| -> Result<(), SavepointError> {
-                    if self.takes(space, key, value) {
-                        run.put(space, key, value);
+                    if space == UNDER_WAY {
+                        resend.send(key, value)?;
+                    } else if let Some(value) = self.adapt(&resend, space, key, value) {
+                        run.put(space, key, &value);
                     }
                     Ok(())
                 })?;
@@ -141,6 +170,8 @@ impl<'a> Restore<'a> {
             }
             self.facts(|_| true, run);
             run.extend(&self.starts);
+            // What is outside the store is there before the store says so: a crash in between repeats events, and loses none.
+            resend.flush(run)?;
             Ok(Run::Last)
         };
         let written = store.write_runs(&mut |run| {
@@ -149,6 +180,7 @@ impl<'a> Restore<'a> {
                 Run::GiveUp
             })
         })?;
+        resend.settled(written);
         match failed {
             Some(why) if !written => Err(why),
             _ => Ok(()),
@@ -169,7 +201,9 @@ impl<'a> Restore<'a> {
     // --- into the logs ---
 
     /// Replaces everything in the logs at Kafka, with the group's offsets, or nothing; the store, which is where the logs end, is brought along.
-    pub fn into_logs(self, store: &dyn Store, ledger: &Ledger, member: Option<&Member>) -> Result<(), SavepointError> {
+    pub fn into_logs(mut self, store: &dyn Store, ledger: &Ledger, member: Option<&Member>) -> Result<(), SavepointError> {
+        let mut resend = self.resend(Some(ledger))?;
+        self.send_again(&mut resend)?;
         let mut logs = Logs { topology: self.topology, closed: ledger.close()?, key: Vec::new() };
         let mine = |space: &str| is_state(space) && operator_of(space).is_none_or(|operator| self.has(operator));
         let mut clearing = Clearing::new(store, mine)?;
@@ -179,9 +213,9 @@ impl<'a> Restore<'a> {
             run.clear();
         }
         for part in &self.savepoint.parts {
-            self.depot.entries(self.savepoint, part, &mut |space, key, value| match self.takes(space, key, value) {
-                true => logs.append(space, key, Some(value)),
-                false => Ok(()),
+            self.depot.entries(self.savepoint, part, &mut |space, key, value| match self.adapt(&resend, space, key, value) {
+                Some(value) => logs.append(space, key, Some(&value)),
+                None => Ok(()),
             })?;
         }
         self.starts.iter().try_for_each(|(space, key, value)| logs.append(space, key, value))?;
@@ -189,7 +223,8 @@ impl<'a> Restore<'a> {
             let saved = self.savepoint.operators.iter().find(|saved| saved.name == *node.name);
             logs.append_schema(&node.name, saved.and_then(|saved| saved.schema))?;
         }
-        logs.closed.commit(&self.offsets(ledger.cluster()), member)?;
+        logs.closed.commit(&self.offsets(&resend, ledger.cluster()), member)?;
+        resend.settled(true);
         let mut changes = Changes::default();
         self.facts(|operator| !is_keyed(self.topology, operator), &mut changes);
         store.write(&changes)?;
@@ -198,18 +233,34 @@ impl<'a> Restore<'a> {
         Ok(ledger.catch_up(self.topology, &all.collect::<Vec<_>>(), store)?)
     }
 
+    /// Sends what was under way again; what comes into the open transaction must be there before that is closed.
+    fn send_again(&self, resend: &mut Resend<'_>) -> Result<(), SavepointError> {
+        if self.savepoint.under_way.is_empty() {
+            return Ok(());
+        }
+        for part in &self.savepoint.parts {
+            self.depot.entries(self.savepoint, part, &mut |space, key, value| match space {
+                UNDER_WAY => resend.send(key, value),
+                _ => Ok(()),
+            })?;
+        }
+        // No such sink is in the store.
+        resend.flush(&mut Changes::default())
+    }
+
     fn partitions(&self, stream: usize) -> u32 {
         self.topology.streams.get(stream).and_then(|stream| stream.topic.as_ref()).map_or(0, |topic| topic.partitions)
     }
 
     /// What the group is told of its topics at a cluster.
-    fn offsets(&self, cluster: usize) -> Vec<PartitionOffset> {
+    fn offsets(&self, resend: &Resend<'_>, cluster: usize) -> Vec<PartitionOffset> {
         let topic_of = |name: &str| {
             let stream = self.topology.streams.iter().find(|stream| stream.name == name && self.reads.contains(name))?;
             stream.topic.as_ref().filter(|topic| topic.cluster == cluster).map(|topic| topic.topic.clone())
         };
         let saved = self.savepoint.positions.iter();
-        let saved = saved.filter_map(|at| Some((topic_of(&at.stream)?, at.partition as i32, at.offset)));
+        let from = |at: &SavedPosition| resend.from(&at.stream, at.partition).unwrap_or(at.offset);
+        let saved = saved.filter_map(|at| Some((topic_of(&at.stream)?, at.partition as i32, from(at))));
         let starts = self.starts.iter().filter_map(|(_, key, value)| {
             let ((stream, partition), (offset, _)) = read_place(key, value?)?;
             Some((topic_of(stream)?, partition as i32, offset))

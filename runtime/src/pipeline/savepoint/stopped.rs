@@ -5,6 +5,7 @@
 use super::super::Supervisor;
 use super::super::control::Control;
 use super::super::ledger::Ledger;
+use super::super::passages;
 use super::super::supervise::{Holdings, TICK};
 use super::restore::Restore;
 use super::take::{Label, Take};
@@ -41,9 +42,10 @@ impl Supervisor {
         check_name(name)?;
         let depot = self.savepoints()?;
         self.check_parallelism().map_err(|why| SavepointError::Pipeline(Box::new(why)))?;
-        let _alone = self.be_alone()?;
+        let alone = self.be_alone()?;
         let label = Label { name: name.to_owned(), why: why.to_owned(), swap: None };
-        Take::new(label, &self.pipeline.text.0, &self.topology, self.store.as_ref(), self.clock.now())?.write(&depot)
+        let of = (self.topology.as_ref(), &self.brokers, alone.ledger.as_ref());
+        Take::new(label, &self.pipeline.text.0, of, self.store.as_ref(), self.clock.now())?.write(&depot)
     }
 
     /// Puts a savepoint in the place of the pipeline's state, while nobody runs it. With `partly`, operators and streams that the pipeline
@@ -71,6 +73,7 @@ impl Supervisor {
     fn be_alone(&self) -> Result<Alone, SavepointError> {
         let control = Control::default();
         let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref(), control.health())?;
+        passages::make(&self.topology, &self.brokers)?;
         let (mut subscriptions, mut holdings) = (Vec::new(), Holdings::default());
         if let Some(ledger) = &ledger {
             subscriptions = self.subscribe()?;

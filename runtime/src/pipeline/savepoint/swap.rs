@@ -3,6 +3,7 @@
 use super::super::control::Control;
 use super::super::crew::Failed;
 use super::super::health::Phase;
+use super::super::ledger::Ledger;
 use super::super::reload::Reload;
 use super::super::{PipelineError, Supervisor};
 use super::take::Label;
@@ -22,7 +23,7 @@ pub struct Before {
 impl Supervisor {
     /// Takes a savepoint before a swap, where the pipeline's file wants one; `held` partitions are this process's. It is written while the
     /// new build is at work already. What cannot be saved is swapped all the same, and a person is told.
-    pub(in super::super) fn savepoint_before(&mut self, reload: &Reload, held: usize, control: &Control) {
+    pub(in super::super) fn savepoint_before(&mut self, reload: &Reload, held: usize, ledger: Option<&Ledger>, control: &Control) {
         if !self.pipeline.savepoints.before_swap {
             return;
         }
@@ -38,7 +39,7 @@ impl Supervisor {
             }
             Err(why) => tracing::error!(pipeline, savepoint = name, "there is no savepoint of before the swap: {why}"),
         };
-        let taken = self.take(label, held).and_then(|(mut take, depot)| {
+        let taken = self.take(label, held, ledger).and_then(|(mut take, depot)| {
             take.find_a_name(&depot)?;
             control.savepoints().write(take, depot, done).map_err(|why| SavepointError::Again(why.to_string()))
         });

@@ -1,10 +1,14 @@
 //! Takes a savepoint of a store that holds still: a snapshot, so that the pipeline may go on meanwhile.
 
+use super::super::Brokers;
+use super::super::ledger::Ledger;
+use super::under_way::UnderWay;
 use super::{Depot, FORMAT, SavedOperator, SavedPosition, SavedSwap, Savepoint, SavepointError};
 use crate::sandbox::Plugin;
 use crate::store::{Snapshot, Store};
 use crate::task::{POSITIONS, SCHEMAS, Topology, is_state, read_place};
 use crate::time::Millis;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -17,6 +21,7 @@ pub struct Take {
     /// The text of the pipeline's file.
     text: String,
     snapshot: Box<dyn Snapshot>,
+    under_way: UnderWay,
 }
 
 /// What a savepoint is called, and why it is taken.
@@ -31,10 +36,13 @@ const FILE: &str = "pipeline.toml";
 
 impl Take {
     /// Notes down all that belongs to the last commit; what is written to the store later changes nothing.
-    pub fn new(label: Label, text: &str, topology: &Topology, store: &dyn Store, now: Millis) -> Result<Take, SavepointError> {
-        if let Some(reader) = topology.reader_of_a_passage() {
-            return Err(SavepointError::UnderWay(reader.name.to_string()));
-        }
+    pub fn new(
+        label: Label,
+        text: &str,
+        (topology, brokers, ledger): (&Topology, &Brokers, Option<&Ledger>),
+        store: &dyn Store,
+        now: Millis,
+    ) -> Result<Take, SavepointError> {
         let mut operators = Vec::new();
         for node in &topology.operators {
             let slices = topology.groups.get(node.group).map(|group| group.parallelism).filter(|_| node.is_keyed());
@@ -57,6 +65,7 @@ impl Take {
             sangam: env!("CARGO_PKG_VERSION").to_owned(),
             operators,
             positions: Vec::new(),
+            under_way: BTreeMap::new(),
             swap: label.swap,
             entries: 0,
             bytes: 0,
@@ -64,7 +73,8 @@ impl Take {
             files: Vec::new(),
         };
         let plugins = topology.operators.iter().map(|node| node.plugin.clone()).collect();
-        Ok(Take { savepoint, plugins, text: text.to_owned(), snapshot: store.snapshot()? })
+        let under_way = UnderWay::new(topology, brokers, store, ledger)?;
+        Ok(Take { savepoint, plugins, text: text.to_owned(), snapshot: store.snapshot()?, under_way })
     }
 
     /// Gives it a name that no other savepoint has: its own, or that with a number.
@@ -102,6 +112,7 @@ impl Take {
                 return Err(why);
             }
         }
+        self.under_way.save(&mut writing)?;
         writing.finish(positions)
     }
 }
