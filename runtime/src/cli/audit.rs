@@ -85,7 +85,7 @@ fn row(event: &Value) -> [String; 8] {
         short("sha256"),
         if instead.is_empty() { "-".to_owned() } else { instead },
         first(event.get("first")),
-        printable(text("why").as_bytes(), CELL_BYTES_MAX),
+        printable(if text("why").is_empty() { text("state") } else { text("why") }.as_bytes(), CELL_BYTES_MAX),
     ]
 }
 
