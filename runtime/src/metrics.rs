@@ -2,6 +2,7 @@
 //!
 //! It does not serve HTTP; `admin` renders the registry.
 
+pub mod machine;
 mod run;
 mod sink;
 
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Labels of everything that belongs to an operator.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -69,6 +71,8 @@ pub struct OperatorMetrics {
     pub calls: Counter,
     /// Seconds that a call took.
     pub call_seconds: Histogram,
+    /// Seconds that all calls took together, which a histogram does not tell.
+    pub called_seconds: Seconds,
     /// Keys with state or timers.
     pub keys: Gauge,
     /// About how much memory their state and timers take, in bytes.
@@ -113,6 +117,13 @@ impl OperatorMetrics {
         (here.keys, here.bytes) = (keys, bytes);
         self.keys.set(slices.values().map(|slice| slice.keys as i64).sum());
         self.state_bytes.set(slices.values().map(|slice| slice.bytes as i64).sum());
+    }
+
+    /// A call of the guest has taken so long.
+    pub fn called(&self, took: Duration) {
+        self.calls.inc();
+        self.called_seconds.inc_by(took.as_secs_f64());
+        self.call_seconds.observe(took.as_secs_f64());
     }
 
     /// An event was refused and kept.
@@ -318,6 +329,7 @@ impl Metrics {
             circuits_opened: self.circuits_opened.get_or_create(&labels).clone(),
             calls: self.calls.get_or_create(&labels).clone(),
             call_seconds: self.call_seconds.get_or_create(&labels).clone(),
+            called_seconds: Seconds::default(),
             keys: self.keys.get_or_create(&labels).clone(),
             state_bytes: self.state.get_or_create(&labels).clone(),
             memory_bytes: self.memory.get_or_create(&labels).clone(),

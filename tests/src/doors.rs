@@ -17,6 +17,7 @@ pub fn open(running: &Running, stuck_after: Duration) -> Admin {
         builds: running.builds.clone(),
         control: running.control.clone(),
         metrics: running.metrics.clone(),
+        store: running.store.clone(),
         started: Instant::now(),
     };
     let admin = sangam::config::Admin { listen: ([127, 0, 0, 1], 0).into(), token: None, stuck_after };

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod doors;
+pub mod falling;
 pub mod guest;
 pub mod guests;
 pub mod http;

@@ -19,9 +19,12 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use crate::falling::Falling;
 
 /// Longest wait for something that happens on another thread. Ample, as machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -92,6 +95,8 @@ pub struct Running {
     pub metrics: Arc<Metrics>,
     /// Who runs where.
     pub topology: Arc<Topology>,
+    /// What is committed.
+    pub store: Arc<dyn Store>,
     offers: Option<crossbeam_channel::Sender<NewFile>>,
     thread: Option<JoinHandle<Result<(), PipelineError>>>,
 }
@@ -170,6 +175,13 @@ impl World {
         }
         self.outside.insert(cluster.to_owned(), broker);
         self
+    }
+
+    /// Has the sources of a cluster panic; returns how often they still will.
+    pub fn falling(mut self, cluster: &str) -> (World, Arc<AtomicU32>) {
+        let (broker, falls) = Falling::over(self.broker.clone());
+        self.outside.insert(cluster.to_owned(), Arc::new(broker));
+        (self, falls)
     }
 
     /// Gives a cluster a broker of its own, over the same topics, and returns what makes it misbehave.
@@ -259,7 +271,8 @@ impl World {
         let control = Control::default();
         let told = control.clone();
         let thread = std::thread::spawn(move || supervisor.run(&told));
-        Running { control, builds, metrics, topology, offers, thread: Some(thread) }
+        let store = self.store.clone();
+        Running { control, builds, metrics, topology, store, offers, thread: Some(thread) }
     }
 
     /// Makes a topic ahead of the pipeline.
@@ -352,6 +365,11 @@ impl Seen {
     /// The value, read as MessagePack; of a tombstone, null.
     pub fn value(&self) -> Value {
         self.value.as_ref().map_or(Value::Null, |value| rmp_serde::from_slice(value).unwrap())
+    }
+
+    /// The value, read as JSON.
+    pub fn json(&self) -> Value {
+        self.value.as_ref().map_or(Value::Null, |value| serde_json::from_slice(value).unwrap())
     }
 
     /// A header as text; empty where there is none.

@@ -1,6 +1,6 @@
 //! HTTP: metrics, health, and the pipeline as JSON. A thread of its own, so that a slow caller never holds a worker up.
 
-use super::{View, savepoints};
+use super::{View, savepoints, state};
 use crate::config;
 use crate::pipeline::Phase;
 use anyhow::{Context, Result};
@@ -93,6 +93,7 @@ fn routes(view: Arc<View>, token: Option<TokenHash>, stuck_after: Duration) -> R
         .route("/metrics", get(metrics))
         .route("/api/v1/pipeline", get(pipeline))
         .route("/api/v1/pipeline/why/{operator}", get(why))
+        .route("/api/v1/pipeline/state/{operator}", get(state::state))
         .route("/api/v1/pipeline/savepoints", post(savepoints::create))
         .layer(middleware::from_fn_with_state(token, check_token))
         .route("/readyz", get(ready))
@@ -114,7 +115,7 @@ async fn ready(State(view): State<Arc<View>>) -> impl IntoResponse {
 
 async fn healthy(State(view): State<Arc<View>>, stuck_after: Duration) -> impl IntoResponse {
     match view.control.health().stuck(stuck_after) {
-        None => (StatusCode::OK, "ok\n".to_owned()),
+        None => (StatusCode::OK, format!("ok, {}\n", view.control.health().phase().state())),
         Some((worker, still)) => {
             let body = format!("worker {worker} has not moved for {} s\n", still.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, body)
@@ -162,6 +163,7 @@ mod tests {
     use crate::config::Secret;
     use crate::metrics::Metrics;
     use crate::pipeline::Control;
+    use crate::store::MemoryStore;
     use crate::task::Topology;
     use std::io::{Read, Write};
     use std::net::TcpStream;
@@ -183,6 +185,7 @@ mod tests {
             builds: Default::default(),
             control,
             metrics: Arc::new(Metrics::default()),
+            store: Arc::new(MemoryStore::new()),
             started: Instant::now(),
         })
     }
@@ -229,7 +232,7 @@ mod tests {
     #[test]
     fn with_a_token_only_probes_are_open_to_all() {
         let admin = open(Some("open sesame"), view());
-        for path in ["/metrics", "/api/v1/pipeline", "/api/v1/pipeline/why/x"] {
+        for path in ["/metrics", "/api/v1/pipeline", "/api/v1/pipeline/why/x", "/api/v1/pipeline/state/x?key=a"] {
             check(get(&admin, path, ""), &["HTTP/1.1 401", "www-authenticate: Bearer"]);
             check(get(&admin, path, "Authorization: Bearer open barley\r\n"), &["HTTP/1.1 401"]);
             check(get(&admin, path, "Authorization: open sesame\r\n"), &["HTTP/1.1 401"]);

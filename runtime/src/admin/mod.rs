@@ -6,6 +6,7 @@ mod doors;
 mod exposition;
 mod savepoints;
 mod signals;
+mod state;
 mod status;
 mod why;
 

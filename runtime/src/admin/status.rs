@@ -2,6 +2,7 @@
 
 use crate::metrics::Metrics;
 use crate::pipeline::{BuildStatus, Builds, Control};
+use crate::store::Store;
 use crate::task::{OperatorNode, Topology};
 use crate::time::{Clock, Millis, SystemClock, WATERMARK_MIN};
 use serde::Serialize;
@@ -18,6 +19,8 @@ pub struct View {
     pub control: Control,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is committed.
+    pub store: Arc<dyn Store>,
     /// When the run started.
     pub started: Instant,
 }
@@ -31,6 +34,10 @@ pub struct Status {
     pub now_ms: Millis,
     /// How long it has run.
     pub uptime_ms: u64,
+    /// What it is doing: `starting`, `restoring`, `running`, `rebalancing`, `recovering`, `draining`, `stopped`, `failed`.
+    pub state: String,
+    /// Since when, in milliseconds since the epoch.
+    pub state_since_ms: Millis,
     /// Whether its tasks are at work.
     pub running: bool,
     /// Whether it was asked to end.
@@ -116,6 +123,8 @@ impl View {
             pipeline: self.topology.name.clone(),
             now_ms: SystemClock.now(),
             uptime_ms: millis(self.started.elapsed()) as u64,
+            state: self.control.health().phase().state().to_owned(),
+            state_since_ms: self.control.health().since(),
             running: self.control.running(),
             stopping: self.control.stopping(),
             lag: self.control.lag(),

@@ -86,7 +86,7 @@ fn row(event: &Value) -> [String; 8] {
         build("sha256"),
         if instead.is_empty() { "-".to_owned() } else { instead },
         first(event.get("first")),
-        printable(text("why").as_bytes(), CELL_BYTES_MAX),
+        printable(if text("why").is_empty() { text("state") } else { text("why") }.as_bytes(), CELL_BYTES_MAX),
     ]
 }
 

@@ -12,6 +12,7 @@ pub mod rollback;
 pub mod run;
 pub mod savepoint;
 pub mod screen;
+pub mod state;
 pub mod test;
 pub mod validate;
 pub mod why;
@@ -51,6 +52,8 @@ enum Command {
     Validate(validate::Validate),
     /// Say why a window of a running pipeline has not fired: who holds its watermark back, and since when.
     Why(why::WhyCommand),
+    /// Show what an operator of a running pipeline remembers for a key.
+    State(state::StateCommand),
     /// Look at what operators refused or failed at, and replay it.
     Dlq(dlq::Dlq),
     /// Save the whole state of a pipeline under a name, and go back to it.
@@ -69,7 +72,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(match cli.command {
-        Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) => "error,sangam::guest=info",
+        Command::Exec(_) | Command::Test(_) | Command::Inspect(_) | Command::Why(_) | Command::State(_) => "error,sangam::guest=info",
         // What a guest says when it is tried is part of their answer.
         Command::Dlq(_) | Command::Debug(_) | Command::Audit(_) => "error,sangam::guest=off",
         _ => "warn,sangam=info",
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Test(command) => test::run(command, out),
         Command::Validate(command) => validate::run(command, out),
         Command::Why(command) => why::run(command, out),
+        Command::State(command) => state::run(command, out),
         Command::Dlq(command) => dlq::run(command, out),
         Command::Savepoint(command) => savepoint::run(command, out),
         Command::Rollback(command) => rollback::run(command, out),

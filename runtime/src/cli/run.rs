@@ -70,6 +70,7 @@ impl Prepared {
             builds: reloader.builds(),
             control: Control::default(),
             metrics: metrics.clone(),
+            store: store.clone(),
             started: Instant::now(),
         });
         let admin = pipeline.admin.as_ref().map(|admin| Admin::start(admin, view.clone())).transpose()?;

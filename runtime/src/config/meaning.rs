@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::audit::Audit;
 use super::error::Diagnostic;
+use super::samples::Samples;
 use super::savepoints::Savepoints;
 use super::webhook::Webhook;
 
@@ -62,6 +63,8 @@ pub struct Pipeline {
     pub text: Secret,
     /// Where it is written down which builds have run; `None`: nowhere.
     pub audit: Option<Audit>,
+    /// Where samples of its own metrics go; `None`: nowhere.
+    pub samples: Option<Samples>,
     /// The clusters; the embedded one is always among them.
     pub clusters: Vec<Cluster>,
     /// Every stream that an operator reads or writes, and the declared ones that none does.
@@ -474,6 +477,7 @@ impl Pipeline {
             savepoints: Savepoints::default(),
             text: Secret(String::new()),
             audit: None,
+            samples: None,
             clusters: vec![Cluster { name: EMBEDDED.to_owned(), kind: ClusterKind::Local }],
             streams: Vec::new(),
             operators: Vec::new(),

@@ -13,6 +13,7 @@ mod blame;
 mod check;
 mod fields;
 mod meaning;
+mod samples;
 mod savepoints;
 mod webhook;
 mod written;
@@ -28,6 +29,7 @@ pub use meaning::{
     Guarantee, Limits, OnError, OnRemove, Operator, Options, Pipeline, Priority, Rekeys, Route, STDIO, Secret, ShareLimit, Start, Stream,
     TimeUnit, Timestamp, Trips, Watermarks,
 };
+pub use samples::{SAMPLED, SAMPLES_TOPIC, Samples};
 pub use savepoints::{OnBadBuild, Savepoints, SavepointsAt};
 pub use units::{UnitError, parse_bytes, parse_duration};
 pub use values::{SetError, set, to_msgpack};

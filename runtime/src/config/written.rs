@@ -30,6 +30,7 @@ pub(super) struct Written {
     pub admin: Option<WrittenAdmin>,
     pub savepoints: Option<WrittenSavepoints>,
     pub audit: Option<WrittenAudit>,
+    pub metrics: Option<WrittenSamples>,
     pub clusters: Vec<WrittenCluster>,
     pub streams: Vec<WrittenStream>,
     pub operators: Vec<WrittenOperator>,
@@ -38,6 +39,18 @@ pub(super) struct Written {
 pub(super) enum WrittenAudit {
     Off,
     On { topic: Option<At<String>> },
+}
+
+/// What is said of samples of the pipeline's own metrics.
+pub(super) enum WrittenSamples {
+    Off,
+    On {
+        topic: Option<At<String>>,
+        every: Option<At<Duration>>,
+        cluster: Option<At<String>>,
+        only: Vec<At<String>>,
+        labels: Vec<(At<String>, String)>,
+    },
 }
 
 pub(super) struct WrittenAdmin {
@@ -256,6 +269,7 @@ fn pipeline(source: &Source<'_>, table: &DeTable<'_>) -> Written {
         admin: fields.table("admin", "[admin]").map(|fields| admin(source, fields)),
         savepoints: fields.table("savepoints", "[savepoints]").map(savepoints),
         audit: audit(&fields),
+        metrics: samples(&fields),
         clusters: fields.tables("clusters").into_iter().map(|(name, fields)| cluster(source, name, fields)).collect(),
         streams: fields.tables("streams").into_iter().map(|(name, fields)| stream(source, name, fields)).collect(),
         operators: fields.tables("operators").into_iter().map(|(name, fields)| operator(source, name, fields)).collect(),
@@ -277,6 +291,20 @@ fn audit(fields: &Fields<'_>) -> Option<WrittenAudit> {
     let topic = table.text("topic");
     table.finish();
     Some(WrittenAudit::On { topic })
+}
+
+/// On or off, or a table for those that are on with more to say.
+fn samples(fields: &Fields<'_>) -> Option<WrittenSamples> {
+    if fields.table_place("metrics").is_none() {
+        let on = fields.bool("metrics")?.value;
+        let usual = WrittenSamples::On { topic: None, every: None, cluster: None, only: Vec::new(), labels: Vec::new() };
+        return Some(if on { usual } else { WrittenSamples::Off });
+    }
+    let table = fields.table("metrics", "[metrics]")?;
+    let (topic, every, cluster) = (table.text("topic"), table.duration("every", false), table.name("cluster"));
+    let (only, labels) = (table.names("only").unwrap_or_default(), table.pass_through("labels"));
+    table.finish();
+    Some(WrittenSamples::On { topic, every, cluster, only, labels })
 }
 
 fn admin(source: &Source<'_>, fields: Fields<'_>) -> WrittenAdmin {

@@ -2,11 +2,13 @@
 //!
 //! Some of it is read off when somebody asks ([`RunMetrics::show`]), not kept up to date in between.
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Seconds and parts of them.
@@ -18,6 +20,14 @@ type SecondsNow = Gauge<f64, AtomicU64>;
 pub struct RunMetrics {
     /// How often it went back to the last commit after a failure.
     pub restarts: Counter,
+    /// Worker threads that have died.
+    pub worker_deaths: Counter,
+    /// Samples of metrics that could not be written.
+    pub samples_lost: Counter,
+    /// The state that it is in.
+    state: Arc<Mutex<Option<&'static str>>>,
+    states: Family<StateLabels, Gauge>,
+    state_changes: Family<StateLabels, Counter>,
     workers: Family<WorkerLabels, Seconds>,
     restored: Counter,
     copied: Counter,
@@ -90,6 +100,11 @@ struct WorkerLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StopLabels {
     at: &'static str,
 }
@@ -119,8 +134,20 @@ impl RunMetrics {
         run.build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         let r = registry;
         r.register("running", "1 while tasks are at work, else 0 (Kafka Streams: alive-stream-threads)", run.running.clone());
+        r.register(
+            "state",
+            "1 for the state that the pipeline is in, 0 for others that it has been in (Kafka Streams: state)",
+            run.states.clone(),
+        );
+        r.register("state_changes", "Times that the pipeline has entered a state", run.state_changes.clone());
         r.register_with_unit("uptime", "Time since the start (Flink: uptime)", Unit::Seconds, run.uptime.clone());
         r.register("restarts", "Times that the run went back to the last commit (Flink: numRestarts)", run.restarts.clone());
+        r.register(
+            "worker_deaths",
+            "Worker threads that died and were replaced (Kafka Streams: failed-stream-threads)",
+            run.worker_deaths.clone(),
+        );
+        r.register("samples_lost", "Samples of metrics that could not be written to their topic", run.samples_lost.clone());
         r.register("restore_records", "Records of state read back from logs (Kafka Streams: restore-total)", run.restored.clone());
         r.register("standby_records", "Records that standby copies have read (Kafka Streams: standby-update-total)", run.copied.clone());
         r.register("standby_lag", "Records that were new to standby copies at their last look", run.behind.clone());
@@ -156,6 +183,16 @@ impl RunMetrics {
         r.register("build_info", "The version of sangam; always 1", run.build.clone());
         r.register("plugin_info", "The build of a plugin that runs; always 1", run.plugins.clone());
         run
+    }
+
+    /// The pipeline is in this state from now on.
+    pub fn enter(&self, state: &'static str) {
+        let mut now = self.state.lock();
+        if let Some(before) = now.replace(state) {
+            self.states.get_or_create(&StateLabels { state: before }).set(0);
+        }
+        self.states.get_or_create(&StateLabels { state }).set(1);
+        self.state_changes.get_or_create(&StateLabels { state }).inc();
     }
 
     /// The counters of one worker.

@@ -14,6 +14,7 @@ use crate::time::Millis;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The audit of a pipeline.
 pub struct Audit {
@@ -59,6 +60,9 @@ pub type FirstOffset = (usize, i32, Option<i64>);
 
 /// The most events that wait. There are few; should the topic be out of reach for long, the oldest give way.
 const WAITING_MAX: usize = 1000;
+
+/// How long the end of a run waits for its last events.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 impl Audit {
     /// An audit into a topic of a cluster.
@@ -136,11 +140,59 @@ impl Audit {
                 set("why", json!(why));
             }
         }
+        self.wait(Entry { at: now, operator: node.name.to_string(), fields });
+    }
+
+    /// Notes what the pipeline is doing from now on, where the file asks for an audit: one that is there anyway is for builds.
+    pub(super) fn note_state(&self, now: Millis, state: &str) {
+        if self.asked {
+            self.note_event(now, "state", &[("state", state)]);
+        }
+    }
+
+    /// Notes that a worker thread has died, and what it said.
+    pub(super) fn note_death(&self, now: Millis, why: &str) {
+        self.note_event(now, "worker_died", &[("why", why)]);
+    }
+
+    /// An event of the pipeline as a whole.
+    fn note_event(&self, at: Millis, by: &str, more: &[(&str, &str)]) {
+        let about = [("pipeline", self.pipeline.as_str()), ("by", by)];
+        let texts = about.iter().chain(more).map(|(name, value)| ((*name).to_owned(), json!(value)));
+        let fields = texts.chain([("at".to_owned(), json!(at))]).collect();
+        self.wait(Entry { at, operator: String::new(), fields });
+    }
+
+    fn wait(&self, entry: Entry) {
         let mut book = self.book.lock();
         if book.waiting.len() >= WAITING_MAX && book.given.is_none() {
             book.waiting.remove(0);
         }
-        book.waiting.push(Entry { at: now, operator: node.name.to_string(), fields });
+        book.waiting.push(entry);
+    }
+
+    /// Writes what still waits, as no commit will take it any more. What cannot be written soon is lost; the log has it, too.
+    pub(super) fn close(&self, store: &Arc<dyn Store>) {
+        let waiting = {
+            let mut book = self.book.lock();
+            book.given = None;
+            let all = std::mem::take(&mut book.waiting);
+            // What is said of builds belongs to a commit that was not made.
+            all.into_iter().filter(|entry| entry.operator.is_empty()).collect::<Vec<_>>()
+        };
+        if waiting.is_empty() {
+            return;
+        }
+        let (broker, topic, store) = (self.broker.clone(), self.topic.clone(), store.clone());
+        let (written, is_written) = crossbeam_channel::bounded(1);
+        // A broker that does not answer may hold it for minutes, and the end of the run must not wait for that.
+        let write = move || drop(written.send(write_now(broker.as_ref(), &topic, &waiting, store.as_ref())));
+        let started = std::thread::Builder::new().name("audit".to_owned()).spawn(write);
+        match started.map(|_| is_written.recv_timeout(CLOSE_MAX)) {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(why))) => tracing::warn!(pipeline = %self.pipeline, "the last events of the audit are lost: {why}"),
+            _ => tracing::warn!(pipeline = %self.pipeline, "the last events of the audit may be lost: their broker does not answer"),
+        }
     }
 
     /// Whether anything waits for a commit.
@@ -163,8 +215,7 @@ impl Audit {
                 entry.fields.insert("first".to_owned(), offsets(topology, &first_of(&work.positions)));
             }
             let value = Value::Object(entry.fields.clone()).to_string();
-            let (key, value) = (Some(entry.operator.as_bytes()), Some(value.as_bytes()));
-            let record = OutRecord { topic: &self.topic, partition: 0, key, value, headers: &[], time: entry.at };
+            let record = entry.record(&self.topic, &value);
             match sink.write(&record, &mut changes) {
                 Err(BrokerError::Refused(why)) => {
                     tracing::error!(pipeline = %self.pipeline, topic = %self.topic, "an event of the audit is lost: {why}");
@@ -191,6 +242,26 @@ impl Audit {
 /// Where a build's work begins, where a commit has ended.
 pub(super) fn first_of(positions: &[(usize, i32, i64)]) -> Vec<FirstOffset> {
     positions.iter().map(|(stream, partition, offset)| (*stream, *partition, Some(*offset))).collect()
+}
+
+impl Entry {
+    /// It as a record; those of the pipeline as a whole have no key.
+    fn record<'a>(&'a self, topic: &'a str, value: &'a str) -> OutRecord<'a> {
+        let key = Some(self.operator.as_bytes()).filter(|operator| !operator.is_empty());
+        OutRecord { topic, partition: 0, key, value: Some(value.as_bytes()), headers: &[], time: self.at }
+    }
+}
+
+/// Writes events without a commit around them.
+fn write_now(broker: &dyn Broker, topic: &str, entries: &[Entry], store: &dyn Store) -> Result<(), BrokerError> {
+    let (mut sink, mut changes) = (broker.sink()?, crate::store::Changes::default());
+    for entry in entries {
+        sink.write(&entry.record(topic, &Value::Object(entry.fields.clone()).to_string()), &mut changes)?;
+    }
+    sink.flush(&mut changes)?;
+    let written = if changes.is_empty() { Ok(()) } else { store.write(&changes) };
+    sink.settled(written.is_ok());
+    Ok(written?)
 }
 
 /// Offsets by stream and partition.

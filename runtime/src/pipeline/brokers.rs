@@ -1,6 +1,7 @@
 //! From the clusters of a pipeline file to brokers, and which topics they must hold.
 
 use super::audit::Audit;
+use super::samples;
 use crate::broker::{Broker, BrokerError};
 use crate::config::{Carrier, Format, Pipeline};
 use crate::metrics::Metrics;
@@ -13,6 +14,7 @@ pub struct Brokers {
     of_stream: Vec<Option<usize>>,
     partitions: Vec<u32>,
     audit: Option<Audit>,
+    samples: Option<Arc<dyn Broker>>,
 }
 
 /// A broker, and the name by which streams that share it are known.
@@ -53,12 +55,21 @@ impl Brokers {
             let at = place(&mut names, &mut brokers, name, broker);
             audit = brokers.get(at).map(|broker| Audit::new(file, &pipeline.name, at, broker.clone()));
         }
+        let mut samples = None;
+        if let Some(file) = &pipeline.samples {
+            let connected = connect(&file.carrier(), Format::Json);
+            let (name, broker) = connected.map_err(|why| TopicError { stream: file.topic.clone(), why })?;
+            // One that streams have, too, is the same; one of its own is nobody else's business.
+            let known = names.iter().position(|known| *known == name).and_then(|at| brokers.get(at));
+            samples = Some(known.cloned().unwrap_or(broker));
+        }
         let partitions = vec![0; pipeline.streams.len()];
-        Ok(Brokers { brokers, of_stream, partitions, audit })
+        Ok(Brokers { brokers, of_stream, partitions, audit, samples })
     }
 
     /// Looks up how many partitions each topic has, and makes those that the pipeline is to make.
     pub fn topics(&mut self, pipeline: &Pipeline) -> Result<(), TopicError> {
+        self.make_topic_of_samples(pipeline);
         for (i, stream) in pipeline.streams.iter().enumerate() {
             let Some(broker) = self.of_stream.get(i).copied().flatten().and_then(|at| self.brokers.get(at)) else { continue };
             let (topic, asked, create) = match &stream.carrier {
@@ -89,6 +100,20 @@ impl Brokers {
             self.audit = None;
         }
         Ok(())
+    }
+
+    /// Makes the topic of samples before any stream that reads it is looked for. Where it cannot be made now, the sampler tries again.
+    fn make_topic_of_samples(&self, pipeline: &Pipeline) {
+        if let (Some(broker), Some(file)) = (&self.samples, &pipeline.samples)
+            && let Err(why) = samples::make_topic(broker.as_ref(), &file.topic)
+        {
+            tracing::warn!(pipeline = %pipeline.name, topic = %file.topic, "no samples of metrics yet: {why}");
+        }
+    }
+
+    /// The broker that has the topic of samples, where the pipeline takes any.
+    pub(super) fn of_samples(&self) -> Option<&Arc<dyn Broker>> {
+        self.samples.as_ref()
     }
 
     /// The brokers.

@@ -45,6 +45,8 @@ pub enum Failed {
         /// What the build did.
         why: String,
     },
+    /// A worker has panicked, with these words: its tasks go on from the last commit, on another thread.
+    Died(String),
     /// A person must see to it.
     Fatal(PipelineError),
 }
@@ -80,9 +82,10 @@ impl Crew {
     /// The next report, or `None` after a while without one.
     pub fn next_report(&self, patience: Duration) -> Result<Option<Report>, Failed> {
         match self.reports.recv_timeout(patience) {
+            Ok(Report::Died(why)) => Err(Failed::Died(why)),
             Ok(report) => Ok(Some(report)),
             Err(_) if self.threads.iter().any(JoinHandle::is_finished) && self.reports.is_empty() => {
-                Err(Failed::Fatal(PipelineError::Vanished))
+                Err(Failed::Died("it ended without a word".to_owned()))
             }
             Err(_) => Ok(None),
         }
@@ -143,7 +146,7 @@ impl Crew {
     pub fn stop(self) -> Vec<(usize, i32, Box<dyn Source>)> {
         self.tell_all(|_| Command::Stop);
         for thread in self.threads {
-            // A panic has been printed by the thread itself; its sources are gone, and the run ends with an error.
+            // A panic has been printed by the thread itself, and reported.
             let _ = thread.join();
         }
         self.reports

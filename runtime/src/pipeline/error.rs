@@ -100,7 +100,12 @@ pub enum PipelineError {
         "stopped, but the last commit failed: {0}; nothing is lost: what came after the commit before will be processed again at the next start"
     )]
     Unfinished(String),
-    /// A worker has vanished, which is a bug.
-    #[error("a worker thread ended without a word; please report this")]
-    Vanished,
+    /// Workers have died one after the other, which is a bug. What they were at is not committed and comes again at the next start.
+    #[error("{times} worker threads died one after the other without a commit in between, which is a bug; please report this: {why}")]
+    Vanished {
+        /// How many.
+        times: u32,
+        /// What the last one said.
+        why: String,
+    },
 }

@@ -3,6 +3,7 @@
 //! It keeps what it is told and judges nothing; probes and people act on it.
 
 use super::worker::Gauges;
+use crate::time::Millis;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,11 +34,19 @@ pub enum Phase {
     Running,
     /// Something has failed, and a new try from the last commit is on its way.
     Recovering,
+    /// Partitions have come or gone, and tasks are made anew.
+    Rebalancing,
+    /// It was told to stop, and makes its last commit.
+    Draining,
+    /// It has ended, and all that was read is committed.
+    Stopped,
+    /// It has ended with an error.
+    Failed,
 }
 
 #[derive(Default)]
 struct Inner {
-    phase: Mutex<Phase>,
+    phase: Mutex<(Phase, Millis)>,
     restored: AtomicU64,
     copied: AtomicU64,
     behind: AtomicU64,
@@ -66,7 +75,12 @@ pub struct Pulse {
 impl Health {
     /// What the run is doing.
     pub fn phase(&self) -> Phase {
-        *self.0.phase.lock()
+        self.0.phase.lock().0
+    }
+
+    /// Since when it has been in that state, on the clock of the run; 0 before it has told any.
+    pub fn since(&self) -> Millis {
+        self.0.phase.lock().1
     }
 
     /// Records of state that were read back from logs.
@@ -96,14 +110,20 @@ impl Health {
         self.0.committed.lock().positions.get(&(stream, partition)).copied()
     }
 
-    pub(super) fn enter(&self, phase: Phase) {
-        *self.0.phase.lock() = phase;
+    /// From now on the run does this. True where that is another state than before, or the first one.
+    pub(super) fn enter(&self, now: Millis, phase: Phase) -> bool {
+        let (before, since) = &mut *self.0.phase.lock();
+        let is_news = before.state() != phase.state() || *since == 0;
+        if is_news {
+            *since = now.max(1);
+        }
+        *before = phase;
+        is_news
     }
 
-    /// Workers have taken up their work.
+    /// These are at work.
     pub(super) fn at_work(&self, workers: &[Arc<Gauges>]) {
         *self.0.workers.lock() = workers.to_vec();
-        self.enter(Phase::Running);
     }
 
     /// They have all ended.
@@ -133,6 +153,25 @@ impl Health {
 
 // === impl Phase ===
 
+impl Phase {
+    /// All states' names.
+    pub const STATES: [&str; 8] = ["starting", "restoring", "running", "rebalancing", "recovering", "draining", "stopped", "failed"];
+
+    /// Its name for programs. Waiting for the first partitions is a part of starting.
+    pub fn state(self) -> &'static str {
+        match self {
+            Phase::Starting | Phase::Gathering { .. } => "starting",
+            Phase::Restoring => "restoring",
+            Phase::Running => "running",
+            Phase::Rebalancing => "rebalancing",
+            Phase::Recovering => "recovering",
+            Phase::Draining => "draining",
+            Phase::Stopped => "stopped",
+            Phase::Failed => "failed",
+        }
+    }
+}
+
 impl fmt::Display for Phase {
     /// For whoever asks a probe: it names nothing that is not everybody's business.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,6 +181,10 @@ impl fmt::Display for Phase {
             Phase::Restoring => f.write_str("restoring state"),
             Phase::Running => f.write_str("ready"),
             Phase::Recovering => f.write_str("going back to the last commit after a failure, which is in the log"),
+            Phase::Rebalancing => f.write_str("partitions have come or gone, tasks are being made anew"),
+            Phase::Draining => f.write_str("making the last commit"),
+            Phase::Stopped => f.write_str("stopped"),
+            Phase::Failed => f.write_str("ended by an error, which is in the log"),
         }
     }
 }

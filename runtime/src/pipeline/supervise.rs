@@ -12,11 +12,12 @@ use super::crew::{Crew, Failed};
 use super::excess::Excess;
 use super::health::Phase;
 use super::ledger::{Ledger, slices_of};
+use super::life::Deaths;
 use super::reload::Reloader;
 use super::standby::Standby;
 use super::sweep::Sweeper;
 use super::worker::{Command, Gauges, Report, Worker};
-use super::{PipelineError, Plugins, passages, schema};
+use super::{PipelineError, Plugins, life, passages, schema};
 use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
 use crate::config::{Pipeline, Start as FileStart};
 use crate::metrics::Metrics;
@@ -109,18 +110,20 @@ impl Supervisor {
     /// # Errors
     /// When the pipeline cannot go on without a person. Everything up to the last commit is safe.
     pub fn run(&mut self, control: &Control) -> Result<(), PipelineError> {
-        let ran = self.run_on(control);
+        let ran = self.take_samples(control).and_then(|_until_it_ends| self.run_on(control));
         control.savepoints().end();
+        self.over(control, &ran);
         ran
     }
 
     fn run_on(&mut self, control: &Control) -> Result<(), PipelineError> {
+        self.enter(control, Phase::Starting);
         self.check_parallelism()?;
         schema::check_all(&self.topology, self.store.as_ref())?;
         self.brokers.count_in(&self.pipeline, &self.metrics);
         let mut backoff = Backoff::new();
         let mut excess = Excess::new(&self.pipeline, &self.topology);
-        let mut back_to: Option<String> = None;
+        let (mut back_to, mut deaths): (Option<String>, _) = (None, Deaths::default());
         loop {
             let started = Instant::now();
             let restored = back_to.as_ref().map_or(Ok(()), |savepoint| self.go_back_to(savepoint, control));
@@ -137,10 +140,14 @@ impl Supervisor {
                     continue;
                 }
                 Err(Failed::Untold(_)) if control.stopping() => return Ok(()),
-                Err(Failed::Again(why)) if control.stopping() => return Err(PipelineError::Unfinished(why)),
+                Err(Failed::Again(why) | Failed::Died(why)) if control.stopping() => return Err(PipelineError::Unfinished(why)),
                 Err(Failed::Again(why) | Failed::Untold(why)) => why,
+                Err(Failed::Died(why)) => {
+                    self.died(&why, &mut deaths)?;
+                    format!("a worker thread died: {why}")
+                }
             };
-            control.health().enter(Phase::Recovering);
+            self.enter(control, Phase::Recovering);
             self.metrics.run.restarts.inc();
             let pause = backoff.after(started.elapsed());
             tracing::warn!(pipeline = %self.pipeline.name, "{why}; going back to the last commit, next try in {pause:?}");
@@ -166,7 +173,7 @@ impl Supervisor {
         let until = Instant::now() + patience;
         while holdings.held.len() < expected && Instant::now() < until && !control.stopping() {
             self.look_for_changes(&mut subscriptions, &mut holdings)?;
-            control.health().enter(Phase::Gathering { held: holdings.held.len(), expected });
+            self.enter(control, Phase::Gathering { held: holdings.held.len(), expected });
             if holdings.held.len() < expected {
                 wait(TICK, control);
             }
@@ -175,7 +182,7 @@ impl Supervisor {
             return Err(Failed::Fatal(PipelineError::Shared { held: holdings.held.len(), expected, operator }));
         }
         loop {
-            control.health().enter(Phase::Restoring);
+            self.enter(control, Phase::Restoring);
             standby.iter().for_each(Standby::pause);
             if let Some(ledger) = ledger {
                 let gained = holdings.held.iter().filter(|held| held.start.is_some());
@@ -190,9 +197,9 @@ impl Supervisor {
             let held: Vec<_> = holdings.held.iter().map(|held| (held.stream, held.partition as u32)).collect();
             let crew = self.start(std::mem::take(&mut holdings.held), control.board(), ledger)?;
             standby.iter().for_each(|standby| standby.resume(slices_of(&self.topology, &held)));
-            control.health().at_work(&crew.gauges);
+            self.at_work(control, &crew.gauges);
             let watched = self.watch_over(&crew, ledger, &mut subscriptions, &mut holdings, (excess, &mut sweeper), control);
-            control.health().enter(Phase::Starting);
+            self.enter(control, next_phase(&watched));
             let sources = crew.stop();
             control.health().at_rest();
             match watched? {
@@ -419,7 +426,7 @@ impl Supervisor {
                 metrics: self.metrics.run.worker(i as u32),
             };
             let name = format!("worker-{i}");
-            let thread = std::thread::Builder::new().name(name).spawn(move || worker.run());
+            let thread = life::put_on_thread(name, worker, reports_in.clone());
             crew.threads.push(thread.map_err(|why| Failed::Fatal(PipelineError::Thread(why)))?);
             crew.commands.push(commands);
             crew.gauges.push(gauges);
@@ -442,9 +449,8 @@ impl Supervisor {
         let mut looked = false;
         let mut early = false;
         if self.topology.streams.iter().any(StreamNode::leads) {
-            control.health().enter(Phase::Restoring);
             early = crew.read_ahead(control, || self.look_for_changes(subscriptions, holdings))?;
-            control.health().enter(Phase::Running);
+            self.enter(control, Phase::Running);
         }
         let mut last_commit = Instant::now();
         let mut taken_back: Vec<(usize, String)> = Vec::new();
@@ -491,6 +497,9 @@ impl Supervisor {
                 continue;
             }
 
+            if control.stopping() {
+                self.enter(control, Phase::Draining);
+            }
             let hold = Instant::now();
             crew.quiesce()?;
             if finished && self.options.close_at_end && !closed {
@@ -603,6 +612,15 @@ impl Supervisor {
 
 /// The space of the store that holds into how many slices each operator's keys are cut.
 pub(super) const SLICES: &str = "slices";
+
+/// What a run does once a crew's time has ended.
+fn next_phase(watched: &Result<Watched, Failed>) -> Phase {
+    match watched {
+        Ok(Watched::Done) => Phase::Draining,
+        Ok(Watched::Reassigned) => Phase::Rebalancing,
+        Err(_) => Phase::Recovering,
+    }
+}
 
 /// Waits, but not after the control says stop.
 fn wait(time: Duration, control: &Control) {

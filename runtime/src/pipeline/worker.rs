@@ -75,6 +75,8 @@ pub enum Report {
     RolledBack(usize, RolledBack),
     /// A task cannot go on; the worker holds still until it is stopped.
     Failed(TaskError),
+    /// The worker has panicked: its tasks and sources are gone.
+    Died(String),
     /// The worker has ended.
     Stopped(Vec<(usize, i32, Box<dyn Source>)>),
 }

@@ -92,8 +92,7 @@ impl Stage {
         } else {
             instance.process(pieces, time, &mut reads)
         };
-        spec.metrics.call_seconds.observe(started.elapsed().as_secs_f64());
-        spec.metrics.calls.inc();
+        spec.metrics.called(started.elapsed());
         if let Some(why) = reads.failed {
             return Err(CallFailed::Fatal(why.into()));
         }

@@ -160,7 +160,7 @@ fn a_worker_that_does_not_move_makes_the_program_unhealthy_until_it_moves_again(
     let (_, why) = eventually("it is unhealthy", || Some(get(doors, "/healthz")).filter(|(status, _)| *status == 503));
     assert!(why.starts_with("worker ") && why.contains("has not moved for"), "{why}");
     let out = program.read();
-    eventually("it is healthy", || (get(doors, "/healthz") == (200, "ok\n".to_owned())).then_some(()));
+    eventually("it is healthy", || (get(doors, "/healthz") == (200, "ok, running\n".to_owned())).then_some(()));
     eventually("all is counted", || (dealt_with(doors) == 20_000).then_some(()));
     program.terminate();
     let Ended { code, err } = program.ended();

@@ -25,7 +25,7 @@ pub(super) fn mean(
 }
 
 /// The cluster that commits are in, where that is a durable one.
-fn home(operators: &[Operator], streams: &[Stream], clusters: &[Cluster]) -> Option<String> {
+pub(super) fn home(operators: &[Operator], streams: &[Stream], clusters: &[Cluster]) -> Option<String> {
     let ports = operators.iter().flat_map(|operator| &operator.outputs).map(|binding| &binding.stream);
     let aside = operators.iter().flat_map(|operator| operator.late.iter().chain(&operator.dead_letters));
     let read = operators.iter().flat_map(|operator| &operator.inputs).map(|binding| &binding.stream);

@@ -7,6 +7,7 @@ mod clusters;
 mod cycle;
 mod operators;
 mod repartition;
+mod samples;
 mod savepoints;
 mod streams;
 mod webhook;
@@ -52,6 +53,7 @@ pub(super) fn mean(written: Written, source: &Source<'_>) -> Pipeline {
         priority_floor: written.priority_floor.map_or(base.priority_floor, |at| priority_floor(&at, source)),
         standby,
         audit: audit::mean(written.audit.as_ref(), &name, &wired.operators, &wired.streams, &clusters),
+        samples: samples::mean(written.metrics, &wired.operators, &wired.streams, &clusters, source),
         admin: written.admin.and_then(|admin| open_doors(admin, source)),
         savepoints: savepoints::mean(written.savepoints, folder, source),
         text: base.text,

@@ -85,7 +85,7 @@ fn carrier(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source:
 }
 
 /// A topic's name may hold an environment variable, so that it is checked after that and quoted as it was written.
-fn check_topic(topic: &At<String>, source: &Source<'_>) -> String {
+pub(super) fn check_topic(topic: &At<String>, source: &Source<'_>) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let value = topic.value.as_str();
     if matches!(value, "." | "..") || value.len() > 249 || !value.chars().all(allowed) {

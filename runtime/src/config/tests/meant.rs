@@ -76,6 +76,8 @@ fn every_key_reaches_its_place() {
         on_bad_build = "roll_back_state"
         [audit]
         topic = "payments.builds"
+        [metrics]
+        every = "10s"
         [clusters.main]
         kind = "kafka"
         brokers = "a:9092,b:9092"
@@ -139,6 +141,13 @@ fn every_key_reaches_its_place() {
         on_remove: OnRemove::Keep,
         guarantee: Guarantee::AtLeastOnce,
         audit: Some(Audit { cluster: "main".into(), topic: "payments.builds".into(), asked: true }),
+        samples: Some(Samples {
+            cluster: "main".into(),
+            topic: SAMPLES_TOPIC.into(),
+            every: Duration::from_secs(10),
+            only: Vec::new(),
+            labels: Default::default(),
+        }),
         admin: Some(Admin {
             listen: ([0, 0, 0, 0], 9600).into(),
             token: Some(Secret("hunter2".into())),

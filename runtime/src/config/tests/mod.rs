@@ -7,6 +7,7 @@ mod meant;
 mod priorities;
 mod refused;
 mod repartition;
+mod samples;
 mod savepoints;
 mod time;
 mod webhook;

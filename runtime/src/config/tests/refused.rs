@@ -55,14 +55,14 @@ fn an_unknown_key_comes_with_the_key_that_was_meant() {
         "inptu = 1",
         &[(
             Kind::UnknownKey,
-            "1:1: unknown key `inptu`; expected `name`, `data`, `plugins`, `commit_interval`, `drain_timeout`, `workers`, `batch`, `on_remove`, `guarantee`, `priority_floor`, `standby`, `dead_letters`, `dead_letters_max`, `stamp`, `capture`, `admin`, `savepoints`, `audit`, `clusters`, `streams` or `operators`",
+            "1:1: unknown key `inptu`; expected `name`, `data`, `plugins`, `commit_interval`, `drain_timeout`, `workers`, `batch`, `on_remove`, `guarantee`, `priority_floor`, `standby`, `dead_letters`, `dead_letters_max`, `stamp`, `capture`, `admin`, `savepoints`, `audit`, `metrics`, `clusters`, `streams` or `operators`",
         )],
     );
     check_top(
         "zzz = 1",
         &[(
             Kind::UnknownKey,
-            "1:1: unknown key `zzz`; expected `name`, `data`, `plugins`, `commit_interval`, `drain_timeout`, `workers`, `batch`, `on_remove`, `guarantee`, `priority_floor`, `standby`, `dead_letters`, `dead_letters_max`, `stamp`, `capture`, `admin`, `savepoints`, `audit`, `clusters`, `streams` or `operators`",
+            "1:1: unknown key `zzz`; expected `name`, `data`, `plugins`, `commit_interval`, `drain_timeout`, `workers`, `batch`, `on_remove`, `guarantee`, `priority_floor`, `standby`, `dead_letters`, `dead_letters_max`, `stamp`, `capture`, `admin`, `savepoints`, `audit`, `metrics`, `clusters`, `streams` or `operators`",
         )],
     );
     check_top(

@@ -144,7 +144,7 @@ pub enum SavepointError {
 impl From<Failed> for SavepointError {
     fn from(why: Failed) -> Self {
         match why {
-            Failed::Again(why) | Failed::Untold(why) | Failed::BackTo { why, .. } => SavepointError::Again(why),
+            Failed::Again(why) | Failed::Untold(why) | Failed::Died(why) | Failed::BackTo { why, .. } => SavepointError::Again(why),
             Failed::Fatal(PipelineError::Store(why)) => SavepointError::Store(why),
             Failed::Fatal(why) => SavepointError::Pipeline(Box::new(why)),
         }

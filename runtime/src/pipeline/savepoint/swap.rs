@@ -58,7 +58,7 @@ impl Supervisor {
     /// # Errors
     /// What may pass by itself is to be tried again; anything else is for a person, as the state is what the failed build has left.
     pub(in super::super) fn go_back_to(&self, savepoint: &str, control: &Control) -> Result<(), Failed> {
-        control.health().enter(Phase::Restoring);
+        self.enter(control, Phase::Restoring);
         match self.restore_savepoint(savepoint, false) {
             Ok(_) => {
                 self.metrics.run.restarts.inc();
