@@ -32,6 +32,14 @@ simulate SEEDS="10000" FIRST="0":
 bench *ARGS:
     scripts/bench {{ARGS}}
 
+# What an event of the example systems costs, how long it is on its way, and what a user weighs
+bench-systems *ARGS:
+    scripts/bench systems {{ARGS}}
+
+# Go through docs/tour.md, and hold what its commands print against the page
+tour:
+    scripts/tour
+
 # Format all code
 fmt:
     cargo fmt --all

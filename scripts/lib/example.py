@@ -28,8 +28,6 @@ REFERENCE = ROOT / "tests" / "reference"
 GUESTS = Path(os.environ.get("SANGAM_PLUGINS", ROOT / "target" / "guests"))
 EVENTS = 20_000
 SEED = 1
-# Batches of examples that have some end by count when they are checked, whatever the clock says.
-BY_COUNT = {"SANGAM_BATCH_INTERVAL": "1h"}
 
 # `file = "${SANGAM_IN:-...}/payments.jsonl"`
 CARRIER = re.compile(r'^file = "\$\{SANGAM_(IN|OUT)(?::-[^}]*)?\}/([\w.-]+)\.jsonl"', re.M)
@@ -263,7 +261,6 @@ def compare(example, what, out, expected):
 
 def check(example, kafka, only_seeded):
     """Runs every case, and the seeded events against the reference."""
-    os.environ.update(BY_COUNT)
     folder = Path(tempfile.mkdtemp(prefix=f"sangam-{example.name}-"))
 
     def case(name):

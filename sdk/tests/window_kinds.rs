@@ -51,6 +51,7 @@ clicks!(sliding { window = sliding("10s") });
 clicks!(session { window = session("30s") });
 clicks!(cumulate { window = cumulate("1m", "20s"), emit = "on_close" });
 clicks!(counted { window = count(3, 2) });
+clicks!(batches { window = batch("10s", 3) });
 clicks!(global { window = global });
 clicks!(daily { window = "1d", zone = "America/New_York" });
 clicks!(updates { window = "1m", emit = "on_update" });
@@ -107,6 +108,7 @@ fn an_author_declares_the_windows_in_one_line() {
     check::<session::Clicks>(&[0, 30, 61, 200], &[(0, 60, 2), (61, 91, 1), (200, 230, 1)]);
     check::<cumulate::Clicks>(&[0, 30, 61], &[(0, 20, 1), (0, 40, 2), (0, 60, 2), (60, 80, 1), (60, 100, 1), (60, 120, 1)]);
     check::<counted::Clicks>(&[1, 2, 3, 4, 5], &[(1, 2, 2), (2, 4, 3)]);
+    check::<batches::Clicks>(&[1, 2, 3, 4, 13, 14], &[(1, 3, 3), (4, 14, 2), (14, 24, 1)]);
     check::<global::Clicks>(&[1, 2], &[(i64::MIN / 1_000, i64::MAX / 1_000, 2)]);
     check::<updates::Clicks>(&[1, 2], &[(0, 60, 1), (0, 60, 2)]);
     check::<fours::Clicks>(&[1, 2, 3, 4, 5], &[(i64::MIN / 1_000, i64::MAX / 1_000, 4)]);

@@ -154,6 +154,17 @@ impl Model {
                     self.results.push((start, end, end - 1, sorted(last.iter().map(|event| event.1))));
                 }
             }
+            Kind::Batch { span, count } => {
+                let moment = time.max(watermark.saturating_add(1));
+                // In `taken` is what the open batch has.
+                if self.taken.first().is_some_and(|(start, _)| moment >= start + span) {
+                    self.end_batch(Some(span));
+                }
+                self.taken.push((moment, number));
+                if self.taken.len() as u64 == count {
+                    self.end_batch(None);
+                }
+            }
             _ => {
                 let mut late = true;
                 for start in time - 60..=time {
@@ -171,6 +182,14 @@ impl Model {
             }
         }
         true
+    }
+
+    /// Ends the open batch: because its time is over, or because it is full.
+    fn end_batch(&mut self, span: Option<Millis>) {
+        let start = self.taken[0].0;
+        let latest = self.taken.iter().map(|event| event.0).max().unwrap();
+        let end = span.map_or(latest + 1, |span| start + span);
+        self.results.push((start, end, end - 1, sorted(self.taken.drain(..).map(|event| event.1))));
     }
 
     /// Puts an event into a window.
@@ -227,6 +246,11 @@ impl Model {
             if trigger.close && (before.saturating_add(1)..=watermark).contains(&open.last()) {
                 self.results.extend(open.fire(trigger));
             }
+        }
+        if let (Kind::Batch { span, .. }, Some((start, _))) = (rules.kind, self.taken.first())
+            && start + span - 1 <= watermark
+        {
+            self.end_batch(Some(span));
         }
         self.windows.retain(|open| open.last().saturating_add(rules.lateness) > watermark);
         if let (Kind::Sliding { size }, true) = (rules.kind, trigger.close) {
@@ -291,6 +315,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         (1i64..16).prop_map(|size| Kind::Sliding { size }),
         (1i64..16).prop_map(|gap| Kind::Session { gap }),
         (1u64..9, 1u64..9).prop_map(|(a, b)| Kind::Count { size: a.max(b), slide: a.min(b) }),
+        (1i64..30, 1u64..9).prop_map(|(span, count)| Kind::Batch { span, count }),
         Just(Kind::Global),
     ];
     let trigger = prop_oneof![

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What batches of a thousand orders must give (system S6): orders-micro-batch.py IN OUT.
+"""What batches of a thousand orders or three seconds must give (system S6): orders-micro-batch.py IN OUT.
 
-Each batch is looked at by itself, and all up to it once more from the first order on.
+A batch takes orders as they come: a thousand of them, or those before its first one's time and three seconds. Each batch is looked at by
+itself, and all up to it once more from the first order on.
 """
 
 import json
@@ -10,6 +11,23 @@ from collections import Counter
 from pathlib import Path
 
 BATCH = 1_000
+SPAN_MS = 3_000
+
+
+def cut(orders):
+    """The batches, each as `(start, end, orders)`; a full one ends behind its latest order."""
+    batches, batch = [], []
+    for order in orders:
+        if batch and order["timestamp"] >= batch[0]["timestamp"] + SPAN_MS:
+            batches.append((batch[0]["timestamp"] + SPAN_MS, batch))
+            batch = []
+        batch.append(order)
+        if len(batch) == BATCH:
+            batches.append((max(order["timestamp"] for order in batch) + 1, batch))
+            batch = []
+    if batch:
+        batches.append((batch[0]["timestamp"] + SPAN_MS, batch))
+    return [(batch[0]["timestamp"], end, batch) for end, batch in batches]
 
 
 def paise(order):
@@ -39,13 +57,14 @@ def main():
     source, out = map(Path, sys.argv[1:])
     orders = [json.loads(line) for line in open(source / "orders.jsonl")]
     batches, alerts, running = [], [], []
-    for number, start in enumerate(range(0, len(orders), BATCH), 1):
-        batch, all_so_far = orders[start : start + BATCH], orders[: start + BATCH]
+    all_so_far = []
+    for number, (start, end, batch) in enumerate(cut(orders), 1):
+        all_so_far += batch
         done, all_done = ([one for one in some if one["payment_status"] == "completed"] for some in (batch, all_so_far))
         partners, places = sums(done, "delivery_partner_id"), sums(batch, "delivery_location")
         dishes = Counter(dish for order in batch for dish in order["items"])
         most = sorted(dishes, key=lambda dish: (-dishes[dish], dish))[:5]
-        row = {"batch": number, "orders": len(batch), "restaurants": ranked(sums(batch, "restaurant_id"), 3), "trending": most[:3]}
+        row = {"batch": number, "start": start, "end": end, "orders": len(batch), "restaurants": ranked(sums(batch, "restaurant_id"), 3), "trending": most[:3]}
         row |= {"partners": ranked(partners, share=0.1), "items": [{"name": dish, "count": dishes[dish]} for dish in most]}
         row["locations"] = means(places, sorted(places, key=lambda name: (-places[name][0], name)))
         batches.append(row)

@@ -186,7 +186,7 @@ fn window(written: &Written) -> Result<WindowSpec, String> {
         Role::Top => (WindowSpec::given(), AT_ONCE),
     };
     let window = written.window.clone().unwrap_or(window);
-    if matches!(window.kind(), Kind::Sliding { .. } | Kind::Count { .. }) {
+    if matches!(window.kind(), Kind::Sliding { .. } | Kind::Count { .. } | Kind::Batch { .. }) {
         return Err("config field `window`: orders are added up in tumbling, hopping, cumulate, session or global windows".into());
     }
     let update = written.update.map_or(update, |update| update.0);

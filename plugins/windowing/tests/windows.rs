@@ -202,7 +202,7 @@ fn a_configuration_that_cannot_be_met_is_refused_in_a_sentence() {
     };
     window(
         json!({ "type": "rolling", "size": "1h" }),
-        "there are no windows of type `rolling`; there are tumbling, hopping, sliding, session, cumulate, count and global",
+        "there are no windows of type `rolling`; there are tumbling, hopping, sliding, session, cumulate, count, batch and global",
     );
     window(json!({ "type": "tumbling" }), "a window has some length: write size = \"1h\"");
     window(json!({ "type": "hopping", "size": "1h" }), "a window has some length: write slide = \"5m\"");

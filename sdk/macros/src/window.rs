@@ -10,7 +10,7 @@ use crate::text;
 
 /// What `window = ..` may be.
 const KINDS: &str = "write window = \"1m\", hopping(\"1h\", \"5m\"), sliding(\"10s\"), session(\"30m\"), cumulate(\"1d\", \"1h\"), count(100, 10), \
-                     global, given, or configured";
+                     batch(\"3s\", 1000), global, given, or configured";
 
 /// Expands the window form.
 pub fn expand(args: &Args, window: &Expr, block: &ItemImpl) -> Result<TokenStream> {
@@ -232,7 +232,7 @@ fn declare(args: &Args, window: &Expr, block: &ItemImpl) -> Result<Declared> {
     if name == "given" && method(block, "bounds").is_none() {
         return Err(Error::new_spanned(window, "which window does an event name? `fn bounds(event: &Total) -> Window`"));
     }
-    let merges = !matches!(name.as_str(), "tumbling" | "global" | "given");
+    let merges = !matches!(name.as_str(), "tumbling" | "batch" | "global" | "given");
     let slices = matches!(name.as_str(), "hopping" | "cumulate");
     Ok(Declared { spec, check, gap, configured: false, merges, slices })
 }
@@ -254,15 +254,17 @@ fn kind(window: &Expr) -> Result<(String, Vec<TokenStream>)> {
             let name = path.path.get_ident().map(ToString::to_string).ok_or_else(wrong)?;
             let wanted = match name.as_str() {
                 "tumbling" | "sliding" | "session" => 1,
-                "hopping" | "cumulate" | "count" => 2,
+                "hopping" | "cumulate" | "count" | "batch" => 2,
                 _ => return Err(wrong()),
             };
             if call.args.len() != wanted {
                 return Err(wrong());
             }
-            let numbers = call.args.iter().map(|number| match number {
-                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if name != "count" => length(text).map(|ms| quote!(#ms)),
-                Expr::Lit(ExprLit { lit: Lit::Int(int), .. }) if name == "count" => int.base10_parse::<u64>().map(|int| quote!(#int)),
+            // Of a count window both are numbers of events, of a batch the second.
+            let counts = |place: usize| name == "count" || (name == "batch" && place == 1);
+            let numbers = call.args.iter().enumerate().map(|(place, number)| match number {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if !counts(place) => length(text).map(|ms| quote!(#ms)),
+                Expr::Lit(ExprLit { lit: Lit::Int(int), .. }) if counts(place) => int.base10_parse::<u64>().map(|int| quote!(#int)),
                 other => Err(Error::new_spanned(other, KINDS)),
             });
             Ok((name.clone(), numbers.collect::<Result<_>>()?))

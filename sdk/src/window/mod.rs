@@ -3,6 +3,7 @@
 //! A key has one timer, for the next thing that happens to any of its windows. The host knows nothing of windows, and they know nothing
 //! of a clock unless they are told to go by it. The rules are in `docs/semantics.md`, pictures of the windows in `docs/windows.md`.
 
+mod batch;
 mod counted;
 mod folded;
 mod pane;
@@ -143,6 +144,7 @@ pub fn on_event<A: Aggregate>(
         Kind::Session { gap } => session::on_event(&mut call, event, state, gap)?,
         Kind::Sliding { size } => sliding::on_event(&mut call, event, state, size)?,
         Kind::Count { size, slide } => counted::on_event(&mut call, event, state, size, slide)?,
+        Kind::Batch { .. } => batch::on_event(&mut call, event, state)?,
         _ if spec.shares() => slices::on_event(&mut call, event, state)?,
         _ => panes::on_event(&mut call, event, state)?,
     };
@@ -201,6 +203,7 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
                 state.panes = Panes::None;
                 Ok(())
             }
+            Kind::Batch { .. } => batch::on_timer(self, now, state),
             Kind::Hopping { .. } | Kind::Cumulate { .. } if self.spec.shares() => slices::on_timer(self, now, state),
             _ => panes::on_timer(self, now, state),
         }
@@ -214,6 +217,7 @@ impl<'x, 'w, A: Aggregate> Call<'_, 'x, 'w, A> {
         Ok(match self.kind()? {
             Kind::Sliding { .. } => sliding::next_due(self, now, state, self.size())?,
             Kind::Count { .. } => Some(END),
+            Kind::Batch { .. } => batch::next_due(self, state),
             Kind::Hopping { .. } | Kind::Cumulate { .. } if self.spec.shares() => slices::next_due(self, now, state)?,
             _ => panes::next_due(self, now, state),
         })

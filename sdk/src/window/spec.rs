@@ -46,6 +46,13 @@ pub enum Kind {
         /// Events from one result to the next.
         slide: u64,
     },
+    /// Up to `count` events, but no more than have come within `span` of the first; a new one begins with the event after.
+    Batch {
+        /// From the time of the first event on.
+        span: Millis,
+        /// The most events.
+        count: u64,
+    },
     /// One window for everything.
     Global,
     /// Those that the events bring along: what earlier windows emitted is gathered by the same windows.
@@ -174,6 +181,11 @@ impl WindowSpec {
         WindowSpec::new(Kind::Count { size, slide })
     }
 
+    /// Batches of up to `count` events, none of them open for longer than `span` after its first event.
+    pub const fn batch(span: Millis, count: u64) -> WindowSpec {
+        WindowSpec::new(Kind::Batch { span, count })
+    }
+
     /// One window for everything: it closes when the input ends.
     pub const fn global() -> WindowSpec {
         WindowSpec::new(Kind::Global)
@@ -228,7 +240,7 @@ impl WindowSpec {
 
     /// Whether the author's aggregate must be able to merge.
     pub const fn merges(&self) -> bool {
-        !matches!(self.kind, Kind::Tumbling { .. } | Kind::Global | Kind::Given)
+        !matches!(self.kind, Kind::Tumbling { .. } | Kind::Batch { .. } | Kind::Global | Kind::Given)
     }
 
     /// Says what is wrong with it, in a sentence.
@@ -258,6 +270,12 @@ impl WindowSpec {
                 }
                 (1, 0)
             }
+            Kind::Batch { span, count } => {
+                if count == 0 {
+                    return Err("a batch holds at least one event: batch(\"3s\", 1000)");
+                }
+                (span, 0)
+            }
             Kind::Global | Kind::Given => (1, 0),
         };
         if longest <= 0 {
@@ -268,6 +286,9 @@ impl WindowSpec {
         }
         if self.zone.is_some() && pitch < 60_000 {
             return Err("a time zone is for tumbling, hopping and cumulating windows of a minute or more");
+        }
+        if matches!(self.kind, Kind::Batch { .. }) && self.lateness != 0 {
+            return Err("no event is late for a batch: remove the lateness");
         }
         if self.by_clock && self.lateness != 0 {
             return Err("no event is late by the clock: remove the lateness");
@@ -285,6 +306,9 @@ impl WindowSpec {
             Kind::Count { .. } if !(self.trigger.is_plain() && self.trigger.close) => {
                 Err("a count window emits when it is full and at no other time; for more use a global window with a count")
             }
+            Kind::Batch { .. } if !(self.trigger.is_plain() && self.trigger.close) => {
+                Err("a batch emits when it is over and at no other time")
+            }
             Kind::Sliding { .. } if !self.trigger.is_plain() => Err("sliding windows emit on close or on update"),
             _ => Ok(()),
         }
@@ -296,7 +320,7 @@ impl WindowSpec {
         match self.kind {
             Kind::Global => vec![self.window(Millis::MIN, FOREVER)],
             Kind::Session { gap } => vec![Window { start: time, end: time.saturating_add(gap) }],
-            Kind::Sliding { .. } | Kind::Count { .. } | Kind::Given => Vec::new(),
+            Kind::Sliding { .. } | Kind::Count { .. } | Kind::Batch { .. } | Kind::Given => Vec::new(),
             _ => self.spans_at(self.local(time)).map(|(_, _, window)| window).collect(),
         }
     }

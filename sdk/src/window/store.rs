@@ -69,6 +69,7 @@ impl Def {
             Kind::Count { size, slide } => (8, size as Millis, slide as Millis),
             Kind::Global => (9, 0, 0),
             Kind::Given => (10, 0, 0),
+            Kind::Batch { span, count } => (11, span, count as Millis),
         };
         let code = if spec.by_clock { BY_CLOCK + code } else { code };
         Def { code, a, b, offset: spec.offset, zone: spec.zone.as_ref().map_or(0, Zone::mark) }
@@ -107,11 +108,16 @@ impl Def {
             8 => Kind::Count { size: self.a as u64, slide: self.b as u64 },
             9 => Kind::Global,
             10 => Kind::Given,
+            11 => Kind::Batch { span: self.a, count: self.b as u64 },
             _ => return None,
         };
         let mut own = WindowSpec { kind, offset: self.offset, ..spec.clone() };
         if self.zone == 0 {
             own.zone = None;
+        }
+        // Lateness and triggers of the new definition are not for batches.
+        if matches!(kind, Kind::Batch { .. }) {
+            (own.lateness, own.trigger) = (0, super::Trigger::on_close());
         }
         // A trigger that came with the new definition may need windows that are not shared, which these are.
         if self.folds() && !own.shares() {

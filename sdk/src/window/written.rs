@@ -49,6 +49,7 @@ struct Table {
     slide: Option<Length>,
     step: Option<Length>,
     gap: Option<Length>,
+    count: Option<u64>,
     offset: Option<String>,
     zone: Option<String>,
 }
@@ -100,16 +101,21 @@ impl Table {
                 let size = need(&mut self.size, "size = 100")?.events()?;
                 WindowSpec::count(size, self.slide.take().map_or(Ok(size), Length::events)?)
             }
+            "batch" => {
+                let span = need(&mut self.size, "size = \"3s\"")?.time()?;
+                WindowSpec::batch(span, self.count.take().ok_or("a batch has some events at most: write count = 1000")?)
+            }
             "global" => WindowSpec::global(),
             other => {
                 return Err(format!(
-                    "there are no windows of type `{other}`; there are tumbling, hopping, sliding, session, cumulate, count and global"
+                    "there are no windows of type `{other}`; there are tumbling, hopping, sliding, session, cumulate, count, batch and global"
                 ));
             }
         };
-        let Table { r#type: kind, size, slide, step, gap, offset, zone } = self;
-        for (name, left) in [("size", size), ("slide", slide), ("step", step), ("gap", gap)] {
-            if left.is_some() {
+        let Table { r#type: kind, size, slide, step, gap, count, offset, zone } = self;
+        let left = [("size", size.is_some()), ("slide", slide.is_some()), ("step", step.is_some()), ("gap", gap.is_some())];
+        for (name, left) in left.into_iter().chain([("count", count.is_some())]) {
+            if left {
                 return Err(format!("{kind} windows have no {name}: remove it"));
             }
         }

@@ -1,12 +1,14 @@
 //! What an event costs, and what comes around it: `scripts/bench` builds what is needed and runs this.
 //!
-//! `perf [WHAT...] [--events N] [--rounds N] [--batch N]`, where WHAT is `w1` to `w4` (a workload on the engine and as a native loop),
-//! `batch`, `start`, `swap`, `kafka`, `latency` or `restart` (the last three on a real broker); without WHAT it is all of them. Each result is a line that starts with `RESULT`.
+//! `perf [WHAT...] [--events N] [--rounds N] [--batch N] [--users N]`, where WHAT is `w1` to `w4` (a workload on the engine and as a native loop),
+//! `batch`, `start`, `swap`, `kafka`, `latency` or `restart` (the last three on a real broker); without WHAT it is all of them. `systems`, or `s1`, `s2`, `s5`, `s6`,
+//! `s7`, `s10`, `s12`, are the example systems, which are only run when they are named. Each result is a line that starts with `RESULT`.
 
 mod batches;
 mod kafka;
 mod starting;
 mod swap;
+mod systems;
 mod workloads;
 
 use anyhow::{Context, bail};
@@ -21,6 +23,7 @@ struct Ask {
     events: usize,
     rounds: usize,
     batch: Option<usize>,
+    users: usize,
 }
 
 /// What all benchmarks need.
@@ -35,6 +38,7 @@ fn main() -> anyhow::Result<()> {
     let cache = tempfile::tempdir()?;
     let place = Place { plugins: engine::plugins(&guests, cache.path())?, guests };
     workloads::run(&ask, &place)?;
+    systems::run(&ask, &place)?;
     if ask.wants("batch") {
         batches::run(&place)?;
     }
@@ -58,13 +62,14 @@ fn main() -> anyhow::Result<()> {
 
 impl Ask {
     fn read(mut args: impl Iterator<Item = String>) -> anyhow::Result<Ask> {
-        let mut ask = Ask { what: Vec::new(), events: 1_000_000, rounds: 5, batch: None };
+        let mut ask = Ask { what: Vec::new(), events: 1_000_000, rounds: 5, batch: None, users: 1_000_000 };
         while let Some(arg) = args.next() {
             let mut number = || args.next().context("a number is missing")?.parse::<usize>().context("not a number");
             match arg.as_str() {
                 "--events" => ask.events = number()?,
                 "--rounds" => ask.rounds = number()?,
                 "--batch" => ask.batch = Some(number()?),
+                "--users" => ask.users = number()?,
                 // Cargo says this to every benchmark.
                 "--bench" => {}
                 option if option.starts_with('-') => bail!("there is no option `{option}`"),

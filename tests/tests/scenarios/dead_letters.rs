@@ -230,6 +230,37 @@ fn a_running_pipeline_has_its_dead_letters_to_itself() {
 }
 
 #[test]
+fn an_event_goes_to_a_stream_of_another_format_in_the_format_of_that_stream() {
+    for (from, to) in [("json", "msgpack"), ("json", "json"), ("framed-msgpack", "json")] {
+        let toml = format!(
+            r#"
+            data = "data"
+            [streams.words]
+            file = "words.in"
+            format = "{from}"
+            [streams.again]
+            format = "{to}"
+            [streams.tallies]
+            [operators.count]
+            input = ["words", "again"]
+            output = "tallies"
+            "#
+        );
+        let place = Place::new(&toml, &[("count", "count-broken")]);
+        let binary = rmp_serde::to_vec_named(&word("b!")).unwrap();
+        let framed = [(binary.len() as u32).to_le_bytes().to_vec(), binary].concat();
+        std::fs::write(place.folder.path().join("words.in"), if from == "json" { b"{\"text\":\"b!\"}\n".to_vec() } else { framed })
+            .unwrap();
+        place.drain();
+        place.plugin("count", "count");
+        let replayed = place.said(&["dlq", "replay", "p.toml", "--to", "again"]);
+        assert!(replayed.ends_with("1 replayed\n"), "{replayed}");
+        place.drain();
+        assert_eq!(tallies(&place), [("b!".to_owned(), 1)], "from {from} to {to}");
+    }
+}
+
+#[test]
 fn what_cannot_go_back_says_why_and_where_else_it_could_go() {
     let chain = r#"
         data = "data"

@@ -8,8 +8,8 @@ use super::rehearse::{Rehearsal, Verdict};
 use super::{Letter, Replay, stream_of};
 use crate::admin::moment;
 use crate::broker::{BrokerError, Named, OnceSink, OutRecord, Written};
-use crate::config::Carrier;
-use crate::route::partition_of;
+use crate::config::{Carrier, Format};
+use crate::route::{json_to_msgpack, msgpack_to_json, partition_of};
 use crate::sandbox::printable;
 use crate::stage::letter::{header, with_headers};
 use crate::time::{Clock, SystemClock};
@@ -133,7 +133,7 @@ impl Desk {
 
 impl Sender<'_> {
     /// Takes a letter; `named` says that it was asked for by name.
-    fn take(&mut self, letter: Letter, named: bool, out: &mut dyn Write) -> Result<()> {
+    fn take(&mut self, mut letter: Letter, named: bool, out: &mut dyn Write) -> Result<()> {
         let id = letter.id();
         let target = match self.place(&letter) {
             Ok(target) => target,
@@ -172,6 +172,10 @@ impl Sender<'_> {
                 return Ok(writeln!(out, "{id}  {why}")?);
             }
         }
+        if let Err(why) = self.write_for(target, &mut letter) {
+            self.counts.not_possible += 1;
+            return Ok(writeln!(out, "{id}  cannot be replayed: {why}")?);
+        }
         self.bytes += letter.key.as_ref().map_or(0, Vec::len) + letter.value.as_ref().map_or(0, Vec::len) + letter.headers.len();
         self.seen.insert(name.clone());
         self.sent_to.insert(target.stream);
@@ -200,6 +204,23 @@ impl Sender<'_> {
         let target = self.desk.target(input, "its stream")?;
         self.targets.insert(input.to_owned(), target);
         Ok(target)
+    }
+
+    /// Writes a letter's value in the format of the stream that it goes to, where it came from a stream of another format. What came in memory has
+    /// that of the stream of dead letters already.
+    fn write_for(&self, target: Target, letter: &mut Letter) -> Result<(), String> {
+        let pipeline = &self.desk.pipeline;
+        let from = pipeline.stream(letter.header(header::INPUT)).filter(|from| from.carrier != Carrier::Internal);
+        let (Some(from), Some(to), Some(value)) = (from, pipeline.streams.get(target.stream), &letter.value) else { return Ok(()) };
+        let mut written = Vec::new();
+        match (from.format, to.format) {
+            (Format::Json, Format::MessagePack) => json_to_msgpack(value, &mut written)?,
+            (Format::MessagePack, Format::Json) => msgpack_to_json(value, &mut written)?,
+            // The same, or bytes that nobody looks into.
+            _ => return Ok(()),
+        }
+        letter.value = Some(written);
+        Ok(())
     }
 
     fn ledger(&mut self, target: Target) -> Result<&Ledger> {
