@@ -49,7 +49,8 @@ pub enum PipelineError {
     /// The number of partitions under keyed state has changed.
     #[error(
         "the operator `{operator}` would run in {now} slices, but its state was made in {then}: keys would not be found again; \
-         go back to {then} partitions (or `parallelism`), or start with an empty data folder"
+         go back to {then} partitions (or `parallelism`), or start afresh, without that state: with another `name`, by which the pipeline's group, its \
+         topics and its data folder go (and another `data`, where the file sets one)"
     )]
     Repartitioned {
         /// The operator.

@@ -51,7 +51,7 @@ impl Check<'_> {
         if *version < stored {
             return Err(format!(
                 "its state `{name}` has schema version {version}, the state at hand has version {stored} already: run the newer build, or start \
-                 with an empty data folder"
+                 afresh with another `name` (and another `data`, where the file sets one)"
             ));
         }
         if *version > stored && !migrates {

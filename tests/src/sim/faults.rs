@@ -267,6 +267,7 @@ impl Director {
                 _ => {}
             }
         }
+        let mut verdict = Verdict::Go;
         for incident in self.incidents.iter().filter(|incident| (incident.point, incident.time) == (point, time)) {
             self.happened.lock().push(*incident);
             if self.strike(incident.fault) == Verdict::Fail {
@@ -274,8 +275,14 @@ impl Director {
                 if self.crashed() || !matches!(point, Point::Copy | Point::UnderWay) {
                     self.rounds.stop();
                 }
-                return Verdict::Fail;
+                verdict = Verdict::Fail;
             }
+            if self.crashed() {
+                break;
+            }
+        }
+        if verdict == Verdict::Fail {
+            return verdict;
         }
         match point {
             Point::Join | Point::Replay => self.rounds.stop(),

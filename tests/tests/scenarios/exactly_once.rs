@@ -226,6 +226,17 @@ fn another_number_of_partitions_under_keyed_state_is_refused_also_without_a_disk
     let more = topic("words", PARTITIONS + 1);
     let why = process(&name, &counting(&more, &tallies)).drain().unwrap_err();
     assert!(matches!(why, PipelineError::Repartitioned { then: 3, now: 4, .. }), "{why}");
+    // What it says to do helps, each.
+    assert!(
+        why.to_string().contains("go back to 3 partitions")
+            && why.to_string().contains("start afresh, without that state: with another `name`")
+    );
+    let events = say(&words, 1);
+    process(&name, &counting(&words, &tallies)).drain().unwrap();
+    all_counted_once(&tallies, 2 * events);
+    let (fresh, events) = (topic("tallies", 2), say(&more, 0));
+    process(&unique("counting"), &counting(&more, &fresh)).drain().unwrap();
+    all_counted_once(&fresh, events);
 }
 
 #[test]
