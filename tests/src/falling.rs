@@ -3,7 +3,8 @@
 #![expect(clippy::panic, reason = "it is what this is for")]
 
 use sangam::broker::{
-    Assignment, Broker, BrokerError, Buffered, MemoryBroker, PartitionOffset, Polled, Sink, Source, Subscribe, Subscription,
+    Assignment, Broker, BrokerError, Buffered, Member, PartitionOffset, Polled, Replay, Replayed, Sink, Source, Subscribe, Subscription,
+    Transactions,
 };
 use sangam::events::Events;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The broker.
 pub struct Falling {
-    inner: MemoryBroker,
+    inner: Arc<dyn Broker>,
     falls: Arc<AtomicU32>,
 }
 
@@ -27,7 +28,7 @@ struct FallingSource {
 
 impl Falling {
     /// A broker over another one, and how often it will panic.
-    pub fn over(inner: MemoryBroker) -> (Falling, Arc<AtomicU32>) {
+    pub fn over(inner: Arc<dyn Broker>) -> (Falling, Arc<AtomicU32>) {
         let falls = Arc::new(AtomicU32::new(0));
         (Falling { inner, falls: falls.clone() }, falls)
     }
@@ -49,6 +50,30 @@ impl Broker for Falling {
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
         self.inner.sink()
     }
+
+    fn bounds(&self, topic: &str, partition: i32) -> Result<Option<(i64, i64)>, BrokerError> {
+        self.inner.bounds(topic, partition)
+    }
+
+    fn has_transactions(&self) -> bool {
+        self.inner.has_transactions()
+    }
+
+    fn transactions(&self, id: &str) -> Result<Option<Arc<dyn Transactions>>, BrokerError> {
+        self.inner.transactions(id)
+    }
+
+    fn create_log(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.inner.create_log(topic, partitions)
+    }
+
+    fn create_lasting(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.inner.create_lasting(topic, partitions)
+    }
+
+    fn replay(&self, topic: &str, partition: i32, from: Option<i64>, each: Replayed<'_>) -> Result<Replay, BrokerError> {
+        self.inner.replay(topic, partition, from, each)
+    }
 }
 
 impl Subscription for FallingSubscription {
@@ -66,6 +91,14 @@ impl Subscription for FallingSubscription {
 
     fn commit(&mut self, offsets: &[PartitionOffset]) -> Result<(), BrokerError> {
         self.inner.commit(offsets)
+    }
+
+    fn look_again(&mut self) -> Result<(), BrokerError> {
+        self.inner.look_again()
+    }
+
+    fn member(&mut self) -> Result<Option<Member>, BrokerError> {
+        self.inner.member()
     }
 }
 

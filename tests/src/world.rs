@@ -179,7 +179,8 @@ impl World {
 
     /// Has the sources of a cluster panic; returns how often they still will.
     pub fn falling(mut self, cluster: &str) -> (World, Arc<AtomicU32>) {
-        let (broker, falls) = Falling::over(self.broker.clone());
+        let inner = self.outside.get(cluster).cloned().unwrap_or_else(|| Arc::new(self.broker.clone()));
+        let (broker, falls) = Falling::over(inner);
         self.outside.insert(cluster.to_owned(), Arc::new(broker));
         (self, falls)
     }

@@ -33,7 +33,7 @@ pub(super) async fn state(State(view): State<Arc<View>>, Path(operator): Path<St
 }
 
 fn look(view: &View, operator: &str, asked: &Asked) -> Response {
-    let query = match Query::of(operator, &view.topology, view.store.as_ref(), &view.control) {
+    let query = match Query::of(operator, &view.topology, &view.builds, view.store.as_ref(), &view.control) {
         Ok(query) => query,
         Err(why) => return refused(&why),
     };

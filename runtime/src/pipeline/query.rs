@@ -3,6 +3,7 @@
 //! It reads the store and asks no worker, so that the data plane does not notice. What is not committed is not there.
 
 use super::control::Control;
+use super::reload::Builds;
 use crate::route::{Input, msgpack_to_json, partition_of};
 use crate::store::keyed::Record;
 use crate::store::{Store, StoreError};
@@ -18,6 +19,9 @@ use std::ops::ControlFlow;
 
 /// The most keys of one answer.
 pub const KEYS_MAX: usize = 1_000;
+
+/// What every task of an operator with a broadcast input keeps for all keys is asked for by this word, unless there is such a key.
+pub const SHARED: &str = "$broadcast";
 
 /// The most cells of one answer, over all fields that are kept cell by cell.
 pub const CELLS_MAX: usize = 1_000;
@@ -109,7 +113,7 @@ pub enum QueryError {
 pub struct Query<'a> {
     node: &'a OperatorNode,
     store: &'a dyn Store,
-    schema: Option<&'a StateSchema>,
+    schema: Option<StateSchema>,
     slices: Vec<u32>,
     of: u32,
 }
@@ -120,11 +124,17 @@ type Found = (Vec<u8>, u32, Vec<u8>);
 // === impl Query ===
 
 impl<'a> Query<'a> {
-    /// Asks for the state of an operator.
+    /// Asks for the state of an operator, of which these builds run.
     ///
     /// # Errors
     /// Where there is no such operator, or it keeps no state, or no task of it is at work.
-    pub fn of(operator: &str, topology: &'a Topology, store: &'a dyn Store, control: &Control) -> Result<Query<'a>, QueryError> {
+    pub fn of(
+        operator: &str,
+        topology: &'a Topology,
+        builds: &Builds,
+        store: &'a dyn Store,
+        control: &Control,
+    ) -> Result<Query<'a>, QueryError> {
         let Some(index) = topology.operators.iter().position(|node| *node.name == *operator) else {
             let known = topology.operators.iter().map(|node| &*node.name).collect::<Vec<_>>().join(", ");
             return Err(QueryError::NoOperator { operator: operator.to_owned(), known });
@@ -138,7 +148,10 @@ impl<'a> Query<'a> {
             return Err(QueryError::NotYet(operator.to_owned()));
         }
         let of = topology.groups.get(node.group).map_or(1, |group| group.parallelism);
-        Ok(Query { node, store, schema: node.plugin.manifest().state.as_ref(), slices, of })
+        // The topology is that of the start; a build may have come since.
+        let schema = builds.lock().get(&node.plugin_name).map(|build| build.state.clone());
+        let schema = schema.unwrap_or_else(|| node.plugin.manifest().state.clone());
+        Ok(Query { node, store, schema, slices, of })
     }
 
     /// The state of a key, its large state with it.
@@ -152,6 +165,12 @@ impl<'a> Query<'a> {
             if let Some(record) = self.store.get(&self.space("state", slice), key)?.filter(|_| self.slices.contains(&slice)) {
                 return self.shown(key, slice, &record, true);
             }
+        }
+        if text == SHARED
+            && let Some(slice) = self.slices.first()
+            && let Some(record) = self.store.get(&self.space("state", *slice), BROADCAST)?
+        {
+            return self.shown(BROADCAST, *slice, &record, false);
         }
         let slice = keys.first().map_or(0, |key| partition_of(key, self.of));
         if self.slices.contains(&slice) {
@@ -201,6 +220,10 @@ impl<'a> Query<'a> {
             if !key.starts_with(prefix) {
                 return ControlFlow::Break(());
             }
+            // Every slice has it, and it is no key.
+            if key == BROADCAST {
+                return ControlFlow::Continue(());
+            }
             if count > limit || bytes > BYTES_MAX / self.slices.len().max(1) {
                 more = true;
                 return ControlFlow::Break(());
@@ -234,7 +257,7 @@ impl<'a> Query<'a> {
     /// By name, where the names are those of what is stored.
     fn state(&self, key: &[u8], head: &Head<'_>) -> Value {
         let value = head.state.map_or(Value::Null, readable);
-        let schema = self.schema.filter(|schema| schema.version == head.version && key != BROADCAST);
+        let schema = self.schema.as_ref().filter(|schema| schema.version == head.version && key != BROADCAST);
         match (value, schema) {
             // A state whose build knew fewer fields is shorter; the others are as new.
             (Value::Array(values), Some(schema)) if !schema.fields.is_empty() && values.len() <= schema.fields.len() => {
@@ -247,7 +270,7 @@ impl<'a> Query<'a> {
 
     /// Puts what is kept cell by cell into its fields.
     fn add_cells(&self, key: &[u8], slice: u32, state: &mut Value) -> Result<(), StoreError> {
-        let (Some(schema), Value::Object(fields)) = (self.schema, state) else { return Ok(()) };
+        let (Some(schema), Value::Object(fields)) = (&self.schema, state) else { return Ok(()) };
         // As the store has them: the key's length, the key, the field's number, the cell's own key.
         let base = [&(key.len() as u32).to_be_bytes()[..], key].concat();
         let (mut maps, mut lists) = (BTreeMap::<usize, Map<String, Value>>::new(), BTreeMap::<usize, Vec<Value>>::new());
@@ -333,6 +356,9 @@ fn key_text(key: &[u8]) -> String {
     let plain = |text: &&str| !text.contains(char::is_control) && !text.starts_with("0x") && !text.starts_with('[');
     let text = || std::str::from_utf8(key).ok().filter(plain).map(str::to_owned);
     let is_array = matches!(key.first(), Some(0x90..=0x9f | 0xdc | 0xdd));
+    if key == BROADCAST {
+        return SHARED.to_owned();
+    }
     is_array.then(composite).flatten().or_else(text).unwrap_or_else(|| hex(key))
 }
 

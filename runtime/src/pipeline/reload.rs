@@ -13,7 +13,7 @@ use crate::sandbox::Plugin;
 use crate::task::{OperatorNode, Topology};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
-use sangam_protocol::manifest::{Input, Manifest};
+use sangam_protocol::manifest::{Input, Manifest, StateSchema};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct BuildStatus {
     pub version: String,
     /// SHA-256 of what runs.
     pub sha256: String,
+    /// The schema of the state that it keeps.
+    pub state: Option<StateSchema>,
     /// The last swap: when, and for how long it held the stream up.
     pub swapped: Option<(SystemTime, Duration)>,
     /// The last build that was not taken, or was taken back: when, and why.
@@ -111,8 +113,9 @@ impl Reloader {
             .operators
             .iter()
             .map(|node| {
-                let (version, sha256) = (node.plugin.manifest().version.clone(), node.plugin.sha256().to_owned());
-                (node.plugin_name.clone(), BuildStatus { version, sha256, swapped: None, refused: None })
+                let (manifest, sha256) = (node.plugin.manifest(), node.plugin.sha256().to_owned());
+                let (version, state) = (manifest.version.clone(), manifest.state.clone());
+                (node.plugin_name.clone(), BuildStatus { version, sha256, state, swapped: None, refused: None })
             })
             .collect();
         let (changed_in, changed) = unbounded();
@@ -197,6 +200,7 @@ impl Reloader {
         if let Some(status) = self.builds.lock().get_mut(plugin) {
             status.version = build.manifest().version.clone();
             status.sha256 = build.sha256().to_owned();
+            status.state = build.manifest().state.clone();
             status.swapped = pause.map(|pause| (SystemTime::now(), pause)).or(status.swapped);
         }
     }

@@ -1,10 +1,13 @@
 //! What a pipeline is doing is told wherever somebody looks: the doors, the metrics, the audit; and a worker that dies is replaced.
 
+use sangam::config::Guarantee;
 use sangam::pipeline::PipelineError;
 use sangam_tests::doors::{get, open};
 use sangam_tests::guests::wasm;
+use sangam_tests::kafka::{self, bootstrap, broker, produce, topic};
 use sangam_tests::world::{Ended, Seen, World, eventually};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -138,4 +141,32 @@ fn workers_that_die_again_and_again_end_the_run_with_what_they_said() {
     // What is committed is whole: the next start goes on.
     falls.store(0, Ordering::SeqCst);
     assert_eq!(world.drain().unwrap()["count"], Ended { events: 1, ok: 1, ..Ended::default() });
+}
+
+#[test]
+fn over_kafka_a_worker_that_dies_costs_nothing_and_doubles_nothing() {
+    let (words, tallies) = (topic("words", 2), topic("tallies", 1));
+    let at = |stream: &str, topic: &str| format!("[streams.{stream}]\ncluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\n");
+    let toml = format!(
+        "[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n{}{}[operators.count]\ninput = \"words\"\noutput = \"tallies\"\n",
+        bootstrap(),
+        at("words", &words),
+        at("tallies", &tallies)
+    );
+    let (world, falls) = World::on_disk(&toml).plugin("count", &wasm("count")).broker("main", Arc::new(broker())).falling("main");
+    assert_eq!(world.pipeline().guarantee, Guarantee::ExactlyOnce);
+    let running = world.start();
+    for n in 0..30 {
+        // In the midst of it, once and again.
+        if n % 10 == 5 {
+            falls.store(1, Ordering::SeqCst);
+        }
+        produce(&words, n % 2, &[("", r#"{"text": "a"}"#)]);
+    }
+    let seen = eventually("all are counted", || Some(kafka::committed(&tallies)).filter(|seen| seen.len() >= 30));
+    running.stop().unwrap();
+    let mut counts: Vec<u64> =
+        seen.iter().map(|seen| serde_json::from_slice::<Value>(seen.value.as_ref().unwrap()).unwrap()["seen"].as_u64().unwrap()).collect();
+    counts.sort_unstable();
+    assert!(counts.iter().copied().eq(1..=30), "{counts:?}");
 }

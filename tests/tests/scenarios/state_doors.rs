@@ -98,6 +98,32 @@ fn keys_are_listed_by_prefix_in_order_and_page_by_page_whatever_slice_they_are_i
 }
 
 #[test]
+fn a_list_of_large_states_comes_in_pages_of_bounded_size_and_leaves_none_out() {
+    let world = stores();
+    let running = world.start();
+    let doors = doors(&running);
+    let city = "x".repeat(60_000);
+    let names: Vec<String> = (0..120).map(|n| format!("k{n:03}")).collect();
+    names.iter().for_each(|name| order(&world, name, 1.0, &city));
+    with_orders(&doors, &names[119], 1);
+    let (mut seen, mut pages, mut after) = (Vec::new(), 0, String::new());
+    loop {
+        let (_, body) = get(doors.address(), &format!("/api/v1/pipeline/state/customers?limit=1000{after}"));
+        assert!(body.len() < 8 << 20, "{} bytes", body.len());
+        let page: Value = serde_json::from_str(&body).unwrap();
+        seen.extend(page["keys"].as_array().unwrap().iter().map(|key| key["key"].as_str().unwrap().to_owned()));
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, names);
+    assert!(pages > 1, "seven megabytes are not one answer");
+    running.stop().unwrap();
+}
+
+#[test]
 fn what_cannot_be_answered_says_why_and_what_there_is() {
     let world = stores();
     let running = world.start();
@@ -150,6 +176,13 @@ fn large_state_comes_cell_by_cell_and_timers_with_their_times() {
         ask(&doors, "viewers?key=match").ok().filter(|state| !state["state"]["sessions"]["s3"].is_null())
     });
     assert_eq!(state["state"]["sessions"], json!({"s2": true, "s3": true}), "{state}");
+    assert_eq!(state["state"].get("$more"), None);
+    // More cells than one answer has.
+    let many: Vec<_> = (0..1_100).map(|n| (10 + n, view(&format!("t{n:04}"), "play"))).collect();
+    world.send("views", 0, &many);
+    let state =
+        eventually("they are committed", || ask(&doors, "viewers?key=match").ok().filter(|state| !state["state"]["$more"].is_null()));
+    assert!(state["state"]["sessions"].as_object().unwrap().len() <= 1_000, "{state}");
     running.stop().unwrap();
 }
 
@@ -211,4 +244,50 @@ fn over_kafka_a_key_of_another_process_is_answered_with_where_to_ask() {
     let elsewhere = keys.iter().find_map(|key| asked(key)[0].clone().err()).unwrap();
     assert!(elsewhere.1.contains("which another process of the pipeline has; ask at the admin doors of the others"), "{}", elsewhere.1);
     running.into_iter().for_each(|running| running.stop().unwrap());
+}
+
+#[test]
+fn after_a_swap_state_has_the_names_of_the_new_build_and_what_is_not_migrated_yet_its_old_version() {
+    let toml = "[streams.words]\n[streams.tallies]\n[operators.count]\ninput = \"words\"\noutput = \"tallies\"\n";
+    let world = World::new(toml).plugin("count", &wasm("count"));
+    let running = world.start();
+    let doors = doors(&running);
+    let say = |text: &str| world.send("words", 0, &[(0, json!({ "text": text }))]);
+    say("a");
+    say("b");
+    let committed = |key: &str, expected: Value| {
+        let path = format!("count?key={key}");
+        eventually("it is committed", || {
+            ask(&doors, &path).ok().filter(|state| [&state["version"], &state["state"]] == [&expected[0], &expected[1]])
+        });
+    };
+    committed("b", json!([1, {"count": 1}]));
+    running.offer("count", wasm("count-next"));
+    eventually("the new build runs", || (running.metrics.reloads.get() == 1).then_some(()));
+    say("a");
+    committed("a", json!([2, {"since": 1, "count": 2}]));
+    committed("b", json!([1, [1]]));
+    running.stop().unwrap();
+}
+
+#[test]
+fn what_every_task_knows_is_asked_for_by_a_word_and_is_no_key_of_the_list() {
+    let toml = r#"
+        [streams.payments]
+        [streams.limits]
+        [streams.verdicts]
+        [operators.limits]
+        inputs = { in = "payments", broadcast = "limits" }
+        output = "verdicts"
+    "#;
+    let world = World::new(toml).plugin("limits", &wasm("limits"));
+    world.send("limits", 0, &[(0, json!({"name": "small", "max": 50}))]);
+    world.send("payments", 0, &[(1, json!({"user": "u", "amount": 100}))]);
+    let running = world.start();
+    let doors = doors(&running);
+    let shared = eventually("it is committed", || ask(&doors, "limits?key=$broadcast").ok());
+    assert!(shared["key"] == "$broadcast" && shared["state"].to_string().contains("small"), "{shared}");
+    let listed = eventually("the payer is committed", || ask(&doors, "limits").ok().filter(|page| !page["keys"][0].is_null()));
+    assert_eq!(listed["keys"].as_array().unwrap().iter().map(|key| key["key"].clone()).collect::<Vec<_>>(), [json!("u")]);
+    running.stop().unwrap();
 }
