@@ -40,6 +40,7 @@ mod simulation;
 mod standby;
 mod systems;
 mod torture;
+mod tour;
 mod watermarks;
 mod webhook;
 mod why;
