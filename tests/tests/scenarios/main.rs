@@ -37,6 +37,7 @@ mod recovery;
 mod repartition;
 mod savepoints;
 mod simulation;
+mod sizing;
 mod standby;
 mod systems;
 mod torture;
