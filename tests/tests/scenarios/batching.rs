@@ -33,14 +33,27 @@ const COUNT: &str = r#"
     dead_letters = "all"
 "#;
 
+/// Micro-batches, by count and by time.
+const MICRO: &str = r#"
+    [streams.orders]
+    out_of_orderness = "10ms"
+    [streams.all]
+    [operators.windowing]
+    key = "key"
+    input = "orders"
+    output = "all"
+    dead_letters = "all"
+    config = { window = { type = "batch", size = "20ms", count = 5 }, aggregate = [{ fn = "count" }, { fn = "first", field = "act" }] }
+"#;
+
 /// What is left of a run: outputs as they lie in the topic, and everything in the store but the topics' blocks, which are cut as the
 /// commits were.
 type Left = (Vec<Seen>, BTreeMap<String, Vec<Pair>>);
 
 /// Runs `events` in calls of at most `batch`, with a restart after each of `runs` events.
 fn left(pipeline: &str, events: &[(i64, Value)], batch: usize, runs: &[usize]) -> Left {
-    let world =
-        World::new(&format!("batch = {batch}\n{pipeline}")).plugin("kitchen-sink", &wasm("kitchen-sink")).plugin("count", &wasm("count"));
+    let world = World::new(&format!("batch = {batch}\n{pipeline}"));
+    let world = ["kitchen-sink", "count", "windowing"].into_iter().fold(world, |world, guest| world.plugin(guest, &wasm(guest)));
     let mut rest = events;
     for run in runs.iter().copied().chain([usize::MAX]) {
         let (now, later) = rest.split_at(run.min(rest.len()));
@@ -107,7 +120,7 @@ proptest! {
 
     #[test]
     fn any_split_gives_the_same_bytes(events in events(), batch in 1..40usize, runs in prop::collection::vec(0..50usize, 0..4)) {
-        for pipeline in [SINK, COUNT] {
+        for pipeline in [SINK, COUNT, MICRO] {
             let expected = left(pipeline, &events, 1024, &[]);
             for (batch, runs) in [(1, &[][..]), (2, &[]), (7, &[]), (batch, &runs)] {
                 let (outputs, store) = left(pipeline, &events, batch, runs);
