@@ -9,6 +9,7 @@ mod batches;
 mod batching;
 mod broadcast;
 mod captures;
+mod clusters;
 mod command_line;
 mod conformance;
 mod count_guest;
