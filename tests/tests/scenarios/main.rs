@@ -30,6 +30,7 @@ mod kafka_rules;
 mod kafka_savepoints;
 mod kafka_sizes;
 mod migration;
+mod multi_region;
 mod operations;
 mod poison_event;
 mod priorities;
