@@ -3,11 +3,15 @@
 
     example.py list
     example.py plugins NAME                                         the plugins that its pipeline names
+    example.py clusters NAME                                        the clusters that it has at Kafka, besides the first
+    example.py pipeline NAME --kafka ADDRESS --run RUN              its pipeline over topics that are called RUN.STREAM
     example.py run NAME [--events N] [--seed S] [--kafka ADDRESS]
     example.py check NAME [--seeded] [--kafka ADDRESS]              --seeded: without the hand-made cases
 
 An example reads files of the folder ${SANGAM_IN} and writes files of ${SANGAM_OUT}; such a file is called as its stream. With --kafka
 each of those streams is a topic instead: the tool writes the pipeline that says so, and fills and reads the topics by pipelines of their own.
+What stands behind `# kafka: ` in the pipeline is part of that one. Right behind a file, `# kafka: cluster = "NAME"` puts the topic at another cluster,
+whose address is SANGAM_KAFKA_NAME, or else the first one's.
 """
 
 import argparse
@@ -15,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,8 +34,8 @@ GUESTS = Path(os.environ.get("SANGAM_PLUGINS", ROOT / "target" / "guests"))
 EVENTS = 20_000
 SEED = 1
 
-# `file = "${SANGAM_IN:-...}/payments.jsonl"`
-CARRIER = re.compile(r'^file = "\$\{SANGAM_(IN|OUT)(?::-[^}]*)?\}/([\w.-]+)\.jsonl"', re.M)
+# `file = "${SANGAM_IN:-...}/payments.jsonl"`, and the cluster of the topic that it is at Kafka.
+CARRIER = re.compile(r'^file = "\$\{SANGAM_(IN|OUT)(?::-[^}]*)?\}/([\w.-]+)\.jsonl"(?:\n# kafka: cluster = "([\w-]+)")?', re.M)
 
 
 class Example:
@@ -44,8 +49,12 @@ class Example:
             sys.exit(f"there is no example `{name}`; there are: {', '.join(names())}")
         self.pipeline = path.read_text()
         found = CARRIER.findall(self.pipeline)
-        self.inputs = [stream for way, stream in found if way == "IN"]
-        self.outputs = [stream for way, stream in found if way == "OUT"]
+        self.inputs = [stream for way, stream, _ in found if way == "IN"]
+        self.outputs = [stream for way, stream, _ in found if way == "OUT"]
+        self.clusters = {stream: cluster or "main" for _, stream, cluster in found}
+        # Streams that it has at Kafka only.
+        self.kept = re.findall(r"^# kafka: \[streams\.([\w-]+)\]", self.pipeline, re.M)
+        self.clusters |= dict.fromkeys(self.kept, "main")
 
     def plugins(self):
         """The plugins that the pipeline names: an operator's own name, unless it says another."""
@@ -92,7 +101,33 @@ def copy_lines(source, into):
         (into / path.name).write_text("".join(line + "\n" for line in events))
 
 
-def execute(example, work, kafka=None):
+def run_pipeline(example, path, watch, **settings):
+    """Runs a pipeline of an example to its end, with its watch.py beside it where somebody wants to see; returns what the program says."""
+    port = free_port() if "SANGAM_ADMIN_PORT" in example.pipeline else ""
+    settings |= {"SANGAM_ADMIN_PORT": port}
+    if not watch:
+        ran = call([program(), "run", path, "--no-screen"], **settings)
+        return ran.stdout + ran.stderr
+    environment = {**os.environ, **settings}
+    with tempfile.TemporaryFile("w+") as said:
+        running = subprocess.Popen([program(), "run", str(path), "--no-screen"], env=environment, stdout=said, stderr=subprocess.STDOUT)
+        watching = subprocess.Popen([sys.executable, str(example.folder / "watch.py"), port, str(running.pid)])
+        failed = running.wait() != 0
+        watching.wait()
+        said.seek(0)
+        if failed:
+            sys.exit(said.read())
+        return said.read()
+
+
+def free_port():
+    """A port of the loopback interface that nobody has just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
+def execute(example, work, kafka=None, watch=False):
     """Runs the pipeline from work/in to work/out; returns what the program says at its end."""
     source, out = work / "in", work / "out"
     for stream in example.inputs:
@@ -101,10 +136,9 @@ def execute(example, work, kafka=None):
         shutil.rmtree(old, ignore_errors=True)
     out.mkdir(parents=True)
     if kafka:
-        return execute_on_kafka(example, work, kafka)
+        return execute_on_kafka(example, work, kafka, watch)
     settings = {"SANGAM_IN": str(source), "SANGAM_OUT": str(out), "SANGAM_DATA": str(work / "data"), "SANGAM_PLUGINS": str(GUESTS)}
-    ran = call([program(), "run", example.folder / "pipeline.toml", "--no-screen"], **settings)
-    return ran.stdout + ran.stderr
+    return run_pipeline(example, example.folder / "pipeline.toml", watch, **settings)
 
 
 def program():
@@ -115,48 +149,53 @@ def program():
 # === over a Kafka ===
 
 
-def execute_on_kafka(example, work, address):
+def execute_on_kafka(example, work, address, watch):
     """The same from topics to topics, which no run before it has used."""
     run = f"{example.name}-{time.time_ns() // 1_000_000:x}-{os.getpid():x}"
-    settings = {"SANGAM_DATA": str(work / "data"), "SANGAM_PLUGINS": str(GUESTS)}
+    settings = {"SANGAM_DATA": str(work / "data"), "SANGAM_PLUGINS": str(GUESTS), "SANGAM_RUN": run}
     pipelines = [
-        ("feed", moving(run, "feed", address, example.inputs, work / "in", to_topics=True)),
+        ("feed", moving(example, run, "feed", address, example.inputs, work / "in", to_topics=True)),
         ("kafka", on_kafka(example, run, address)),
-        ("drain", moving(run, "drain", address, example.outputs, work / "out", to_topics=False)),
+        ("drain", moving(example, run, "drain", address, example.outputs + example.kept, work / "out", to_topics=False)),
     ]
     said = {}
     for name, text in pipelines:
         path = work / f"{name}.toml"
         path.write_text(text)
-        ran = call([program(), "run", path, "--no-screen"], **settings)
-        said[name] = ran.stdout + ran.stderr
+        said[name] = run_pipeline(example, path, watch and name == "kafka", **settings)
     return said["kafka"]
 
 
-def cluster(address):
-    return f'[clusters.main]\nkind = "kafka"\nbrokers = "{address}"\n'
+def clusters(example, address):
+    """The clusters: the first one, and those that the pipeline names."""
+    parts = []
+    for name in sorted({"main", *example.clusters.values()}):
+        at = address if name == "main" else os.environ.get(f"SANGAM_KAFKA_{name.upper()}") or address
+        parts.append(f'[clusters.{name}]\nkind = "kafka"\nbrokers = "{at}"\n')
+    return "".join(parts)
 
 
 def on_kafka(example, run, address):
     """The example's pipeline with a topic wherever it has a file of ${SANGAM_IN} or ${SANGAM_OUT}."""
 
     def topic(found):
-        way, stream = found.groups()
-        lines = ['cluster = "main"', f'topic = "{run}.{stream}"', "create = true", 'format = "json"']
+        way, stream, _ = found.groups()
+        lines = [f'cluster = "{example.clusters[stream]}"', f'topic = "{run}.{stream}"', "create = true", 'format = "json"']
         return "\n".join(lines + (["bounded = true"] if way == "IN" else []))
 
-    text = re.sub(r'^name = ".*"$', f'name = "{run}"', CARRIER.sub(topic, example.pipeline), count=1, flags=re.M)
+    text = CARRIER.sub(topic, example.pipeline).replace("\n# kafka: ", "\n")
+    text = re.sub(r'^name = ".*"$', f'name = "{run}"', text, count=1, flags=re.M)
     # The first table: what stands before it belongs to the pipeline as a whole.
-    return re.sub(r"^\[", cluster(address) + "\n[", text, count=1, flags=re.M)
+    return re.sub(r"^\[", clusters(example, address) + "\n[", text, count=1, flags=re.M)
 
 
-def moving(run, name, address, streams, folder, to_topics):
+def moving(example, run, name, address, streams, folder, to_topics):
     """A pipeline that brings events from files to topics, or back."""
-    parts = [f'name = "{run}-{name}"\nplugins = "${{SANGAM_PLUGINS}}"\ndata = "${{SANGAM_DATA}}-{name}"\n', cluster(address)]
+    parts = [f'name = "{run}-{name}"\nplugins = "${{SANGAM_PLUGINS}}"\ndata = "${{SANGAM_DATA}}-{name}"\n', clusters(example, address)]
     for stream in streams:
         bounded = "" if to_topics else "bounded = true\n"
         parts.append(f'[streams.file-{stream}]\nfile = "{folder}/{stream}.jsonl"\n')
-        parts.append(f'[streams.topic-{stream}]\ncluster = "main"\ntopic = "{run}.{stream}"\nformat = "json"\ncreate = true\n{bounded}')
+        parts.append(f'[streams.topic-{stream}]\ncluster = "{example.clusters[stream]}"\ntopic = "{run}.{stream}"\nformat = "json"\ncreate = true\n{bounded}')
         ways = ("file", "topic") if to_topics else ("topic", "file")
         parts.append(f'[operators.{stream}]\nplugin = "pass"\ninput = "{ways[0]}-{stream}"\noutput = "{ways[1]}-{stream}"\n')
     return "\n".join(parts)
@@ -295,11 +334,11 @@ def show(example, arguments):
     shutil.rmtree(work, ignore_errors=True)
     example.generate(work / "in", arguments.events, arguments.seed)
     began = time.monotonic()
-    said = execute(example, work, arguments.kafka)
+    said = execute(example, work, arguments.kafka, (example.folder / "watch.py").is_file())
     took = time.monotonic() - began
     print(said.rstrip())
     print()
-    for stream in example.inputs + example.outputs:
+    for stream in example.inputs + example.outputs + (example.kept if arguments.kafka else []):
         path = work / ("in" if stream in example.inputs else "out") / f"{stream}.jsonl"
         lines = path.read_text().splitlines() if path.is_file() else []
         print(f"{len(lines):>9,}  {path.relative_to(ROOT)}")
@@ -315,12 +354,13 @@ def show(example, arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["list", "plugins", "run", "check"])
+    parser.add_argument("verb", choices=["list", "plugins", "clusters", "pipeline", "run", "check"])
     parser.add_argument("name", nargs="?")
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--seeded", action="store_true")
     parser.add_argument("--kafka", metavar="ADDRESS")
+    parser.add_argument("--run")
     arguments = parser.parse_args()
     if arguments.verb == "list":
         return print("\n".join(names()))
@@ -329,6 +369,10 @@ def main():
     example = Example(arguments.name)
     if arguments.verb == "plugins":
         print(" ".join(example.plugins()))
+    elif arguments.verb == "clusters":
+        print(" ".join(sorted({*example.clusters.values()} - {"main"})))
+    elif arguments.verb == "pipeline":
+        print(on_kafka(example, arguments.run, arguments.kafka))
     elif arguments.verb == "check":
         check(example, arguments.kafka, arguments.seeded)
     else:

@@ -79,7 +79,8 @@ impl OwnBroker {
 
     fn script(&self, verb: &str) -> String {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/kafka");
-        let output = Command::new(script).arg(verb).env("SANGAM_KAFKA_RUN", self.run.path()).output().unwrap();
+        let output =
+            Command::new(script).arg(verb).env("SANGAM_KAFKA_RUN", self.run.path()).env("SANGAM_KAFKA_HEAP", "256m").output().unwrap();
         assert!(output.status.success(), "scripts/kafka {verb}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

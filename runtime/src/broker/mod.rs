@@ -2,6 +2,8 @@
 //!
 //! It moves bytes, keys, times, headers and offsets; it does not know events' formats, operators or state.
 
+mod circuit;
+mod delivered;
 mod error;
 mod file;
 mod kafka;
@@ -19,6 +21,7 @@ pub use local::LocalBroker;
 pub use memory::{Controls, MemoryBroker};
 pub use webhook::WebhookBroker;
 
+use crate::config::Delivery;
 use crate::events::Events;
 use crate::metrics::SinkMetrics;
 use crate::store::Changes;
@@ -54,6 +57,18 @@ pub trait Broker: Send + Sync {
 
     /// Starts to write topics.
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError>;
+
+    /// The same place for one stream alone, whose records are delivered past any transaction, and are given back where it is away. `None`
+    /// where records are delivered in no other way than they are.
+    fn delivering(&self, stream: &str, topic: &str, delivery: &Delivery) -> Result<Option<Arc<dyn Broker>>, BrokerError> {
+        let _ = (stream, topic, delivery);
+        Ok(None)
+    }
+
+    /// An error while it is known that nothing can be written to it for now, and the pipeline waits for it. It may try.
+    fn ready(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
 
     /// Where it is to count what it sends; for a broker that calls somebody.
     fn count_in(&self, metrics: SinkMetrics) {
@@ -249,6 +264,11 @@ pub trait Subscription: Send {
     /// Tells the outside how far everything is safe: topic, partition, offset of the next record to read.
     fn commit(&mut self, offsets: &[PartitionOffset]) -> Result<(), BrokerError>;
 
+    /// The same, without waiting for an answer, which may be long in coming where the outside is away; a failure is not heard of.
+    fn commit_later(&mut self, offsets: &[PartitionOffset]) -> Result<(), BrokerError> {
+        self.commit(offsets)
+    }
+
     /// Looks up where partitions end now: from here on [`Source::lag`] counts what was written before this call, by whomever.
     fn look_again(&mut self) -> Result<(), BrokerError> {
         Ok(())
@@ -369,9 +389,18 @@ pub trait Sink: Send {
     }
 
     /// What it has refused, after a flush, of the records that it had taken since the flush before: the how-manieth, from 0, and why.
-    fn refused(&mut self) -> Vec<(usize, String)> {
+    fn refused(&mut self) -> Vec<(usize, Refusal)> {
         Vec::new()
     }
+}
+
+/// Why a sink gives a record back that it had taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why, for people.
+    pub why: String,
+    /// It could not be delivered for now, and may be another time; else it will never be taken as it is.
+    pub away: bool,
 }
 
 /// Names of records that have been written, each with when.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::audit::Audit;
+use super::delivery::Delivery;
 use super::error::Diagnostic;
 use super::samples::Samples;
 use super::savepoints::Savepoints;
@@ -173,6 +174,10 @@ pub struct Stream {
     pub max_event: u64,
     /// Whether it is read before others or after them.
     pub priority: Priority,
+    /// How its events are delivered, where that is not by the commit.
+    pub delivery: Option<Delivery>,
+    /// The stream that gets those that cannot be delivered for now; `None`: they are dead letters.
+    pub fallback: Option<String>,
     /// Whose events it carries to those that own their keys, where it is a topic of Sangam's own for that.
     pub rekeys: Option<Rekeys>,
 }
@@ -536,6 +541,8 @@ impl Stream {
             start: Start::default(),
             bounded: false,
             max_event: 16 << 20,
+            delivery: None,
+            fallback: None,
             rekeys: None,
             priority: Priority::default(),
         }
@@ -625,7 +632,12 @@ impl Fallback {
     }
 }
 
-// === impl Watermarks, Capture, Limits ===
+// === impl BreakerSpec, Watermarks, Capture, Limits ===
+
+impl BreakerSpec {
+    /// That of what is written to, unless the file says otherwise.
+    pub const OF_SINKS: BreakerSpec = BreakerSpec { trips: Trips::Failures(5), open_for: Duration::from_secs(30) };
+}
 
 impl Capture {
     /// The word that stands for none.

@@ -11,6 +11,7 @@ mod source;
 mod audit;
 mod blame;
 mod check;
+mod delivery;
 mod fields;
 mod meaning;
 mod samples;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use audit::Audit;
 pub use blame::blame;
+pub use delivery::Delivery;
 pub use error::{ConfigErrors, Diagnostic, Kind, Severity};
 pub use meaning::{
     Admin, Batch, Binding, BreakerSpec, Capture, Carrier, Cluster, ClusterKind, Config, DEAD_LETTERS, EMBEDDED, FALLBACK, Fallback, Format,

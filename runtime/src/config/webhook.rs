@@ -1,6 +1,6 @@
 //! A stream that is an HTTP endpoint: each of its events is a request.
 
-use super::meaning::{BreakerSpec, Options, Secret, Trips};
+use super::meaning::{BreakerSpec, Options, Secret};
 use std::time::Duration;
 
 /// An endpoint and how it is called.
@@ -27,8 +27,15 @@ pub struct Webhook {
 pub enum Undelivered {
     /// It is tried until it works, and the pipeline waits.
     Wait,
-    /// It is tried for so long, and not at all while the circuit is open; then it is a dead letter.
-    DeadLetter(Duration),
+    /// It is tried for so long, and not at all while the circuit is open; then it is a dead letter, or goes to the stream's fallback.
+    SetAside(Duration),
+}
+
+impl Undelivered {
+    /// For how long an event is tried; `None`: until it works.
+    pub fn retry_for(self) -> Option<Duration> {
+        if let Undelivered::SetAside(retry_for) = self { Some(retry_for) } else { None }
+    }
 }
 
 impl Webhook {
@@ -44,7 +51,7 @@ impl Webhook {
             timeout: Duration::from_secs(5),
             in_flight: 8,
             on_error: Undelivered::Wait,
-            breaker: BreakerSpec { trips: Trips::Failures(5), open_for: Duration::from_secs(30) },
+            breaker: BreakerSpec::OF_SINKS,
         }
     }
 

@@ -108,6 +108,7 @@ pub(super) struct WrittenStream {
     pub start: Option<At<Start>>,
     pub max_event: Option<At<u64>>,
     pub priority: Option<At<Priority>>,
+    pub delivery: WrittenDelivery,
     pub webhook: WrittenWebhook,
     /// The keys that stand there, right or wrong, each with its place.
     pub keys: Vec<At<&'static str>>,
@@ -119,15 +120,20 @@ pub(super) struct WrittenWebhook {
     pub headers: Vec<(At<String>, String)>,
     pub timeout: Option<At<Duration>>,
     pub in_flight: Option<At<u64>>,
+}
+
+/// What is said of the delivery of events, one by one and past the commit.
+pub(super) struct WrittenDelivery {
     pub on_error: Option<At<WrittenUndelivered>>,
     pub retry_for: Option<At<Duration>>,
     pub breaker: Option<BreakerSpec>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum WrittenUndelivered {
     Wait,
     DeadLetter,
+    /// The stream.
+    Fallback(At<String>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -360,7 +366,8 @@ fn stream(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenS
     ];
     let written = WrittenStream {
         watermark: watermark(source, &name.value, &fields),
-        webhook: webhook(source, &name.value, &fields),
+        delivery: delivery(source, &name.value, &fields),
+        webhook: webhook(&fields),
         name,
         internal: fields.bool("internal"),
         cluster: fields.name("cluster"),
@@ -387,17 +394,37 @@ fn stream(source: &Source<'_>, name: At<String>, fields: Fields<'_>) -> WrittenS
     written
 }
 
-fn webhook(source: &Source<'_>, stream: &str, fields: &Fields<'_>) -> WrittenWebhook {
-    let undelivered = [("wait", WrittenUndelivered::Wait), ("dead_letter", WrittenUndelivered::DeadLetter)];
+fn webhook(fields: &Fields<'_>) -> WrittenWebhook {
     WrittenWebhook {
         url: fields.text("url"),
         headers: fields.pass_through("headers"),
         timeout: fields.duration("timeout", false),
         in_flight: fields.count("in_flight", IN_FLIGHT_MAX),
-        on_error: fields.choice("on_error", &undelivered),
+    }
+}
+
+fn delivery(source: &Source<'_>, stream: &str, fields: &Fields<'_>) -> WrittenDelivery {
+    WrittenDelivery {
+        on_error: undelivered(source, stream, fields),
         retry_for: fields.duration("retry_for", false),
         breaker: fields.table("breaker", format!("[streams.{stream}.breaker]")).and_then(|table| breaker(source, table)),
     }
+}
+
+/// One word, or a table for another stream.
+fn undelivered(source: &Source<'_>, stream: &str, fields: &Fields<'_>) -> Option<At<WrittenUndelivered>> {
+    let Some(place) = fields.table_place("on_error") else {
+        let word = fields.choice("on_error", &[("wait", 0), ("dead_letter", 1)])?;
+        let meant = if word.value == 0 { WrittenUndelivered::Wait } else { WrittenUndelivered::DeadLetter };
+        return Some(At::new(word.place, meant));
+    };
+    let table = fields.table("on_error", format!("[streams.{stream}.on_error]"))?;
+    let to = table.name("fallback");
+    if table.lacks("fallback") {
+        source.error(Kind::MissingKey, &place, "this names no stream; write `on_error = { fallback = \"STREAM\" }`");
+    }
+    table.finish();
+    to.map(|to| At::new(place, WrittenUndelivered::Fallback(to)))
 }
 
 /// One word, or a table for a watermark that needs to be told more.

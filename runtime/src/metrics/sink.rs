@@ -49,11 +49,11 @@ struct OutcomeLabels {
 impl Sinks {
     pub(super) fn registered(r: &mut Registry) -> Sinks {
         let sinks = Sinks::default();
-        r.register("sink_records", "Records of a webhook by how they ended: delivered, refused", sinks.records.clone());
-        r.register("sink_failures", "Requests of a webhook that failed and may work later", sinks.failures.clone());
-        r.register("sink_retries", "Requests of a webhook after one that failed", sinks.retries.clone());
-        r.register("sink_circuit_open", "1 while a webhook's circuit breaker is open or half-open, else 0", sinks.circuit_open.clone());
-        r.register("sink_circuits_opened", "How often a webhook's circuit breaker has opened", sinks.circuits_opened.clone());
+        r.register("sink_records", "Records of a sink with a circuit breaker by how they ended: delivered, refused", sinks.records.clone());
+        r.register("sink_failures", "Tries of a sink that failed and may work later", sinks.failures.clone());
+        r.register("sink_retries", "Tries of a sink after one that failed", sinks.retries.clone());
+        r.register("sink_circuit_open", "1 while the circuit breaker of a sink is open or half-open, else 0", sinks.circuit_open.clone());
+        r.register("sink_circuits_opened", "How often the circuit breaker of a sink has opened", sinks.circuits_opened.clone());
         sinks
     }
 

@@ -3,7 +3,7 @@
 use super::audit::Audit;
 use super::samples;
 use crate::broker::{Broker, BrokerError};
-use crate::config::{Carrier, Format, Pipeline};
+use crate::config::{Carrier, Format, Pipeline, Stream};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 
@@ -45,7 +45,16 @@ impl Brokers {
                 of_stream.push(None);
                 continue;
             }
-            let (name, broker) = connect(&stream.carrier, stream.format).map_err(|why| TopicError { stream: stream.name.clone(), why })?;
+            let failed = |why| TopicError { stream: stream.name.clone(), why };
+            let (name, broker) = connect(&stream.carrier, stream.format).map_err(failed)?;
+            let own = match (&stream.delivery, &stream.carrier) {
+                (Some(delivery), Carrier::Topic { topic, .. }) => broker.delivering(&stream.name, topic, delivery).map_err(failed)?,
+                _ => None,
+            };
+            let (name, broker) = match own {
+                Some(own) => (format!("{name}, stream {}", stream.name), own),
+                None => (name, broker),
+            };
             of_stream.push(Some(place(&mut names, &mut brokers, name, broker)));
         }
         let mut audit = None;
@@ -123,11 +132,17 @@ impl Brokers {
 
     /// Has the brokers that call somebody count what they send.
     pub(super) fn count_in(&self, pipeline: &Pipeline, metrics: &Metrics) {
-        for (s, stream) in pipeline.streams.iter().enumerate().filter(|(_, stream)| matches!(stream.carrier, Carrier::Webhook(_))) {
+        let calls = |stream: &Stream| matches!(stream.carrier, Carrier::Webhook(_)) || stream.delivery.is_some();
+        for (s, stream) in pipeline.streams.iter().enumerate().filter(|(_, stream)| calls(stream)) {
             if let Some(broker) = self.brokers.get(self.of_stream(s)) {
                 broker.count_in(metrics.sink(&pipeline.name, &stream.name));
             }
         }
+    }
+
+    /// An error while one is known to be away that the pipeline waits for.
+    pub(super) fn ready(&self) -> Result<(), BrokerError> {
+        self.brokers.iter().try_for_each(|broker| broker.ready())
     }
 
     /// Where it is written down which builds have run.

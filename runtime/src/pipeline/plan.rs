@@ -237,6 +237,7 @@ impl Planner<'_> {
                 consumers: Vec::new(),
                 everywhere: false,
                 carries: None,
+                fallback: stream.fallback.as_ref().and_then(|name| self.index(name)),
                 producer: None,
             });
         }

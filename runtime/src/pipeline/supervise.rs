@@ -157,6 +157,7 @@ impl Supervisor {
 
     /// Subscribes, and runs crews until the run ends or something fails.
     fn attempt(&mut self, control: &Control, excess: &mut Excess) -> Result<(), Failed> {
+        self.brokers.ready()?;
         let ledger = Ledger::open(&self.pipeline, &self.brokers, &self.topology, self.store.as_ref(), control.health())?;
         let ledger = ledger.as_ref();
         passages::make(&self.topology, &self.brokers)?;
@@ -265,6 +266,13 @@ impl Supervisor {
         Ok(subscriptions)
     }
 
+    /// Whether more than one cluster is read, so that one that is away must not hold up the others.
+    fn reads_several(&self, subscriptions: &[Option<Box<dyn Subscription>>]) -> bool {
+        let clusters = self.brokers.all().len();
+        let is_read = |cluster: &usize| subscriptions.iter().skip(*cluster).step_by(clusters).any(Option::is_some);
+        (0..clusters).filter(is_read).count() > 1
+    }
+
     /// Takes note of partitions gained and lost; true when there were any.
     pub(super) fn look_for_changes(
         &self,
@@ -272,15 +280,24 @@ impl Supervisor {
         holdings: &mut Holdings,
     ) -> Result<bool, Failed> {
         let mut any = false;
+        let several = self.reads_several(subscriptions);
         for (cluster, subscription) in subscriptions.iter_mut().enumerate() {
             let Some(subscription) = subscription else { continue };
             let cluster = cluster % self.brokers.all().len();
+            let changes = match subscription.changes() {
+                // Its client goes on by itself once it is back; what is read elsewhere need not wait for that.
+                Err(BrokerError::Retry(why)) if several => {
+                    tracing::warn!(pipeline = %self.pipeline.name, "{why}; other clusters are read on");
+                    continue;
+                }
+                changes => changes?,
+            };
             let stream_of = |topic: &str| {
                 self.topology.streams.iter().position(|stream| {
                     !stream.consumers.is_empty() && stream.topic.as_ref().is_some_and(|at| at.cluster == cluster && at.topic == topic)
                 })
             };
-            for change in subscription.changes()? {
+            for change in changes {
                 any = true;
                 match change {
                     Assignment::Gained { topic, partition, committed, source } => {
@@ -580,7 +597,8 @@ impl Supervisor {
     }
 
     fn tell(&self, work: &Work, subscriptions: &mut [Option<Box<dyn Subscription>>], ledger: Option<&Ledger>) -> Result<(), Failed> {
-        match tell(work, &self.topology, subscriptions, ledger.map(Ledger::cluster)) {
+        let several = self.reads_several(subscriptions);
+        match tell(work, &self.topology, subscriptions, ledger.map(Ledger::cluster), several) {
             // All is safe in the store, which is what counts: the outside is told with the next commit, if there is one.
             Err(BrokerError::Retry(why)) => {
                 tracing::warn!(pipeline = %self.pipeline.name, "offsets could not be told to the broker: {why}");

@@ -353,10 +353,17 @@ impl Worker {
         for task in &mut self.tasks {
             task.tell_passages(&mut self.outbox)?;
         }
-        for refused in self.outbox.deliver()? {
-            let mut tasks = self.tasks.iter_mut();
-            if let Some(task) = tasks.find(|task| task.partition == refused.partition && task.runs(refused.operator)) {
-                task.keep_refused(&refused, &mut self.outbox)?;
+        // What one cannot take may be for another that may refuse it, too; a fallback has none of its own, so this ends.
+        loop {
+            let refused = self.outbox.deliver()?;
+            for refused in &refused {
+                let mut tasks = self.tasks.iter_mut();
+                if let Some(task) = tasks.find(|task| task.partition == refused.partition && task.runs(refused.operator)) {
+                    task.keep_refused(refused, &mut self.outbox)?;
+                }
+            }
+            if refused.is_empty() {
+                break;
             }
         }
         self.outbox.flush()?;

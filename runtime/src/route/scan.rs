@@ -8,6 +8,9 @@ use std::ops::Range;
 
 use super::transcode;
 
+/// What a path begins with that names a header of the record, and not a field of its value.
+pub const HEADERS: &str = "$headers.";
+
 /// The fields that are wanted of a stream's events, each once.
 #[derive(Clone, Debug, Default)]
 pub struct Wants {
@@ -34,6 +37,8 @@ impl Wants {
 pub struct Scanner {
     width: usize,
     root: Node,
+    /// Headers that are wanted: name and place among the fields.
+    headers: Vec<(String, usize)>,
 }
 
 /// A map on the way to a wanted field.
@@ -81,14 +86,17 @@ const EXPECTED_MAX: usize = 64;
 impl Scanner {
     /// A scanner for `wants`. `columns` names the elements of events that are arrays; it may be empty.
     pub fn new(wants: &Wants, columns: &[String]) -> Scanner {
-        let mut root = Node::default();
+        let (mut root, mut headers) = (Node::default(), Vec::new());
         for (want, path) in wants.paths.iter().enumerate() {
-            root.insert(path, want);
+            match path.strip_prefix(HEADERS) {
+                Some(name) => headers.push((name.to_owned(), want)),
+                None => root.insert(path, want),
+            }
         }
         for child in &mut root.children {
             child.index = columns.iter().position(|column| *column == child.name).or_else(|| child.name.parse().ok());
         }
-        Scanner { width: wants.paths.len(), root }
+        Scanner { width: wants.paths.len(), root, headers }
     }
 
     /// Fields per event.
@@ -113,7 +121,7 @@ impl Scanner {
             return Err("the value is null (a tombstone), which this operator cannot read".into());
         }
         let found = match row.format {
-            Format::Raw => return Ok(()),
+            Format::Raw => Ok(()),
             Format::MsgPack => {
                 let base = row.value.start();
                 let value = row.value.of(&events.arena).unwrap_or(&[]);
@@ -123,8 +131,22 @@ impl Scanner {
         };
         if found.is_err() {
             events.fields.get_mut(place).unwrap_or_default().fill(Span::NONE);
+        } else if !self.headers.is_empty() {
+            self.find_headers(events, i);
         }
         found
+    }
+
+    /// Fills in the headers that are wanted, each as its bytes; the last of a name counts.
+    fn find_headers(&self, events: &mut Events, i: usize) {
+        let Some(headers) = events.rows.get(i).map(|row| row.headers).filter(|span| !span.is_none()) else { return };
+        for (name, want) in &self.headers {
+            let found = header(headers.of(&events.arena).unwrap_or(&[]), name);
+            let field = events.fields.get_mut(i * self.width + want);
+            if let (Some(value), Some(field)) = (found, field) {
+                *field = Span::new(headers.start() + value.start, value.len());
+            }
+        }
     }
 
     #[inline]
@@ -294,6 +316,22 @@ impl Child {
     }
 }
 
+/// Where the value of a header lies among a record's headers, a MessagePack map; a source gives none that cannot be read.
+fn header(headers: &[u8], name: &str) -> Option<Range<usize>> {
+    let mut reader = Reader::new(headers);
+    let mut found = None;
+    for _ in 0..reader.map().ok()? {
+        let is_it = reader.str().ok()? == name;
+        let (start, marker) = (reader.position(), reader.peek().ok()?);
+        reader.skip().ok()?;
+        // Nil counts as absent.
+        if is_it && marker != 0xc0 {
+            found = Some(start..reader.position());
+        }
+    }
+    found
+}
+
 /// Notes where a field is, if it is wanted. Nil counts as absent: producers write one or the other for the same thing.
 #[inline]
 fn note(fields: &mut [Span], want: usize, marker: u8, span: Span) {
@@ -404,6 +442,27 @@ mod tests {
                 })
                 .collect();
             assert_eq!(found, [Some(len), Some(40), Some(0), None], "a name of {len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_header_is_found_by_its_name_beside_the_fields_whatever_the_format() {
+        let headers = [0x83, 0xa1, b'a', 0xc4, 1, b'x', 0xa3, b'b', b'.', b'c', 0xc4, 2, b'y', b'z', 0xa1, b'a', 0xc0];
+        for (format, value) in [(Format::MsgPack, &[0x81, 0xa1, b'a', 7][..]), (Format::Json, br#"{"a": 7}"#), (Format::Raw, b"?")] {
+            let wants = wants(&["$headers.b.c", "a", "$headers.a", "$headers.none"]);
+            let mut events = Events::default();
+            events.push(&crate::events::Record { value: Some(value), headers: &headers, ..Default::default() });
+            events.push(&crate::events::Record { value: Some(value), ..Default::default() });
+            events.rows.iter_mut().for_each(|row| row.format = format);
+            let mut scanner = Scanner::new(&wants, &[]);
+            scanner.start(&mut events);
+            let mut found = |i: usize| {
+                scanner.scan(&mut events, i).unwrap();
+                events.fields_of(i).iter().map(|span| span.of(&events.arena).map(<[u8]>::to_vec)).collect::<Vec<_>>()
+            };
+            let a = if format == Format::Raw { None } else { Some(vec![7]) };
+            assert_eq!(found(0), [Some(vec![0xc4, 2, b'y', b'z']), a.clone(), Some(vec![0xc4, 1, b'x']), None], "{format:?}");
+            assert_eq!(found(1), [None, a, None, None]);
         }
     }
 

@@ -37,6 +37,7 @@ pub fn tell(
     topology: &Topology,
     subscriptions: &mut [Option<Box<dyn Subscription>>],
     knows: Option<usize>,
+    several: bool,
 ) -> Result<(), BrokerError> {
     for (cluster, subscription) in subscriptions.iter_mut().enumerate() {
         let Some(subscription) = subscription.as_mut().filter(|_| knows != Some(cluster)) else { continue };
@@ -48,8 +49,10 @@ pub fn tell(
                 Some((topic.topic.clone(), *partition, *offset))
             })
             .collect();
-        if !offsets.is_empty() {
-            subscription.commit(&offsets)?;
+        match offsets.is_empty() {
+            true => {}
+            false if several => subscription.commit_later(&offsets)?,
+            false => subscription.commit(&offsets)?,
         }
     }
     Ok(())

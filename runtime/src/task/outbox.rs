@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::{Stamp, TopicRef, Topology};
-use crate::broker::{BrokerError, OutRecord, Sink};
+use crate::broker::{BrokerError, OutRecord, Refusal, Sink};
 use crate::events::{Events, Format, Row};
 use crate::route::{json_to_msgpack, msgpack_to_json, partition_of};
 use crate::store::Changes;
@@ -37,8 +37,12 @@ pub struct Refused {
     pub stream: usize,
     /// The output, alone.
     pub events: Events,
+    /// Whether its bytes stay as they came.
+    pub as_it_came: bool,
+    /// What it bears.
+    pub stamp: Option<Stamp>,
     /// Why.
-    pub why: String,
+    pub why: Refusal,
 }
 
 impl Outbox {
@@ -97,7 +101,9 @@ impl Outbox {
                 if let (Ok(()), Some(taken)) = (&written, self.taken.get_mut(topic.cluster)) {
                     let mut alone = Events::default();
                     alone.push_from(events, at);
-                    taken.push(Refused { operator: self.operator, partition: slice, stream, events: alone, why: String::new() });
+                    let (operator, stamp) = (self.operator, self.stamp.clone());
+                    let why = Refusal { why: String::new(), away: false };
+                    taken.push(Refused { operator, partition: slice, stream, events: alone, as_it_came, stamp, why });
                 }
                 written
             }

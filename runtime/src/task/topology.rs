@@ -65,6 +65,8 @@ pub struct StreamNode {
     pub everywhere: bool,
     /// The stream whose events it carries to the tasks that own their keys, where it is a topic of Sangam's own for that.
     pub carries: Option<usize>,
+    /// The stream that gets what it cannot take for now.
+    pub fallback: Option<usize>,
     /// The group whose tasks produce its events: those that read the topic, or the operator that writes it.
     pub producer: Option<usize>,
 }
@@ -173,7 +175,9 @@ pub struct Group {
 impl Topology {
     /// Whether it writes what it reads again, so that a commit may bring something to read.
     pub fn feeds_itself(&self) -> bool {
-        let written = |stream: usize| self.operators.iter().any(|node| node.outputs.iter().flatten().any(|to| *to == stream));
+        let falls = |from: usize, to: usize| self.streams.get(from).is_some_and(|stream| stream.fallback == Some(to));
+        let leads = |node: &OperatorNode, to: usize| node.outputs.iter().flatten().any(|stream| *stream == to || falls(*stream, to));
+        let written = |stream: usize| self.operators.iter().any(|node| leads(node, stream));
         let mut read = self.groups.iter().flat_map(|group| &group.reads);
         read.any(|s| written(*s) || self.streams.get(*s).is_some_and(|stream| stream.carries.is_some()))
     }

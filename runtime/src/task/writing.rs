@@ -48,11 +48,21 @@ impl Task {
         (node.stamp.clone(), taken_back)
     }
 
-    /// Keeps an output that a sink has refused after it had taken it.
+    /// Keeps an output that a sink has refused after it had taken it: in the stream's fallback, where it may be delivered another time.
     pub fn keep_refused(&mut self, refused: &Refused, outbox: &mut Outbox) -> Result<(), TaskError> {
         let topology = self.topology.clone();
         let Some(spec) = topology.operators.get(refused.operator) else { return Ok(()) };
-        self.keep_unwritable((spec, refused.operator), refused.stream, &refused.events, 0, refused.why.clone(), outbox)
+        let fallback = topology.streams.get(refused.stream).and_then(|node| node.fallback).filter(|_| refused.why.away);
+        let mut reason = refused.why.why.clone();
+        if let Some(stream) = fallback {
+            outbox.operator = refused.operator;
+            outbox.stamp.clone_from(&refused.stamp);
+            match outbox.write(stream, &refused.events, 0, refused.partition, refused.as_it_came)? {
+                None => return Ok(()),
+                Some(why) => reason = format!("{reason}; nor by its fallback: {why}"),
+            }
+        }
+        self.keep_unwritable((spec, refused.operator), refused.stream, &refused.events, 0, reason, outbox)
     }
 
     /// Keeps an output that the stream `to` cannot take.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -26,7 +26,7 @@ use crate::broker::{Assignment, BrokerError, Member, Start, Subscribe, Subscript
 
 /// What the thread is asked to do. It answers on `done`.
 pub(super) enum Command {
-    Commit { offsets: Vec<(String, i32, i64)>, done: Sender<Result<(), BrokerError>> },
+    Commit { offsets: Vec<(String, i32, i64)>, mode: CommitMode, done: Sender<Result<(), BrokerError>> },
     Seek { buffer: Arc<Buffer>, offset: i64, done: Sender<Result<(), BrokerError>> },
     Member { done: Sender<Result<ConsumerGroupMetadata, BrokerError>> },
     Look { done: Sender<Result<(), BrokerError>> },
@@ -157,7 +157,14 @@ impl Subscription for KafkaSubscription {
             return Ok(());
         }
         // librdkafka bounds the time that it takes (`socket.timeout.ms`).
-        self.ask(|done| Command::Commit { offsets: offsets.to_vec(), done })
+        self.ask(|done| Command::Commit { offsets: offsets.to_vec(), mode: CommitMode::Sync, done })
+    }
+
+    fn commit_later(&mut self, offsets: &[(String, i32, i64)]) -> Result<(), BrokerError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.ask(|done| Command::Commit { offsets: offsets.to_vec(), mode: CommitMode::Async, done })
     }
 
     fn look_again(&mut self) -> Result<(), BrokerError> {

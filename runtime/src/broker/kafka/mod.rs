@@ -10,6 +10,7 @@ mod lane;
 mod metadata;
 mod once;
 mod options;
+mod outlet;
 mod queue;
 mod rebalance;
 mod replay;
@@ -29,10 +30,13 @@ use parking_lot::Mutex;
 use self::consumer::KafkaSubscription;
 use self::metadata::Metadata;
 use self::once::KafkaOnce;
+use self::outlet::{Outlet, OutletSink};
 use self::sink::KafkaSink;
 use self::sizes::RecordSizes;
 use self::transactions::KafkaTransactions;
 use super::{Broker, BrokerError, OnceSink, PartitionOffset, Replay, Replayed, Sink, Subscribe, Subscription, Transactions, Written};
+use crate::config::Delivery;
+use crate::metrics::SinkMetrics;
 use std::sync::Arc;
 
 /// A Kafka cluster.
@@ -41,6 +45,8 @@ pub struct KafkaBroker {
     /// One question at a time; they are rare.
     metadata: Mutex<Metadata>,
     sizes: Arc<RecordSizes>,
+    /// How records are delivered, where it is for one stream that has them delivered on their own.
+    outlet: Option<Arc<Outlet>>,
 }
 
 /// What a log is made with: compaction keeps the newest record of each key.
@@ -69,7 +75,7 @@ impl KafkaBroker {
         }
         let metadata = Mutex::new(Metadata::new(&options)?);
         let sizes = Arc::new(RecordSizes::new(&options));
-        Ok(KafkaBroker { options, metadata, sizes })
+        Ok(KafkaBroker { options, metadata, sizes, outlet: None })
     }
 }
 
@@ -106,6 +112,9 @@ impl Broker for KafkaBroker {
     }
 
     fn sink(&self) -> Result<Box<dyn Sink>, BrokerError> {
+        if let Some(outlet) = &self.outlet {
+            return Ok(Box::new(OutletSink::new(&self.options, &self.sizes, outlet)?));
+        }
         Ok(Box::new(KafkaSink::new(&self.options, &self.sizes)?))
     }
 
@@ -121,8 +130,23 @@ impl Broker for KafkaBroker {
         once::written(&self.options, ledger)
     }
 
+    fn delivering(&self, stream: &str, topic: &str, delivery: &Delivery) -> Result<Option<Arc<dyn Broker>>, BrokerError> {
+        let outlet = Some(Arc::new(Outlet::new(stream, topic, delivery)));
+        let sizes = Arc::clone(&self.sizes);
+        Ok(Some(Arc::new(KafkaBroker { sizes, outlet, ..KafkaBroker::connect(self.options.clone())? })))
+    }
+
+    fn ready(&self) -> Result<(), BrokerError> {
+        let Some(outlet) = &self.outlet else { return Ok(()) };
+        outlet.ready(|topic| self.partitions(topic).map(drop))
+    }
+
+    fn count_in(&self, metrics: SinkMetrics) {
+        self.outlet.iter().for_each(|outlet| outlet.count_in(metrics.clone()));
+    }
+
     fn has_transactions(&self) -> bool {
-        true
+        self.outlet.is_none()
     }
 
     fn transactions(&self, id: &str) -> Result<Option<Arc<dyn Transactions>>, BrokerError> {

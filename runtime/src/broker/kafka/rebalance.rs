@@ -187,14 +187,14 @@ impl Membership {
     pub(super) fn obey(&self, consumer: &BaseConsumer<Self>, command: Command, serve: &dyn Fn()) {
         // Whoever asked may have gone; then nobody misses the answer.
         match command {
-            Command::Commit { offsets, done } => done.send(self.commit(consumer, &offsets)).ok(),
+            Command::Commit { offsets, mode, done } => done.send(self.commit(consumer, &offsets, mode)).ok(),
             Command::Seek { buffer, offset, done } => done.send(self.seek(consumer, &buffer, offset, serve)).ok(),
             Command::Member { done } => done.send(self.member(consumer)).ok(),
             Command::Look { done } => done.send(self.look_again()).ok(),
         };
     }
 
-    fn commit(&self, consumer: &BaseConsumer<Self>, offsets: &[(String, i32, i64)]) -> Result<(), BrokerError> {
+    fn commit(&self, consumer: &BaseConsumer<Self>, offsets: &[(String, i32, i64)], mode: CommitMode) -> Result<(), BrokerError> {
         let sort = |cause: KafkaError| error::sort(&cause, "commit offsets", &self.cluster);
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (topic, partition, offset) in offsets {
@@ -205,7 +205,7 @@ impl Membership {
             }
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(sort)?;
         }
-        consumer.commit(&list, CommitMode::Sync).map_err(sort)
+        consumer.commit(&list, mode).map_err(sort)
     }
 
     fn seek(&self, consumer: &BaseConsumer<Self>, buffer: &Buffer, offset: i64, serve: &dyn Fn()) -> Result<(), BrokerError> {

@@ -3,7 +3,6 @@
 //! Nothing can be read from it, and what was delivered before a failure is delivered again after it, under the same `Idempotency-Key`. What an
 //! event means, and where one goes that the endpoint refuses, is known elsewhere.
 
-mod delivered;
 mod endpoint;
 mod pool;
 mod sink;

@@ -3,18 +3,18 @@
 //! They try again what may work later, and leave the endpoint alone for a while when it keeps failing. Nobody else waits for an answer but a
 //! sink at its flush.
 
-use super::delivered::Delivered;
 use super::endpoint::{Answer, Endpoint};
-use crate::breaker::{Breaker, Passage};
-use crate::broker::BrokerError;
+use crate::breaker::Passage;
+use crate::broker::circuit::Circuit;
+use crate::broker::delivered::Delivered;
+use crate::broker::{BrokerError, Refusal};
 use crate::config::{Format, Undelivered, Webhook};
 use crate::metrics::SinkMetrics;
-use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The threads of one endpoint.
@@ -27,17 +27,12 @@ pub(super) struct Pool {
 
 /// What the threads share.
 struct Shared {
-    stream: String,
     endpoint: Endpoint,
     on_error: Undelivered,
-    breaker: Mutex<Breaker>,
+    circuit: Circuit,
     /// Until then the endpoint wants to be left alone: it has said so, and means all requests.
     not_before: Mutex<Instant>,
-    /// Why the last try failed.
-    last_failure: Mutex<String>,
     delivered: Mutex<Delivered>,
-    metrics: OnceLock<SinkMetrics>,
-    started: Instant,
 }
 
 /// A record to be delivered.
@@ -56,7 +51,7 @@ pub(super) struct Job {
 pub(super) struct Outcome {
     pub number: usize,
     /// Why the record is refused, if it is.
-    pub refused: Option<String>,
+    pub refused: Option<Refusal>,
 }
 
 /// Records that wait for a thread; what comes on top of them waits in the worker.
@@ -73,21 +68,17 @@ const LOOK: Duration = Duration::from_millis(20);
 impl Pool {
     pub(super) fn new(webhook: &Webhook, format: Format) -> Pool {
         let shared = Shared {
-            stream: webhook.stream.clone(),
             endpoint: Endpoint::new(webhook, format),
             on_error: webhook.on_error,
-            breaker: Mutex::new(Breaker::new(webhook.breaker)),
+            circuit: Circuit::new(&webhook.stream, webhook.breaker),
             not_before: Mutex::new(Instant::now()),
-            last_failure: Mutex::default(),
             delivered: Mutex::default(),
-            metrics: OnceLock::new(),
-            started: Instant::now(),
         };
         Pool { shared: Arc::new(shared), lanes: webhook.in_flight.max(1), senders: Mutex::default() }
     }
 
     pub(super) fn count_in(&self, metrics: SinkMetrics) {
-        let _ = self.shared.metrics.set(metrics);
+        self.shared.circuit.count_in(metrics);
     }
 
     /// The ways to the threads, which start with the first sink.
@@ -97,7 +88,8 @@ impl Pool {
             let (sender, jobs) = bounded(LANE_MAX);
             let shared = self.shared.clone();
             let thread = std::thread::Builder::new().name(format!("webhook-{}", senders.len())).spawn(move || shared.work(&jobs));
-            thread.map_err(|why| BrokerError::Fatal(format!("a thread for `{}` cannot be started: {why}", self.shared.stream)))?;
+            thread
+                .map_err(|why| BrokerError::Fatal(format!("a thread for `{}` cannot be started: {why}", self.shared.circuit.stream())))?;
             senders.push(sender);
         }
         Ok(senders.clone())
@@ -115,9 +107,9 @@ impl Pool {
 
     /// Why there is no answer, for people.
     pub(super) fn trouble(&self) -> String {
-        let last = self.shared.last_failure.lock();
-        let why = if last.is_empty() { format!("{} takes its time", self.shared.endpoint.place()) } else { last.clone() };
-        format!("`{}`: {why}", self.shared.stream)
+        let last = self.shared.circuit.last_failure();
+        let why = if last.is_empty() { format!("{} takes its time", self.shared.endpoint.place()) } else { last };
+        format!("`{}`: {why}", self.shared.circuit.stream())
     }
 }
 
@@ -134,7 +126,7 @@ impl Shared {
     }
 
     /// Brings a record to its end: why it is refused, if it is. `None` when nobody waits for it any more.
-    fn deliver(&self, job: &Job) -> Option<Option<String>> {
+    fn deliver(&self, job: &Job) -> Option<Option<Refusal>> {
         let first = Instant::now();
         let mut pause = PAUSES.0;
         let mut tries = 0;
@@ -145,15 +137,14 @@ impl Shared {
             let held = self.not_before.lock().saturating_duration_since(Instant::now());
             if !held.is_zero() {
                 if self.gives_up(first.elapsed() + held) {
-                    return Some(Some(format!("it wants to be left alone: {}", self.last_failure.lock())));
+                    return Some(Some(away(format!("it wants to be left alone: {}", self.circuit.last_failure()))));
                 }
                 std::thread::park_timeout(LOOK.min(held));
                 continue;
             }
-            let passage = self.breaker.lock().passage(self.now());
-            if passage == Passage::Barred {
-                if let Undelivered::DeadLetter(_) = self.on_error {
-                    return Some(Some(format!("its circuit is open, as it keeps failing: {}", self.last_failure.lock())));
+            if self.circuit.passage() == Passage::Barred {
+                if self.on_error.retry_for().is_some() {
+                    return Some(Some(self.circuit.refusal()));
                 }
                 std::thread::park_timeout(LOOK);
                 continue;
@@ -162,42 +153,33 @@ impl Shared {
             match self.endpoint.post(&job.body, &job.name) {
                 Answer::Taken => {
                     self.delivered.lock().add(&job.name);
-                    self.works(true);
+                    self.circuit.works(true);
                     return Some(None);
                 }
                 Answer::Refused(why) => {
                     // It answers: there is nothing wrong with the endpoint.
-                    self.works(false);
-                    return Some(Some(why));
+                    self.circuit.works(false);
+                    return Some(Some(Refusal { why, away: false }));
                 }
                 Answer::Later(why, after) => {
                     let open = self.fails(&why, after);
                     let wait = after.unwrap_or_else(|| jitter(pause));
                     pause = (pause * 2).min(PAUSES.1);
                     if self.gives_up(if open { Duration::MAX } else { first.elapsed() + wait }) {
-                        return Some(Some(format!("{why} (tried {tries} times)")));
+                        return Some(Some(away(format!("{why} (tried {tries} times)"))));
                     }
                     if !rest(wait, &job.given_up) {
                         return None;
                     }
-                    self.metrics().retries.inc();
+                    self.circuit.metrics().retries.inc();
                 }
             }
         }
     }
 
-    fn works(&self, taken: bool) {
-        self.moved(|breaker, now| {
-            breaker.succeeded(now, 1);
-            false
-        });
-        let metrics = self.metrics();
-        if taken { &metrics.delivered } else { &metrics.refused }.inc();
-    }
-
     /// Whether a record that would be tried again after so long is set aside instead.
     fn gives_up(&self, after: Duration) -> bool {
-        matches!(self.on_error, Undelivered::DeadLetter(retry_for) if after > retry_for)
+        self.on_error.retry_for().is_some_and(|retry_for| after > retry_for)
     }
 
     /// Notes a failed try, and for how long the endpoint wants to be left alone; true when the circuit is not closed now.
@@ -205,33 +187,13 @@ impl Shared {
         if let Some(after) = after {
             *self.not_before.lock() = Instant::now() + after;
         }
-        why.clone_into(&mut self.last_failure.lock());
-        self.metrics().failures.inc();
-        let (opened, is_closed) = self.moved(|breaker, now| breaker.failed(now));
-        if opened {
-            self.metrics().circuits_opened.inc();
-            tracing::warn!(stream = %self.stream, "the endpoint keeps failing, and its circuit is open now; the last failure: {why}");
-        }
-        !is_closed
+        self.circuit.fails(why)
     }
+}
 
-    /// Does something with the breaker, and shows what has become of it.
-    fn moved(&self, change: impl FnOnce(&mut Breaker, Millis) -> bool) -> (bool, bool) {
-        let mut breaker = self.breaker.lock();
-        let opened = change(&mut breaker, self.now());
-        let is_closed = breaker.is_closed();
-        self.metrics().circuit_open.set(i64::from(!is_closed));
-        (opened, is_closed)
-    }
-
-    /// Where it counts: for itself, as long as nobody has said otherwise.
-    fn metrics(&self) -> &SinkMetrics {
-        self.metrics.get_or_init(SinkMetrics::default)
-    }
-
-    fn now(&self) -> Millis {
-        self.started.elapsed().as_millis() as Millis
-    }
+/// A record that may be taken another time.
+fn away(why: String) -> Refusal {
+    Refusal { why, away: true }
 }
 
 /// A pause in the upper half below its bound: many who lost the same endpoint do not come back at the same moment.

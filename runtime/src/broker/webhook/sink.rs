@@ -1,7 +1,7 @@
 //! Hands records to the threads of an endpoint, and waits for their answers at the flush.
 
 use super::pool::{Job, Outcome, Pool};
-use crate::broker::{BrokerError, OutRecord, Sink};
+use crate::broker::{BrokerError, OutRecord, Refusal, Sink};
 use crate::store::Changes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, unbounded};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -19,7 +19,7 @@ pub(super) struct WebhookSink {
     /// Records taken since the last flush, and how many of them are not answered yet.
     taken: usize,
     open: usize,
-    refused: Vec<(usize, String)>,
+    refused: Vec<(usize, Refusal)>,
     /// Names of records since the last commit, and of those in that commit: it may still be on its way to its end.
     names: Vec<String>,
     covered: Vec<String>,
@@ -111,7 +111,7 @@ impl Sink for WebhookSink {
         true
     }
 
-    fn refused(&mut self) -> Vec<(usize, String)> {
+    fn refused(&mut self) -> Vec<(usize, Refusal)> {
         self.refused.sort_unstable_by_key(|(number, _)| *number);
         std::mem::take(&mut self.refused)
     }

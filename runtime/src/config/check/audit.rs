@@ -36,7 +36,7 @@ pub(super) fn home(operators: &[Operator], streams: &[Stream], clusters: &[Clust
 }
 
 fn cluster_of<'a>(name: &str, streams: &'a [Stream]) -> Option<&'a str> {
-    match &streams.iter().find(|stream| stream.name == name)?.carrier {
+    match &streams.iter().find(|stream| stream.name == name && stream.delivery.is_none())?.carrier {
         Carrier::Topic { cluster, .. } => Some(cluster),
         Carrier::File { .. } | Carrier::Webhook(_) | Carrier::Internal => None,
     }

@@ -5,6 +5,7 @@
 mod audit;
 mod clusters;
 mod cycle;
+mod delivery;
 mod operators;
 mod repartition;
 mod samples;

@@ -1,6 +1,6 @@
 //! Streams: where their events are, and what that allows to say about them.
 
-use super::webhook;
+use super::{delivery, webhook};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,8 +21,12 @@ fn mean_one(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source
     if carrier == Carrier::Internal {
         return Stream::internal(&written.name.value);
     }
+    let says_delivery = written.keys.iter().any(|key| delivery::KEYS.contains(&key.value));
+    let delivered = says_delivery && is_at_kafka(&carrier, clusters);
     let base = Stream::new(&written.name.value, carrier);
     Stream {
+        delivery: delivered.then(|| delivery::mean(written, source)),
+        fallback: delivery::fallback(written),
         format,
         timestamp: timestamp(written, format, source),
         watermarks: watermarks(written, source),
@@ -51,6 +55,7 @@ fn carrier(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source:
     }
     if written.keys.iter().any(|key| key.value == "file") {
         refuse(written, &["cluster", "topic", "create"], "a stream in a file has no topic; leave it out, or leave out `file`", source);
+        refuse(written, &delivery::KEYS, "lines of a file are written with the commit; leave it out", source);
         refuse(written, &["bounded"], "a file ends where it ends, unless it is followed; leave it out", source);
         if let Some(partitions) = written.partitions.as_ref().filter(|partitions| partitions.value > 1) {
             let message = format!("a file has one partition, found {}; leave `partitions` out", partitions.value);
@@ -76,12 +81,20 @@ fn carrier(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source:
         source.error(Kind::UnknownCluster, &at.place, format!("there is no cluster `{cluster}`{hint}"));
     }
     let is_kafka = known.is_some_and(|cluster| cluster.kind.is_kafka());
+    if !is_kafka {
+        refuse(written, &delivery::KEYS, "it is for outputs to Kafka or to a `url`, which may be away; leave it out", source);
+    }
     Carrier::Topic {
         cluster: cluster.to_owned(),
         topic: written.topic.as_ref().map_or_else(|| name.clone(), |topic| check_topic(topic, source)),
         partitions: written.partitions.as_ref().map_or(1, |partitions| partitions.value as u32),
         create: written.create.as_ref().map_or(!is_kafka, |create| create.value),
     }
+}
+
+fn is_at_kafka(carrier: &Carrier, clusters: &[Cluster]) -> bool {
+    let Carrier::Topic { cluster, .. } = carrier else { return false };
+    clusters.iter().any(|known| known.name == *cluster && known.kind.is_kafka())
 }
 
 /// A topic's name may hold an environment variable, so that it is checked after that and quoted as it was written.
@@ -96,7 +109,7 @@ pub(super) fn check_topic(topic: &At<String>, source: &Source<'_>) -> String {
     value.to_owned()
 }
 
-const WEBHOOK_KEYS: [&str; 6] = ["headers", "timeout", "in_flight", "on_error", "retry_for", "breaker"];
+const WEBHOOK_KEYS: [&str; 3] = ["headers", "timeout", "in_flight"];
 
 const TIME_KEYS: [&str; 7] = ["timestamp", "timestamp_unit", "watermark", "out_of_orderness", "idle", "max_drift", "align"];
 

@@ -1,10 +1,11 @@
 //! Streams that are HTTP endpoints: how they are called, and that nobody reads them or leaves dead letters there.
 
+use super::delivery;
 use crate::config::error::Kind;
 use crate::config::meaning::{Carrier, Options, Secret, Stream};
 use crate::config::source::{At, Place, Source};
-use crate::config::webhook::{Undelivered, Webhook};
-use crate::config::written::{WrittenStream, WrittenUndelivered, WrittenWebhook};
+use crate::config::webhook::Webhook;
+use crate::config::written::{WrittenStream, WrittenWebhook};
 
 /// Headers that Sangam sets itself.
 const OURS: [&str; 4] = ["idempotency-key", "content-length", "host", "transfer-encoding"];
@@ -13,13 +14,7 @@ const OURS: [&str; 4] = ["idempotency-key", "content-length", "host", "transfer-
 pub(super) fn mean(stream: &WrittenStream, written: &WrittenWebhook, source: &Source<'_>) -> Webhook {
     let url = written.url.as_ref().map_or(String::new(), |url| check_url(url, source));
     let base = Webhook::new(&stream.name.value, &url);
-    let dead_letter = matches!(written.on_error.as_ref().map(|at| at.value), Some(WrittenUndelivered::DeadLetter));
-    if let (Some(at), false) = (&written.retry_for, dead_letter) {
-        let name = &stream.name.value;
-        let message = format!("`{name}` is tried until it works; leave `retry_for` out, or write `on_error = \"dead_letter\"`");
-        source.error(Kind::Conflict, &at.place, message);
-    }
-    let retry_for = written.retry_for.as_ref().map_or(Webhook::RETRY_FOR, |at| at.value);
+    let delivery = delivery::mean(stream, source);
     written.headers.iter().for_each(|(name, value)| check_header(name, value, source));
     Webhook {
         stream: base.stream,
@@ -27,8 +22,8 @@ pub(super) fn mean(stream: &WrittenStream, written: &WrittenWebhook, source: &So
         headers: Options(written.headers.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect()),
         timeout: written.timeout.as_ref().map_or(base.timeout, |at| at.value),
         in_flight: written.in_flight.as_ref().map_or(base.in_flight, |at| at.value as usize),
-        on_error: if dead_letter { Undelivered::DeadLetter(retry_for) } else { base.on_error },
-        breaker: written.breaker.unwrap_or(base.breaker),
+        on_error: delivery.on_error,
+        breaker: delivery.breaker,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{cycle, streams, webhook};
+use super::{cycle, delivery, streams, webhook};
 use crate::config::error::Kind;
 use crate::config::meaning::{Binding, Carrier, Cluster, ClusterKind, DEAD_LETTERS, Fallback, Guarantee, OnError, Operator, Stream};
 use crate::config::source::{At, Place, Source, did_you_mean, nearest};
-use crate::config::written::{Written, WrittenOnError};
+use crate::config::written::{Written, WrittenOnError, WrittenUndelivered};
 
 /// Operators with their dead letters bound, and every stream that there is.
 pub(super) struct Wired {
@@ -16,7 +16,9 @@ pub(super) struct Wired {
 
 impl Wired {
     fn written(&self) -> Vec<&Stream> {
-        let is_written = |stream: &&Stream| self.operators.iter().any(|o| o.writes().any(|name| name == stream.name));
+        let by_operator = |name: &str| self.operators.iter().any(|o| o.writes().any(|wrote| wrote == name));
+        let falls = |to: &Stream| self.streams.iter().any(|stream| stream.fallback.as_ref() == Some(&to.name) && by_operator(&stream.name));
+        let is_written = |stream: &&Stream| by_operator(&stream.name) || falls(stream);
         self.streams.iter().filter(is_written).collect()
     }
 
@@ -47,7 +49,9 @@ pub(super) fn connect(
     let letters = written.operators.iter().filter_map(|operator| operator.dead_letters.as_ref()).chain(&written.dead_letters);
     let letters = letters.map(|at| (at.value.as_str(), &at.place));
     let inputs = written.operators.iter().flat_map(|operator| &operator.inputs);
-    webhook::refuse(&streams, inputs.map(|input| (input.stream.value.as_str(), &input.stream.place)), letters, source);
+    let inputs = inputs.map(|input| (input.stream.value.as_str(), &input.stream.place));
+    delivery::refuse(&written.streams, &streams, inputs.clone(), letters.clone(), source);
+    webhook::refuse(&streams, inputs, letters, source);
     let declared: BTreeSet<String> = streams.iter().map(|stream| stream.name.clone()).collect();
     let read = reads(written);
     let wrote = writes(written, &operators);
@@ -111,18 +115,24 @@ fn doubt(wired: &Wired, clusters: &[Cluster]) -> Option<String> {
         return Some(format!("lines of a file cannot be taken back, and the stream `{}` is written to one: write to a topic", file.name));
     }
     let home = wired.home(clusters)?;
-    let elsewhere = |stream: &&&Stream| matches!(&stream.carrier, Carrier::Topic { cluster, .. } if cluster != home);
+    // What is delivered on its own is in no transaction anyway.
+    let elsewhere =
+        |stream: &&&Stream| stream.delivery.is_none() && matches!(&stream.carrier, Carrier::Topic { cluster, .. } if cluster != home);
     let away = written.iter().find(elsewhere)?;
     let Carrier::Topic { cluster, .. } = &away.carrier else { return None };
+    let may_be_away = if kafka_of(away, clusters).is_some() { ", or say by its `on_error` that it may be away" } else { "" };
     Some(format!(
-        "a transaction is kept by one cluster, here `{home}`, and the stream `{}` is written to `{cluster}`: give it `cluster = \"{home}\"`",
+        "a transaction is kept by one cluster, here `{home}`, and the stream `{}` is written to `{cluster}`: give it `cluster = \"{home}\"`{may_be_away}",
         away.name
     ))
 }
 
-/// The cluster of a stream that is at Kafka.
+/// The cluster of a stream that is at Kafka, and part of what is committed there.
 fn kafka_of<'s>(stream: &'s Stream, clusters: &[Cluster]) -> Option<&'s str> {
     let Carrier::Topic { cluster: name, .. } = &stream.carrier else { return None };
+    if stream.delivery.is_some() {
+        return None;
+    }
     let cluster = clusters.iter().find(|cluster| cluster.name == *name)?;
     cluster.kind.is_kafka().then_some(name.as_str())
 }
@@ -228,6 +238,14 @@ fn writes<'w>(written: &'w Written, operators: &'w [Operator]) -> BTreeMap<&'w s
         let ports = operator.outputs.iter().map(|output| &output.stream);
         for stream in ports.chain(&operator.late).chain(&operator.dead_letters) {
             wrote.entry(&stream.value).or_default().push(&stream.place);
+        }
+    }
+    for stream in &written.streams {
+        if let Some(WrittenUndelivered::Fallback(to)) = stream.delivery.on_error.as_ref().map(|at| &at.value) {
+            // One that is declared nowhere has been reported.
+            if written.streams.iter().any(|stream| stream.name.value == to.value) {
+                wrote.entry(&to.value).or_default().push(&to.place);
+            }
         }
     }
     if let Some(stream) = &written.dead_letters {

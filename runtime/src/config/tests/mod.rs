@@ -1,6 +1,7 @@
 //! What is said about bad files, and what good ones mean.
 
 mod capture;
+mod delivery;
 mod excluded;
 mod ladder;
 mod meant;

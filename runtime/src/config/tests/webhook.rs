@@ -33,7 +33,7 @@ fn an_endpoint_has_a_default_for_everything_but_its_address() {
         headers: Options([("Authorization".to_owned(), "Bearer hunter2".to_owned())].into()),
         timeout: Duration::from_secs(1),
         in_flight: 2,
-        on_error: Undelivered::DeadLetter(Duration::from_secs(3)),
+        on_error: Undelivered::SetAside(Duration::from_secs(3)),
         breaker: BreakerSpec { trips: Trips::Failures(9), open_for: Duration::from_secs(60) },
         ..Webhook::new("out", "http://a.example:8080/hunter2")
     };
@@ -75,7 +75,10 @@ fn what_an_endpoint_cannot_have_is_refused() {
     );
     check_stream(
         "retry_for = \"1s\"",
-        &[(Kind::Conflict, "7:1: `retry_for` does not go with the stream `in`: it is for a stream with a `url`; leave it out, or add one")],
+        &[(
+            Kind::Conflict,
+            "7:1: `retry_for` does not go with the stream `in`: it is for outputs to Kafka or to a `url`, which may be away; leave it out",
+        )],
     );
 }
 

@@ -1,6 +1,6 @@
 //! Names of records that have been delivered and are not committed yet: when the same work is done again, they are left out.
 //!
-//! It lives as long as the process. After a crash the receiver has to drop repeats by their `Idempotency-Key`.
+//! It lives as long as the process. After a crash the receiver has to tell repeats itself.
 
 use std::collections::BTreeSet;
 
