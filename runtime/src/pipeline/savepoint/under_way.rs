@@ -14,6 +14,7 @@ use crate::task::{Topology, read_position};
 use crate::time::WATERMARK_MIN;
 use sangam_protocol::msgpack::{Error as Malformed, Reader, write};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// What is under way in the passages of a pipeline as of its last commit.
@@ -126,9 +127,8 @@ impl<'a> Resend<'a> {
             for partition in 0..topic.partitions {
                 ends.insert((node.name.clone(), partition), end_of(broker.as_ref(), &topic.topic, partition)?);
             }
-            if !sinks.contains_key(&topic.cluster) {
-                let sink = ledger.and_then(|ledger| ledger.sink(topic.cluster)).map_or_else(|| broker.sink(), Ok)?;
-                sinks.insert(topic.cluster, sink);
+            if let Entry::Vacant(place) = sinks.entry(topic.cluster) {
+                place.insert(ledger.and_then(|ledger| ledger.sink(topic.cluster)).map_or_else(|| broker.sink(), Ok)?);
             }
         }
         Ok(Resend { topology, ends, sinks, changes: Changes::default() })
