@@ -52,6 +52,11 @@ pub enum Failed {
 }
 
 impl Crew {
+    /// Whether there is any work: a process has no task as long as its group has not given it a partition.
+    pub fn has_tasks(&self) -> bool {
+        self.instances.iter().flatten().any(|tasks| *tasks > 0)
+    }
+
     pub fn tell_all(&self, mut command: impl FnMut(usize) -> Command) {
         for (worker, commands) in self.commands.iter().enumerate() {
             // A worker that is gone is noticed when its report does not come.

@@ -586,7 +586,8 @@ impl Supervisor {
         if goes_on {
             crew.tell_all(|_| Command::GoOn);
         }
-        let subscription = subscriptions.get_mut(ledger.cluster()).and_then(Option::as_mut);
+        // Without a task there is nothing that another process could have done, too; and who waits for its first partitions is no member yet.
+        let subscription = subscriptions.get_mut(ledger.cluster()).and_then(Option::as_mut).filter(|_| crew.has_tasks());
         let member = subscription.map(|subscription| subscription.member()).transpose()?.flatten();
         ledger.commit(closed, work, &self.topology, member.as_ref(), self.store.as_ref())?;
         if goes_on {

@@ -33,6 +33,8 @@ struct ProcessSubscription {
     member: u64,
     held: Vec<(String, i32)>,
     sources: Vec<Arc<AtomicBool>>,
+    /// It has been given a partition: before that, as far as a client knows, it is no member yet.
+    joined: bool,
     /// It was thrown out of the group once and is in it again: nothing that is read since may be committed.
     forfeited: bool,
 }
@@ -161,6 +163,7 @@ impl Broker for Process {
             held,
             sources,
             topics,
+            joined: false,
             forfeited: false,
         }))
     }
@@ -221,6 +224,7 @@ impl Subscription for ProcessSubscription {
                 News::Gained((topic, partition)) => {
                     let committed = state.groups.get(&self.group).and_then(|g| g.offsets.get(&(topic.clone(), partition)).copied());
                     let lost = Arc::new(AtomicBool::new(false));
+                    self.joined = true;
                     self.held.push((topic.clone(), partition));
                     self.sources.push(lost.clone());
                     let end = state.partition(&topic, partition)?.len() as i64;
@@ -255,7 +259,7 @@ impl Subscription for ProcessSubscription {
         let who = Who { group: self.group.clone(), member: self.member };
         let state = self.process.cluster.0.lock();
         match state.groups.get(&self.group) {
-            Some(group) if group.is_member(self.member) && !self.forfeited => Ok(Some(Member::new(who))),
+            Some(group) if group.is_member(self.member) && self.joined && !self.forfeited => Ok(Some(Member::new(who))),
             _ => Err(BrokerError::Fenced("not a member of the group any more".to_owned())),
         }
     }
