@@ -1,9 +1,11 @@
 //! A pipeline's own metrics are a stream: sampled by the clock, written as ordinary events, and never in the pipeline's way.
 
 use sangam::config::SAMPLED;
+use sangam_tests::doors::get;
 use sangam_tests::guests::wasm;
 use sangam_tests::kafka::{self, bootstrap, broker, produce, topic};
-use sangam_tests::program::folder;
+use sangam_tests::place::Place;
+use sangam_tests::program::{Started, folder};
 use sangam_tests::world::{NOW, Running, Seen, World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -149,10 +151,61 @@ fn over_kafka_samples_are_ordinary_records_whatever_the_guarantee() {
     eventually("the good one is counted", || (kafka::committed(&tallies).len() == 1).then_some(()));
     world.clock.advance(30_000);
     let seen = eventually("there is a sample", || Some(kafka::committed(&metrics)).filter(|seen| !seen.is_empty()));
-    running.stop().unwrap();
     let sample: Value = serde_json::from_slice(seen[0].value.as_ref().unwrap()).unwrap();
     assert_eq!(
         (&sample["metric"], &sample["value"], &sample["timestamp"]),
         (&json!("error_rate_percent"), &json!(50.0), &json!(NOW + 30_000))
+    );
+    // Another pipeline reads them as it reads any stream.
+    let other = format!(
+        "[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n{}timestamp = \"timestamp\"\n[streams.seen]\nformat = \"json\"\n[operators.pass]\ninput = \"samples\"\noutput = \"seen\"\n",
+        bootstrap(),
+        at("samples", &metrics)
+    );
+    let watches = World::new(&other).plugin("pass", &wasm("pass")).broker("main", Arc::new(broker()));
+    let watching = watches.start();
+    let read = eventually("it reads the sample", || Some(watches.read("seen")).filter(|seen| !seen.is_empty()));
+    watching.stop().unwrap();
+    running.stop().unwrap();
+    assert_eq!((read[0].json(), read[0].time), (sample, NOW + 30_000));
+}
+
+#[test]
+fn a_cluster_for_samples_that_nobody_answers_at_lets_the_pipeline_start_work_and_end() {
+    // Port 9 is for what is to be discarded, and nothing listens there.
+    let toml = r#"
+        [clusters.away]
+        kind = "kafka"
+        brokers = "127.0.0.1:9"
+        [metrics]
+        cluster = "away"
+        every = "100ms"
+        [admin]
+        listen = "127.0.0.1:0"
+        [streams.words]
+        file = "words.jsonl"
+        follow = true
+        [streams.tallies]
+        file = "tallies.jsonl"
+        [operators.count]
+        input = "words"
+        output = "tallies"
+    "#;
+    let place = Place::new(toml, &[("count", "count")]);
+    std::fs::write(place.folder.path().join("words.jsonl"), "{\"text\": \"a\"}\n").unwrap();
+    let program = Started::start(place.folder.path(), &["run", "p.toml", "--no-screen"]);
+    let doors = program.doors();
+    let tallies = || std::fs::read_to_string(place.folder.path().join("tallies.jsonl")).unwrap_or_default();
+    eventually("the word is counted", || tallies().contains("\"seen\":1").then_some(()));
+    let lost = |text: &str| text.lines().any(|line| line.strip_prefix("sangam_samples_lost_total ").is_some_and(|count| count != "0"));
+    eventually("samples are lost, and counted", || lost(&get(doors, "/metrics").1).then_some(()));
+    program.terminate();
+    let ended = program.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(
+        ended.err.matches("samples of metrics are lost until their topic can be written").count(),
+        1,
+        "it is said once: {}",
+        ended.err
     );
 }
