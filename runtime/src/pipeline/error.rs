@@ -102,7 +102,7 @@ pub enum PipelineError {
     )]
     Unfinished(String),
     /// Workers have died one after the other, which is a bug. What they were at is not committed and comes again at the next start.
-    #[error("{times} worker threads died one after the other without a commit in between, which is a bug; please report this: {why}")]
+    #[error("{times} worker threads died one after the other before a commit went further, which is a bug; please report this: {why}")]
     Vanished {
         /// How many.
         times: u32,

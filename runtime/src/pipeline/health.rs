@@ -60,6 +60,8 @@ struct Committed {
     at: Option<Instant>,
     /// The next offset, by stream and partition.
     positions: BTreeMap<(usize, u32), i64>,
+    /// Commits that went further than those before.
+    advances: u64,
 }
 
 /// When a thread moved last.
@@ -131,6 +133,11 @@ impl Health {
         self.0.workers.lock().clear();
     }
 
+    /// Commits so far that went further than those before: one of nothing but an event of the audit did not.
+    pub(super) fn advances(&self) -> u64 {
+        self.0.committed.lock().advances
+    }
+
     pub(super) fn read_back(&self, records: usize) {
         self.0.restored.fetch_add(records as u64, Ordering::Relaxed);
     }
@@ -147,7 +154,11 @@ impl Health {
     pub(super) fn committed(&self, positions: &[(usize, i32, i64)]) {
         let mut committed = self.0.committed.lock();
         committed.at = Some(Instant::now());
-        committed.positions.extend(positions.iter().map(|(stream, partition, next)| ((*stream, *partition as u32), *next)));
+        let mut further = false;
+        for (stream, partition, next) in positions {
+            further |= committed.positions.insert((*stream, *partition as u32), *next) != Some(*next);
+        }
+        committed.advances += u64::from(further);
     }
 }
 

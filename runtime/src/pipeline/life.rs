@@ -14,15 +14,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// Workers that may die one after the other without a commit in between. Whatever kills them then comes again and again, and a person must see to it.
+/// Workers that may die one after the other before a commit goes further. Whatever kills them then comes again and again, and a person must see to
+/// it.
 const DEATHS_MAX: u32 = 5;
 
 /// How often workers have died in a row.
 #[derive(Debug, Default)]
 pub(super) struct Deaths {
     in_a_row: u32,
-    /// Commits when the last one died.
-    commits: u64,
+    /// Commits that had gone further when the last one died.
+    advances: u64,
 }
 
 impl Supervisor {
@@ -57,15 +58,15 @@ impl Supervisor {
     ///
     /// # Errors
     /// When that helps no more.
-    pub(super) fn died(&self, why: &str, deaths: &mut Deaths) -> Result<(), PipelineError> {
+    pub(super) fn died(&self, control: &Control, why: &str, deaths: &mut Deaths) -> Result<(), PipelineError> {
         self.metrics.run.worker_deaths.inc();
         tracing::error!(pipeline = %self.pipeline.name, "a worker thread died, which is a bug of Sangam's, please report it: {why}");
         if let Some(audit) = self.brokers.audit() {
             audit.note_death(self.clock.now(), why);
         }
-        let commits = self.metrics.commits.get();
-        deaths.in_a_row = if commits > deaths.commits { 1 } else { deaths.in_a_row + 1 };
-        deaths.commits = commits;
+        let advances = control.health().advances();
+        deaths.in_a_row = if advances > deaths.advances { 1 } else { deaths.in_a_row + 1 };
+        deaths.advances = advances;
         if deaths.in_a_row < DEATHS_MAX { Ok(()) } else { Err(PipelineError::Vanished { times: DEATHS_MAX, why: why.to_owned() }) }
     }
 }

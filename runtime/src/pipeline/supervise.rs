@@ -143,7 +143,7 @@ impl Supervisor {
                 Err(Failed::Again(why) | Failed::Died(why)) if control.stopping() => return Err(PipelineError::Unfinished(why)),
                 Err(Failed::Again(why) | Failed::Untold(why)) => why,
                 Err(Failed::Died(why)) => {
-                    self.died(&why, &mut deaths)?;
+                    self.died(control, &why, &mut deaths)?;
                     format!("a worker thread died: {why}")
                 }
             };
