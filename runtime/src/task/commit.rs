@@ -31,7 +31,8 @@ pub fn commit(work: &Work, store: &dyn Store) -> Result<(), StoreError> {
 }
 
 /// Tells the outside how far a committed round of work has read. `subscriptions` are by cluster; `None` for a cluster that is not read.
-/// One cluster may know already: its offsets were committed in the transaction.
+/// One cluster may know already: its offsets were committed in the transaction. With `several` that are read, no answer is waited for, as one
+/// of them may be away.
 pub fn tell(
     work: &Work,
     topology: &Topology,

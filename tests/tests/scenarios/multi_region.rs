@@ -51,7 +51,7 @@ fn pipeline(run: &str) -> String {
         .filter(ours)
         .collect::<Vec<_>>()
         .join("\n")
-        .replace("retry_for = \"30s\"", "breaker = { failures = 5, open_for = \"500ms\" }")
+        .replace("retry_for = \"8s\"", "breaker = { failures = 5, open_for = \"500ms\" }")
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn clusters_that_copy_to_each_other_get_each_event_once_and_no_copy_of_a_copy() 
             format!("[streams.{name}]\ncluster = \"{name}\"\ntopic = \"{topic}\"\nformat = \"json\"\n")
         };
         let cluster = |name: &str, (address, _): (&str, &str)| format!("[clusters.{name}]\nkind = \"kafka\"\nbrokers = \"{address}\"\n");
-        let operator = "[operators.replicate]\ninput = \"from\"\noutput = \"to\"\nconfig = { from = \"here\" }\n";
+        let operator = "[operators.replicate]\ninput = \"from\"\noutput = \"to\"\nconfig = { from = [\"here\"] }\n";
         let toml = [cluster("from", from), cluster("to", to), stream("from", from), stream("to", to), operator.to_owned()].concat();
         let world = World::on_disk(&toml).plugin("replicate", &wasm("replicate"));
         world.broker("from", Arc::new(connect(from.0))).broker("to", Arc::new(connect(to.0)))

@@ -1,4 +1,4 @@
-//! Copies events of some topics from one region for another. A copy says in a header where it is from, and is never copied again: regions
+//! Copies events of some topics from some regions for another. A copy says in a header where it is from, and is never copied again: regions
 //! may copy to each other.
 
 use sangam_sdk::*;
@@ -44,8 +44,8 @@ pub struct Replica {
 /// What is copied.
 #[config]
 pub struct Replicate {
-    /// From this region.
-    from: String,
+    /// From these regions.
+    from: Vec<String>,
     /// These topics; without any, all.
     topics: Option<Vec<String>>,
 }
@@ -54,7 +54,7 @@ pub struct Replicate {
 #[operator]
 pub fn replicate(event: Original<'_>, config: &Replicate) -> Option<Output<Replica>> {
     let wanted = config.topics.as_ref().is_none_or(|topics| topics.iter().any(|topic| topic == event.topic));
-    if event.replicated_from.is_some() || event.region != config.from || !wanted {
+    if event.replicated_from.is_some() || !config.from.iter().any(|region| region == event.region) || !wanted {
         return None;
     }
     let replica = Replica {
@@ -62,8 +62,8 @@ pub fn replicate(event: Original<'_>, config: &Replicate) -> Option<Output<Repli
         user_id: event.user_id.to_owned(),
         region: event.region.to_owned(),
         topic: format!("{}-replica", event.topic),
-        replicated_from: config.from.clone(),
+        replicated_from: event.region.to_owned(),
         timestamp: event.timestamp,
     };
-    Some(Output::new(replica).at(event.timestamp).key(event.user_id).header(HEADER, &config.from))
+    Some(Output::new(replica).at(event.timestamp).key(event.user_id).header(HEADER, event.region))
 }

@@ -72,8 +72,8 @@ type Number = usize;
 /// Shorter than the transaction that is open meanwhile.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// On top of the time after which the library gives a record up.
-const GRACE: Duration = Duration::from_secs(5);
+/// On top of the time after which the library gives a record up. With the longest such time it is shorter than the transaction, too.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What is given to the library's thread when its queue is full, or while a flush waits.
 const TURN: Duration = Duration::from_millis(1);
@@ -174,6 +174,9 @@ impl OutletSink {
         if open <= 0 {
             return Ok(());
         }
+        if self.outlet.on_error.retry_for().is_some() {
+            return self.give_up();
+        }
         let why = error::unreachable(&self.cluster, self.producer.client().context().watch.reason().as_deref()).to_string();
         // Each of them has failed; more than open the circuit say nothing new.
         for _ in 0..open {
@@ -182,6 +185,16 @@ impl OutletSink {
             }
         }
         Err(BrokerError::Retry(format!("`{}`: {why}; {open} events wait for it", self.outlet.circuit.stream())))
+    }
+
+    /// Has the library report what is still under way as failed, so that it is given back.
+    fn give_up(&mut self) -> Result<(), BrokerError> {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let deadline = Instant::now() + GRACE;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(TURN);
+        }
+        self.hear()
     }
 
     /// Takes note of what the library has reported.
@@ -278,7 +291,10 @@ impl Sink for OutletSink {
             // What one record is too large for says nothing of the cluster, and is known before it is sent.
             Err(Code::MessageSizeTooLarge) => {
                 self.taken.pop();
-                self.outlet.circuit.works(false);
+                match passage {
+                    Passage::Trial => self.outlet.circuit.works(false),
+                    _ => drop(self.outlet.circuit.metrics().refused.inc()),
+                }
                 return Err(error::sort_code(Code::MessageSizeTooLarge, &format!("write to {}", record.topic), &self.cluster));
             }
             Err(code) => self.failed(number, code, 0)?,

@@ -6,6 +6,10 @@ use crate::config::meaning::{BreakerSpec, Carrier, Stream};
 use crate::config::source::{Place, Source, did_you_mean};
 use crate::config::webhook::{Undelivered, Webhook};
 use crate::config::written::{WrittenStream, WrittenUndelivered};
+use std::time::Duration;
+
+/// The longest time that a record is tried while a transaction is open, which ends by itself after 15 s.
+const RETRY_FOR_MAX: Duration = Duration::from_secs(8);
 
 /// The keys that say it.
 pub(super) const KEYS: [&str; 3] = ["on_error", "retry_for", "breaker"];
@@ -25,6 +29,18 @@ pub(super) fn mean(stream: &WrittenStream, source: &Source<'_>) -> Delivery {
         on_error: if waits { Undelivered::Wait } else { Undelivered::SetAside(retry_for) },
         breaker: written.breaker.unwrap_or(BreakerSpec::OF_SINKS),
     }
+}
+
+/// The same for a stream at Kafka, where the commit, and with it a transaction, is open while records are tried.
+pub(super) fn at_kafka(stream: &WrittenStream, source: &Source<'_>) -> Delivery {
+    if let Some(at) = stream.delivery.retry_for.as_ref().filter(|at| at.value > RETRY_FOR_MAX) {
+        let quote = source.quote(&at.place);
+        let message = format!(
+            "`retry_for` is at most 8s at Kafka, as the commit waits meanwhile, found `{quote}`; write `8s`, or `on_error = \"wait\"`"
+        );
+        source.error(Kind::OutOfRange, &at.place, message);
+    }
+    mean(stream, source)
 }
 
 /// The stream that gets what a stream cannot take for now.

@@ -25,7 +25,7 @@ fn mean_one(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source
     let delivered = says_delivery && is_at_kafka(&carrier, clusters);
     let base = Stream::new(&written.name.value, carrier);
     Stream {
-        delivery: delivered.then(|| delivery::mean(written, source)),
+        delivery: delivered.then(|| delivery::at_kafka(written, source)),
         fallback: delivery::fallback(written),
         format,
         timestamp: timestamp(written, format, source),

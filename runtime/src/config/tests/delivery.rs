@@ -59,6 +59,15 @@ fn a_stream_that_may_be_away_is_neither_read_nor_takes_dead_letters() {
 }
 
 #[test]
+fn a_record_is_tried_for_no_longer_than_a_transaction_may_be_open() {
+    let tried = |time: &str| two(&format!("on_error = \"dead_letter\"\nretry_for = \"{time}\"\n[operators.q]\ninput = \"kept\""));
+    assert!(parse(&tried("8s")).is_ok());
+    let message =
+        "19:13: `retry_for` is at most 8s at Kafka, as the commit waits meanwhile, found `8001ms`; write `8s`, or `on_error = \"wait\"`";
+    check(&tried("8001ms"), &[(Kind::OutOfRange, message)]);
+}
+
+#[test]
 fn a_fallback_is_another_topic_that_has_none() {
     let unused = "[operators.q]\ninput = \"kept\"";
     check(
@@ -75,6 +84,6 @@ fn a_fallback_is_another_topic_that_has_none() {
     );
     check(
         &two(&format!("on_error = {{ }}\n{unused}")),
-        &[(Kind::MissingKey, "18:12: this names no stream; write `on_error = { fallback = \"STREAM\" }`")],
+        &[(Kind::MissingKey, "18:1: this names no stream; write `on_error = { fallback = \"STREAM\" }`")],
     );
 }
