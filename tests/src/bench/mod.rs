@@ -63,3 +63,10 @@ pub fn cpu_ns() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
+
+/// Bytes that this process has allocated and not freed, as glibc counts them.
+pub fn heap_bytes() -> u64 {
+    // SAFETY: the call only reads the allocator's own figures.
+    let info = unsafe { libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as u64
+}

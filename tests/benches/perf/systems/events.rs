@@ -2,7 +2,7 @@
 //!
 //! No two events have the same time, so that an output tells by its time which one it answers.
 
-use super::{System, Who};
+use super::{SHARED_BY, System, Who};
 use anyhow::{Context, bail};
 use sangam::time::Millis;
 use sangam_tests::bench::frames::Frames;
@@ -118,10 +118,12 @@ fn rename(event: &mut Map<String, Value>, who: Who, user: usize, block: &[Map<St
         }
     }
     for name in who.names {
-        let is_own = event.get(name.field).and_then(Value::as_str).is_some_and(|text| text.starts_with(name.before));
-        if is_own || !name.own_only {
-            event.insert(name.field.to_owned(), format!("{}{user}{}", name.before, name.after).into());
-        }
+        let shared = event.get(name.field).and_then(Value::as_str).filter(|text| name.may_be_shared && !text.starts_with(name.before));
+        let value = match shared {
+            Some(text) => format!("{text}-{}", user / SHARED_BY),
+            None => format!("{}{user}{}", name.before, name.after),
+        };
+        event.insert(name.field.to_owned(), value.into());
     }
 }
 

@@ -7,7 +7,8 @@ use sangam::broker::{Assignment, Broker, BrokerError, OutRecord, Polled, Sink, S
 use sangam::events::{Events, Record};
 use sangam::store::Changes;
 use sangam::time::WATERMARK_MIN;
-use sangam_tests::bench::cpu_ns;
+use sangam_tests::bench::{cpu_ns, heap_bytes};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,14 +31,18 @@ pub struct Tape {
     /// The event behind the last one that is handed out.
     end: usize,
     /// Streams that are not read up yet, and must be before the one that is measured.
-    others: AtomicUsize,
+    others: Mutex<BTreeSet<String>>,
+    /// Who reads the stream that is measured: operators that share no task each do. All begin together, and the last one ends it.
+    readers: AtomicUsize,
+    at_begin: AtomicUsize,
+    at_end: AtomicUsize,
     outputs: AtomicU64,
     output_bytes: AtomicU64,
     began: OnceLock<Mark>,
     ended: OnceLock<Mark>,
     heard: Mutex<Heard>,
     /// Memory of the process before the first event.
-    rss_at_start: u64,
+    heap_at_start: OnceLock<u64>,
 }
 
 /// A moment.
@@ -47,7 +52,7 @@ struct Mark {
     at: Instant,
     outputs: u64,
     output_bytes: u64,
-    rss: u64,
+    heap: u64,
 }
 
 /// What has been answered.
@@ -95,27 +100,31 @@ impl Tape {
             answers: system.answers,
             pace: paced.map(|(pace, _)| pace),
             end,
-            others: AtomicUsize::new(prepared.streams.len() - 1),
+            others: Mutex::new(prepared.streams.keys().filter(|name| *name != system.stream).cloned().collect()),
+            readers: AtomicUsize::new(0),
+            at_begin: AtomicUsize::new(0),
+            at_end: AtomicUsize::new(0),
             outputs: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             began: OnceLock::new(),
             ended: OnceLock::new(),
             heard: Mutex::default(),
-            rss_at_start: rss(),
+            heap_at_start: OnceLock::new(),
         })
     }
 
     /// How it went at full speed; `None` where the events were not read up.
     pub fn measured(&self) -> Option<Measured> {
         let (began, ended) = (self.began.get()?, self.ended.get()?);
-        let events = self.end - self.prepared.before;
+        let (users, events) = (self.prepared.before, self.end - self.prepared.before);
+        let grown = began.heap.saturating_sub(*self.heap_at_start.get()?);
         Some(Measured {
             events,
             cpu_ns: (ended.cpu_ns - began.cpu_ns) as f64 / events as f64,
             wall_eps: events as f64 / (ended.at - began.at).as_secs_f64(),
             outputs: ended.outputs - began.outputs,
             out_bytes: (ended.output_bytes - began.output_bytes) as f64 / events as f64,
-            user_bytes: began.rss.saturating_sub(self.rss_at_start) as f64 / self.prepared.before.max(1) as f64,
+            user_bytes: if users > 0 { grown as f64 / users as f64 } else { 0.0 },
         })
     }
 
@@ -133,7 +142,7 @@ impl Tape {
 
     fn mark(&self) -> Mark {
         let (outputs, output_bytes) = (self.outputs.load(Ordering::Relaxed), self.output_bytes.load(Ordering::Relaxed));
-        Mark { cpu_ns: cpu_ns(), at: Instant::now(), outputs, output_bytes, rss: rss() }
+        Mark { cpu_ns: cpu_ns(), at: Instant::now(), outputs, output_bytes, heap: heap_bytes() }
     }
 
     /// When an event is to come.
@@ -187,6 +196,10 @@ impl Tape {
         }
     }
 
+    fn others(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,6 +213,9 @@ struct TapeSource {
     tape: Arc<Tape>,
     stream: String,
     next: usize,
+    /// Whether it has said that all before the measured events, and all, is read.
+    begun: bool,
+    ended: bool,
 }
 
 struct TapeSubscription(Vec<Assignment>);
@@ -217,7 +233,10 @@ impl Broker for Deck {
 
     fn subscribe(&self, subscription: &Subscribe) -> Result<Box<dyn Subscription>, BrokerError> {
         let gained = subscription.names().map(|topic| {
-            let source = Box::new(TapeSource { tape: self.0.clone(), stream: topic.to_owned(), next: 0 });
+            if topic == self.0.stream {
+                self.0.readers.fetch_add(1, Ordering::SeqCst);
+            }
+            let source = Box::new(TapeSource { tape: self.0.clone(), stream: topic.to_owned(), next: 0, begun: false, ended: false });
             Assignment::Gained { topic: topic.into(), partition: 0, committed: None, source }
         });
         Ok(Box::new(TapeSubscription(gained.collect())))
@@ -243,6 +262,37 @@ impl TapeSource {
         self.stream == self.tape.stream
     }
 
+    /// The event behind the last one that may be handed out now, of the stream that is measured.
+    fn ready(&mut self) -> usize {
+        let tape = &self.tape;
+        if !tape.others().is_empty() {
+            return self.next;
+        }
+        if self.next == tape.prepared.before {
+            if !std::mem::replace(&mut self.begun, true) {
+                tape.at_begin.fetch_add(1, Ordering::SeqCst);
+            }
+            if tape.at_begin.load(Ordering::SeqCst) < tape.readers.load(Ordering::SeqCst) {
+                return self.next;
+            }
+            tape.began.get_or_init(|| tape.mark());
+        }
+        tape.ready(self.next)
+    }
+
+    /// Notes that all of the stream is read.
+    fn say_ended(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let tape = &self.tape;
+        if !self.is_measured() {
+            tape.others().remove(&self.stream);
+        } else if tape.at_end.fetch_add(1, Ordering::SeqCst) + 1 == tape.readers.load(Ordering::SeqCst) {
+            tape.ended.get_or_init(|| tape.mark());
+        }
+    }
+
     /// Where its events end.
     fn end(&self) -> usize {
         if self.is_measured() { self.tape.end } else { self.tape.prepared.streams.get(&self.stream).map_or(0, |frames| frames.len()) }
@@ -256,28 +306,14 @@ impl Source for TapeSource {
     }
 
     fn poll(&mut self, max: usize, into: &mut Events) -> Result<Polled, BrokerError> {
-        let (tape, end) = (&self.tape, self.end());
+        let (tape, end) = (self.tape.clone(), self.end());
+        tape.heap_at_start.get_or_init(heap_bytes);
         let Some(frames) = tape.prepared.streams.get(&self.stream) else { return Ok(Polled::End) };
         if self.next >= end {
-            if self.is_measured() {
-                tape.ended.get_or_init(|| tape.mark());
-            } else if self.next == end {
-                // Counted once.
-                self.next += 1;
-                tape.others.fetch_sub(1, Ordering::Relaxed);
-            }
+            self.say_ended();
             return Ok(Polled::End);
         }
-        let mut ready = end;
-        if self.is_measured() {
-            if tape.others.load(Ordering::Relaxed) > 0 {
-                return Ok(Polled::Empty);
-            }
-            if self.next == tape.prepared.before {
-                tape.began.get_or_init(|| tape.mark());
-            }
-            ready = tape.ready(self.next);
-        }
+        let ready = if self.is_measured() { self.ready() } else { end };
         let to = ready.min(self.next + max);
         for i in self.next..to {
             into.push(&Record { value: Some(frames.get(i)), time: WATERMARK_MIN, offset: i as i64, ..Record::default() });
@@ -302,11 +338,4 @@ impl Sink for TapeSink {
     }
 
     fn settled(&mut self, _written: bool) {}
-}
-
-/// Memory of this process that is in use, in bytes; 0 where the system does not tell.
-fn rss() -> u64 {
-    const PAGE: u64 = 4096;
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
 }
