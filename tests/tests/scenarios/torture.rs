@@ -1,5 +1,6 @@
 //! Two processes share a pipeline over a real Kafka while they are killed, frozen and cut off from their broker at random; what readers of
-//! committed records then see is held against what was put in.
+//! committed records then see is held against what was put in. Some of it lies at its key's place already, some is keyed anew through topics
+//! between the processes.
 //!
 //! `SANGAM_TORTURE=KILLS,FREEZES,CRASHES` says how often (kill -9 of a process; SIGSTOP beyond the session's timeout, then SIGCONT; kill -9 of
 //! the broker), `SANGAM_TORTURE_SEED=N` chooses the moments; `just torture` runs it by hand with 500,50,20.
@@ -9,7 +10,6 @@ use sangam::broker::{Broker, KafkaBroker, KafkaOptions};
 use sangam_tests::guests::wasm;
 use sangam_tests::kafka::{OwnBroker, PATIENCE, Seen, committed_at, producer_at};
 use sangam_tests::program;
-use sangam_tests::world::eventually;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +20,17 @@ const PARTITIONS: i32 = 4;
 const WINDOW_MS: i64 = 1_000;
 /// How far events may be out of order, below what the pipeline allows.
 const JITTER_MS: u64 = 900;
+/// How long it may take to go on after a fault, on a machine that has other things to do: a broker that was killed needs half a minute there.
+const RECOVERY: Duration = Duration::from_secs(240);
+/// Every so many rounds something is written to `spread`: going through topics is more work.
+const SPREAD_EVERY: i64 = 4;
 /// The group gives a process up after this long; the broker allows no less.
 const SESSION: Duration = Duration::from_secs(6);
+
+/// Topics that belong together: what comes in, what is counted of it, its windows.
+const CHAINS: [[&str; 3]; 2] = [["words", "tallies", "windows"], ["spread", "spread-tallies", "spread-windows"]];
+/// Those that are written to.
+const INPUTS: [&str; 2] = [CHAINS[0][0], CHAINS[1][0]];
 
 /// What happens to whom.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +38,16 @@ enum Fault {
     Kill(usize),
     Freeze(usize),
     Crash,
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Fault::Kill(_) => "kill -9",
+            Fault::Freeze(_) => "SIGSTOP",
+            Fault::Crash => "kill -9 of the broker",
+        }
+    }
 }
 
 /// A small generator of numbers, enough for moments and victims (xorshift64).
@@ -71,10 +90,21 @@ impl Process {
             key = "text"
             timestamp = "at"
             out_of_orderness = "1s"
+            [streams.spread]
+            cluster = "main"
+            format = "json"
+            timestamp = "at"
+            out_of_orderness = "1s"
             [streams.tallies]
             cluster = "main"
             format = "json"
             [streams.windows]
+            cluster = "main"
+            format = "json"
+            [streams.spread-tallies]
+            cluster = "main"
+            format = "json"
+            [streams.spread-windows]
             cluster = "main"
             format = "json"
             [operators.count]
@@ -84,6 +114,19 @@ impl Process {
             input = "words"
             output = "windows"
             key = "text"
+            config = {{ window = {{ type = "tumbling", size = "1s" }}, aggregate = [{{ fn = "count" }}] }}
+            [operators.count-spread]
+            plugin = "count"
+            input = "spread"
+            output = "spread-tallies"
+            route = "repartition"
+            [operators.windows-spread]
+            plugin = "windowing"
+            input = "spread"
+            output = "spread-windows"
+            key = "text"
+            route = "repartition"
+            parallelism = 3
             config = {{ window = {{ type = "tumbling", size = "1s" }}, aggregate = [{{ fn = "count" }}] }}
             "#,
             SESSION.as_millis()
@@ -130,7 +173,8 @@ fn spawn(folder: &Path) -> Child {
     command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
-/// Writes words without end, each word always to the same partition, in times that go up but for some jitter.
+/// Writes words without end, in times that go up but for some jitter: to `words` each word always to the same partition, to `spread` every
+/// word to all of them.
 struct Speaker {
     producer: BaseProducer,
     dice: Dice,
@@ -147,7 +191,11 @@ impl Speaker {
             for partition in 0..PARTITIONS {
                 let at = self.start + self.said * 20 + self.dice.roll(JITTER_MS) as i64;
                 let word = format!("w{}-{partition}", self.dice.roll(5));
-                self.send(partition, &format!(r#"{{"text": "{word}", "at": {at}}}"#));
+                self.send("words", partition, &format!(r#"{{"text": "{word}", "at": {at}}}"#));
+                let word = self.dice.roll(7);
+                if self.said % SPREAD_EVERY == 0 {
+                    self.send("spread", partition, &format!(r#"{{"text": "s{word}", "at": {at}}}"#));
+                }
             }
         }
         self.producer.poll(Duration::ZERO);
@@ -156,13 +204,14 @@ impl Speaker {
     /// Far in the future, so that every window before it closes.
     fn last_words(&mut self) {
         for partition in 0..PARTITIONS {
-            self.send(partition, &format!(r#"{{"text": "end-{partition}", "at": {}}}"#, self.start + self.said * 20 + 1_000_000));
+            let text = format!(r#"{{"text": "end-{partition}", "at": {}}}"#, self.start + self.said * 20 + 1_000_000);
+            INPUTS.iter().for_each(|topic| self.send(topic, partition, &text));
         }
         self.producer.flush(PATIENCE).unwrap();
     }
 
-    fn send(&self, partition: i32, text: &str) {
-        let mut record = BaseRecord::<str, str>::to("words").partition(partition).payload(text);
+    fn send(&self, topic: &str, partition: i32, text: &str) {
+        let mut record = BaseRecord::<str, str>::to(topic).partition(partition).payload(text);
         while let Err((_, back)) = self.producer.send(record) {
             record = back;
             self.producer.poll(Duration::from_millis(10));
@@ -174,10 +223,13 @@ fn json(seen: &Seen) -> Value {
     serde_json::from_slice(seen.value.as_ref().unwrap()).unwrap()
 }
 
-/// Recomputes everything from what is committed in the input.
-fn verify(address: &str) -> (usize, usize) {
+/// What was said: events, how often each word, and how often in each window that closes.
+type Said = (usize, BTreeMap<String, u64>, BTreeMap<(String, i64), u64>);
+
+/// Recomputes everything from what is committed in an input.
+fn said(address: &str, input: &str) -> Said {
     let (mut counts, mut windows) = (BTreeMap::<String, u64>::new(), BTreeMap::<(String, i64), u64>::new());
-    let input = committed_at(address, "words");
+    let input = committed_at(address, input);
     for word in &input {
         let (word, at) = (json(word)["text"].as_str().unwrap().to_owned(), json(word)["at"].as_i64().unwrap());
         *counts.entry(word.clone()).or_default() += 1;
@@ -185,23 +237,29 @@ fn verify(address: &str) -> (usize, usize) {
             *windows.entry((word, at - at.rem_euclid(WINDOW_MS))).or_default() += 1;
         }
     }
+    (input.len(), counts, windows)
+}
+
+/// Holds what was counted against what was said; how many events and windows there were.
+fn verify(address: &str, [input, tallies_of, windows_of]: [&str; 3]) -> (usize, usize) {
+    let (events, counts, windows) = said(address, input);
     let mut tallies = BTreeMap::<String, u64>::new();
-    for tally in committed_at(address, "tallies") {
+    for tally in committed_at(address, tallies_of) {
         let tally = json(&tally);
         let (word, seen) = (tally["text"].as_str().unwrap(), tally["seen"].as_u64().unwrap());
         let last = tallies.insert(word.to_owned(), seen).unwrap_or_default();
-        assert_eq!(seen, last + 1, "{word}: lost, doubled or out of order");
+        assert_eq!(seen, last + 1, "{tallies_of}, {word}: lost, doubled or out of order");
     }
-    assert_eq!(tallies, counts, "words counted, and words said");
+    assert_eq!(tallies, counts, "{tallies_of}: words counted, and words said");
     let mut closed = BTreeMap::new();
-    for window in committed_at(address, "windows") {
+    for window in committed_at(address, windows_of) {
         let window = json(&window);
         let at = (window["key"].as_str().unwrap().to_owned(), window["window_start"].as_i64().unwrap());
         let count = window["count"].as_u64().unwrap();
-        assert_eq!(closed.insert(at.clone(), count), None, "the window {at:?} came twice");
+        assert_eq!(closed.insert(at.clone(), count), None, "{windows_of}: the window {at:?} came twice");
     }
-    assert_eq!(closed, windows, "windows closed, and windows of what was said");
-    (input.len(), windows.len())
+    assert_eq!(closed, windows, "{windows_of}: windows closed, and windows of what was said");
+    (events, windows.len())
 }
 
 #[test]
@@ -215,7 +273,7 @@ fn nothing_is_lost_doubled_or_out_of_order_whoever_dies() {
     let mut broker = OwnBroker::start();
     let address = broker.address.clone();
     let topics = KafkaBroker::connect(KafkaOptions::new(&address)).unwrap();
-    for topic in ["words", "tallies", "windows"] {
+    for topic in CHAINS.as_flattened() {
         topics.create(topic, PARTITIONS as u32).unwrap();
     }
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64 - 86_400_000;
@@ -226,9 +284,10 @@ fn nothing_is_lost_doubled_or_out_of_order_whoever_dies() {
     faults.extend((0..times[0]).map(|n| Fault::Kill(usize::from(n % 3 == 0))));
     faults.extend((0..times[1]).map(|n| Fault::Freeze(n % 2)));
     faults.extend((0..times[2]).map(|_| Fault::Crash));
-    let mut seen = 0;
+    let (mut seen, mut took) = (0, BTreeMap::<&str, (u32, Duration)>::new());
     while !faults.is_empty() {
         let fault = faults.swap_remove(dice.roll(faults.len() as u64) as usize);
+        let started = Instant::now();
         // Under load, and never so fast that nothing gets done in between.
         eventually("work goes on", || {
             speaker.speak(25);
@@ -250,22 +309,49 @@ fn nothing_is_lost_doubled_or_out_of_order_whoever_dies() {
             }
         }
         seen = topics_end(&address);
+        let (times, time) = took.entry(fault.name()).or_default();
+        (*times, *time) = (*times + 1, *time + started.elapsed());
+    }
+    for (fault, (times, time)) in took {
+        println!(
+            "{times} times {fault}: {:.1} s each, with what it took to go on from the fault before",
+            time.as_secs_f64() / f64::from(times)
+        );
     }
     speaker.last_words();
     eventually("the last words are counted", || {
         processes.iter_mut().for_each(Process::lives);
         let last =
-            committed_at(&address, "tallies").iter().filter(|tally| json(tally)["text"].as_str().unwrap().starts_with("end")).count();
-        (last >= PARTITIONS as usize).then_some(())
+            |topic| committed_at(&address, topic).iter().filter(|tally| json(tally)["text"].as_str().unwrap().starts_with("end")).count();
+        CHAINS.iter().all(|[_, tallies, _]| last(tallies) >= PARTITIONS as usize).then_some(())
     });
+    // What is keyed anew is there one commit after what was sent, at the earliest; and so is how far its senders are.
+    for [input, _, windows] in CHAINS {
+        let wanted = said(&address, input).2.len();
+        eventually("the last windows close", || (committed_at(&address, windows).len() >= wanted).then_some(()));
+    }
     // What one process has written last, another may still be about to doubt: both come to an end first.
     processes.iter().for_each(|process| process.signal("-TERM"));
     for process in &mut processes {
         let end = eventually("a process ends when it is told", || process.child.try_wait().unwrap());
         assert!(end.success(), "{end:?}");
     }
-    let (events, windows) = verify(&address);
-    println!("{events} events, {windows} windows: 0 lost, 0 doubled, 0 out of order");
+    for chain in CHAINS {
+        let (events, windows) = verify(&address, chain);
+        println!("{}: {events} events, {windows} windows: 0 lost, 0 doubled, 0 out of order", chain[0]);
+    }
+}
+
+/// Calls `attempt` until it has a result.
+fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + RECOVERY;
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(Instant::now() < deadline, "not within {RECOVERY:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }
 
 /// Speaks for a while.
