@@ -308,8 +308,10 @@ impl Reader {
             if let Some(high) = known {
                 buffer.high.store(high, Ordering::Relaxed);
                 let wanted = buffer.floor.load(Ordering::Relaxed);
-                if high < wanted {
-                    *buffer.error.lock() = Some(error::cut_off(topic, partition, wanted, high, &self.cluster));
+                // What the client knows may be from the last time that the partition was ours: so the broker is asked before anything is said.
+                let cut_off = (high < wanted).then(|| self.consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT).ok()).flatten();
+                if let Some((_, end)) = cut_off.filter(|(_, end)| *end < wanted) {
+                    *buffer.error.lock() = Some(error::cut_off(topic, partition, wanted, end, &self.cluster));
                 }
             }
             // SAFETY: as above.

@@ -120,7 +120,7 @@ impl Rekeyed {
             let now = tally["seen"].as_u64().unwrap();
             let seen = counted.words.entry(tally["text"].as_str().unwrap().to_owned()).or_insert(start.unwrap_or(now - 1));
             *seen += 1;
-            assert_eq!(now, *seen, "{tally}");
+            assert_eq!(now, *seen, "{}: {tally}", self.guarantee);
         }
         for window in committed(&self.seconds).split_off(seconds).into_iter().map(value) {
             let at = (window["key"].as_str().unwrap().to_owned(), window["window_start"].as_i64().unwrap() / 1_000 - self.first);
