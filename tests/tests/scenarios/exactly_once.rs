@@ -86,6 +86,19 @@ fn until_both_work(running: [&Running; 2], mut round: impl FnMut()) {
 }
 
 #[test]
+fn a_run_that_ends_with_an_error_leaves_nothing_open_for_which_readers_would_wait() {
+    let (words, tallies, name) = (topic("words", 1), topic("tallies", 1), unique("counting"));
+    // The tallies of the good words are on their way when the bad one ends the run.
+    let texts: Vec<&str> = std::iter::repeat_n(r#"{"text": "a"}"#, 3_000).chain([r#"{"text": "b!"}"#]).collect();
+    produce(&words, 0, &texts.iter().map(|text| ("", *text)).collect::<Vec<_>>());
+    let world = process(&name, &format!("{}on_error = \"stop\"\n", counting(&words, &tallies)));
+    world.plugin("count", &wasm("count-broken")).drain().unwrap_err();
+    produce(&tallies, 0, &[("", "somebody else's")]);
+    let last = committed(&tallies).pop().and_then(|seen| seen.value);
+    assert_eq!(last.as_deref(), Some(&b"somebody else's"[..]), "it is to be seen at once, not after the timeout of a transaction");
+}
+
+#[test]
 fn a_run_with_an_empty_disk_goes_on_from_what_is_in_kafka() {
     let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
     let toml = counting(&words, &tallies);

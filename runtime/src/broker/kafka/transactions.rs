@@ -218,11 +218,14 @@ impl Closed for Closing {
 }
 
 impl Drop for Seat {
-    /// Readers wait for a transaction that is open; better not for its timeout.
+    /// Readers wait for a transaction that is open; better not for its timeout. The library ends it only once every record has its answer, and
+    /// nobody but us asks for those.
     fn drop(&mut self) {
-        if self.open.load(Ordering::Acquire)
-            && let Err(cause) = self.writer.producer.abort_transaction(ABORT_TIMEOUT)
-        {
+        if !self.open.load(Ordering::Acquire) {
+            return;
+        }
+        self.writer.give_up(ABORT_TIMEOUT);
+        if let Err(cause) = self.writer.producer.abort_transaction(ABORT_TIMEOUT) {
             tracing::debug!("a transaction could not be aborted, it ends with the next writer or by its timeout: {cause}");
         }
     }

@@ -11,7 +11,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::util::IntoOpaque;
 
 use super::sizes::{self, RecordSizes};
@@ -113,6 +113,15 @@ impl Writer {
             Some(failure) if failure.code == Code::MessageSizeTooLarge => Err(self.too_large(&failure)),
             Some(failure) => Err(self.sort(&failure)),
             None => Ok(()),
+        }
+    }
+
+    /// Gives up what has not been sent, and waits no longer than this for answers to what has been.
+    pub(super) fn give_up(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        self.producer.purge(PurgeConfig::default().queue());
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(TURN);
         }
     }
 
