@@ -3,9 +3,11 @@
 //! With a file, reading never touches the disk and a write appends once; opening reads the whole file.
 
 use super::log::Log;
+use super::small::Small;
 use super::{Changes, Pair, Snapshot, Store, StoreError, Visit};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::path::Path;
 
@@ -19,10 +21,13 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Spaces {
-    maps: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
+    maps: BTreeMap<String, BTreeMap<Key, Vec<u8>>>,
     /// Bytes of all keys and values.
     bytes: u64,
 }
+
+/// Most keys stay in the tree's nodes: a look-up among millions then waits for memory once per node, not once per key that it passes.
+type Key = Small<30>;
 
 /// A file under this size is not worth writing anew.
 const LOG_MIN: u64 = 16 << 20;
@@ -54,7 +59,8 @@ impl Store for MemoryStore {
     fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError> {
         if let Some(map) = self.spaces.read().maps.get(space) {
             // The flow says only whether `each` has had enough.
-            let _ = map.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).try_for_each(|(key, value)| each(key, value));
+            let _ =
+                map.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).try_for_each(|(key, value)| each(key.as_slice(), value));
         }
         Ok(())
     }
@@ -62,7 +68,7 @@ impl Store for MemoryStore {
     fn floor(&self, space: &str, key: &[u8]) -> Result<Option<Pair>, StoreError> {
         let spaces = self.spaces.read();
         let last = spaces.maps.get(space).and_then(|map| map.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back());
-        Ok(last.map(|(key, value)| (key.clone(), value.clone())))
+        Ok(last.map(|(key, value)| (key.as_slice().to_vec(), value.clone())))
     }
 
     fn spaces(&self) -> Result<Vec<String>, StoreError> {
@@ -110,8 +116,16 @@ impl Spaces {
                     Some(map) => map,
                     None => self.maps.entry(space.to_owned()).or_default(),
                 };
-                let old = map.insert(key.to_vec(), value.to_vec());
-                self.bytes = self.bytes + size(key, value) - old.map_or(0, |old| size(key, &old));
+                match map.entry(Key::new(key)) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(value.to_vec());
+                        self.bytes += size(key, value);
+                    }
+                    Entry::Occupied(mut entry) => {
+                        self.bytes = self.bytes + size(key, value) - size(key, entry.get());
+                        set(entry.get_mut(), value);
+                    }
+                }
             }
             (None, Some(map)) => {
                 self.bytes -= map.remove(key).map_or(0, |old| size(key, &old));
@@ -126,10 +140,19 @@ impl Spaces {
     fn contents(&self) -> Changes {
         let mut contents = Changes::default();
         for (space, map) in &self.maps {
-            map.iter().for_each(|(key, value)| contents.put(space, key, value));
+            map.iter().for_each(|(key, value)| contents.put(space, key.as_slice(), value));
         }
         contents
     }
+}
+
+/// Sets a value in the memory that it has, unless most of that would lie idle.
+fn set(old: &mut Vec<u8>, value: &[u8]) {
+    if old.capacity() / 2 > value.len() {
+        *old = Vec::new();
+    }
+    old.clear();
+    old.extend_from_slice(value);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod error;
 pub mod keyed;
 mod log;
 mod memory;
+mod small;
 
 #[cfg(test)]
 mod suite;
@@ -154,6 +155,17 @@ impl Changes {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+    }
+
+    /// The same changes with nothing in them.
+    pub fn emptied(mut self) -> Changes {
+        self.clear();
+        self
+    }
+
+    /// Bytes of memory that it has for keys and values.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Sets a value, or deletes the key where there is none.

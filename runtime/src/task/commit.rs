@@ -23,11 +23,12 @@ pub struct Work {
 
 /// Commits a round of work: all of it or, on an error, nothing.
 pub fn commit(work: &Work, store: &dyn Store) -> Result<(), StoreError> {
-    let mut all = Changes::default();
-    for changes in &work.changes {
-        all.extend(changes);
+    if let [changes] = &work.changes[..] {
+        return store.write(changes);
     }
-    if all.is_empty() { Ok(()) } else { store.write(&all) }
+    let mut all = Changes::default();
+    work.changes.iter().for_each(|changes| all.extend(changes));
+    store.write(&all)
 }
 
 /// Tells the outside how far a committed round of work has read. `subscriptions` are by cluster; `None` for a cluster that is not read.

@@ -2,6 +2,7 @@
 //!
 //! A cell is known by its key and its own name; their bytes are joined so that a key's cells stand together, in order of name.
 
+use super::super::small::Small;
 use super::super::{Changes, Store, StoreError, Visit};
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -15,7 +16,10 @@ pub(super) struct Cells {
     on_its_way: Overlay,
 }
 
-type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+type Overlay = BTreeMap<Place, Option<Vec<u8>>>;
+
+/// Key and name of a cell; most stay in the tree's nodes.
+type Place = Small<30>;
 
 impl Cells {
     pub(super) fn new(space: String) -> Self {
@@ -24,14 +28,14 @@ impl Cells {
 
     pub(super) fn get(&self, store: &dyn Store, key: &[u8], cell: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let at = place(key, cell);
-        match self.overlay.get(&at).or_else(|| self.on_its_way.get(&at)) {
+        match self.overlay.get(&at[..]).or_else(|| self.on_its_way.get(&at[..])) {
             Some(value) => Ok(value.clone()),
             None => store.get(&self.space, &at),
         }
     }
 
     pub(super) fn set(&mut self, key: &[u8], cell: &[u8], value: Option<&[u8]>) {
-        self.overlay.insert(place(key, cell), value.map(<[u8]>::to_vec));
+        self.overlay.insert(Place::new(&place(key, cell)), value.map(<[u8]>::to_vec));
     }
 
     /// Visits cells whose name starts with `prefix`, in order, behind `after`.
@@ -48,8 +52,8 @@ impl Cells {
         let from =
             after.map(|after| [&place(key, after)[..], &[0]].concat()).filter(|from| *from > within).unwrap_or_else(|| within.clone());
         let range = (Bound::Included(&from[..]), Bound::Unbounded);
-        let newest_last = self.on_its_way.range::<[u8], _>(range).take_while(|(at, _)| at.starts_with(&within));
-        let newest_last = newest_last.chain(self.overlay.range::<[u8], _>(range).take_while(|(at, _)| at.starts_with(&within)));
+        let newest_last = self.on_its_way.range::<[u8], _>(range).take_while(|(at, _)| at.as_slice().starts_with(&within));
+        let newest_last = newest_last.chain(self.overlay.range::<[u8], _>(range).take_while(|(at, _)| at.as_slice().starts_with(&within)));
         let mut ours = newest_last.collect::<BTreeMap<_, _>>().into_iter().peekable();
         let mut flow = ControlFlow::Continue(());
         store.scan(&self.space, &from, &mut |at, stored| {
@@ -58,7 +62,7 @@ impl Cells {
             }
             while let Some((before, value)) = ours.next_if(|(ours, _)| ours.as_slice() < at) {
                 if let Some(value) = value {
-                    flow = each(&before[base..], value);
+                    flow = each(&before.as_slice()[base..], value);
                     flow?;
                 }
             }
@@ -71,7 +75,7 @@ impl Cells {
         })?;
         for (at, value) in ours {
             if let (ControlFlow::Continue(()), Some(value)) = (flow, value) {
-                flow = each(&at[base..], value);
+                flow = each(&at.as_slice()[base..], value);
             }
         }
         Ok(())
@@ -79,7 +83,7 @@ impl Cells {
 
     pub(super) fn changes(&self, into: &mut Changes) {
         for (at, value) in &self.overlay {
-            into.set(&self.space, at, value.as_deref());
+            into.set(&self.space, at.as_slice(), value.as_deref());
         }
     }
 
@@ -100,7 +104,7 @@ impl Cells {
 
     /// Bytes that the overlay holds.
     pub(super) fn bytes(&self) -> usize {
-        self.overlay.iter().chain(&self.on_its_way).map(|(at, value)| at.len() + value.as_ref().map_or(0, Vec::len)).sum()
+        self.overlay.iter().chain(&self.on_its_way).map(|(at, value)| at.as_slice().len() + value.as_ref().map_or(0, Vec::len)).sum()
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod cells;
 mod record;
-mod small;
 mod timers;
 
 #[cfg(test)]
@@ -13,13 +12,13 @@ mod tests;
 
 pub use record::Record;
 
+use super::small::{self, Small};
 use super::{Changes, Store, StoreError, Visit};
 use crate::time::Millis;
 use cells::Cells;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Probe;
-use small::Small;
 use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -2,6 +2,9 @@
 //!
 //! It has no capacity to reserve and does not grow: bytes are set whole.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+
 /// Bytes of which up to `N` live in place. `N` is 2 less than a multiple of 8, so that nothing is lost to padding.
 #[derive(Clone, Debug)]
 pub(super) enum Small<const N: usize> {
@@ -40,6 +43,32 @@ impl<const N: usize> Small<N> {
             Small::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Small::Heap(bytes) => bytes,
         }
+    }
+}
+
+impl<const N: usize> Borrow<[u8]> for Small<N> {
+    fn borrow(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl<const N: usize> PartialEq for Small<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl<const N: usize> Eq for Small<N> {}
+
+impl<const N: usize> PartialOrd for Small<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<const N: usize> Ord for Small<N> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_slice().cmp(other.as_slice())
     }
 }
 
