@@ -8,7 +8,7 @@ use super::supervise::TICK;
 use super::worker::{Command, Gauges, Report};
 use crate::broker::{BrokerError, Source};
 use crate::stage::StageError;
-use crate::store::StoreError;
+use crate::store::{Changes, StoreError};
 use crate::task::{Switchboard, TaskError, Work};
 use crossbeam_channel::{Receiver, Sender};
 use std::cell::RefCell;
@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Changes that take more memory than this are not kept for the next commit.
+const SPARE_BYTES_MAX: usize = 64 << 20;
 
 /// A run between its start and the next time that all tasks are made anew.
 pub struct Crew {
@@ -30,6 +33,8 @@ pub struct Crew {
     pub partitions: usize,
     /// Reports that came while another was waited for.
     pub aside: RefCell<Vec<Report>>,
+    /// Empty changes of commits before, for the memory that they have: fresh memory is cleared by the system first.
+    pub spare: RefCell<Vec<Changes>>,
 }
 
 /// Why one attempt to run failed, sorted by what to do next.
@@ -136,7 +141,7 @@ impl Crew {
     }
 
     pub fn prepare(&self) -> Result<Work, Failed> {
-        self.tell_all(|_| Command::Prepare);
+        self.tell_all(|_| Command::Prepare { spare: self.spare.borrow_mut().pop().unwrap_or_default() });
         let mut work = Work::default();
         for report in self.expect(|report| matches!(report, Report::Prepared(_)))? {
             if let Report::Prepared(part) = report {
@@ -145,6 +150,13 @@ impl Crew {
             }
         }
         Ok(work)
+    }
+
+    /// Takes the changes of a commit that is over.
+    pub fn keep_for_next(&self, work: Work) {
+        let mut spare = self.spare.borrow_mut();
+        let room = self.commands.len().saturating_sub(spare.len());
+        spare.extend(work.changes.into_iter().filter(|changes| changes.room() <= SPARE_BYTES_MAX).take(room).map(Changes::emptied));
     }
 
     /// Ends all workers and gives their sources back.

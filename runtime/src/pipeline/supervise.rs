@@ -414,6 +414,7 @@ impl Supervisor {
             instances: Vec::new(),
             partitions: 0,
             aside: RefCell::default(),
+            spare: RefCell::default(),
         };
         crew.instances = (0..self.topology.operators.len())
             .map(|operator| {
@@ -536,14 +537,7 @@ impl Supervisor {
             last_commit = Instant::now();
             looked &= !dirty;
             let goes_on = !(asked || finished || reassigned || reload || !taken_back.is_empty() || control.stopping());
-            match ledger {
-                Some(ledger) => self.commit_transaction(ledger, crew, &work, subscriptions, goes_on)?,
-                None => {
-                    commit(&work, self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?;
-                    // Sinks must hear that their records are written before anything else can fail: they would give the offsets out again.
-                    crew.ask_all(|_| Command::Committed)?;
-                }
-            }
+            self.commit(ledger, crew, &work, subscriptions, goes_on)?;
             self.brokers.audit().into_iter().for_each(Audit::committed);
             self.tell(&work, subscriptions, ledger)?;
             let reads = control.savepoints().are_written();
@@ -551,7 +545,8 @@ impl Supervisor {
             control.health().committed(&work.positions);
             self.metrics.commits.inc();
             self.metrics.commit_seconds.observe(hold.elapsed().as_secs_f64());
-            if ledger.is_some() && goes_on {
+            if goes_on {
+                crew.keep_for_next(work);
                 continue;
             }
             self.take_savepoints(crew.partitions, ledger, control);
@@ -573,27 +568,33 @@ impl Supervisor {
         }
     }
 
-    /// Commits a round of work over Kafka. Where nothing else is to be done between two rounds, the stream goes on while the transaction ends.
-    fn commit_transaction(
+    /// Commits a round of work. Where nothing else is to be done between two rounds, the stream goes on while that is under way.
+    fn commit(
         &self,
-        ledger: &Ledger,
+        ledger: Option<&Ledger>,
         crew: &Crew,
         work: &Work,
         subscriptions: &mut [Option<Box<dyn Subscription>>],
         goes_on: bool,
     ) -> Result<(), Failed> {
-        let closed = ledger.close()?;
+        let transaction = ledger.map(|ledger| Ok::<_, Failed>((ledger, ledger.close()?))).transpose()?;
         if goes_on {
             crew.tell_all(|_| Command::GoOn);
         }
-        // Without a task there is nothing that another process could have done, too; and who waits for its first partitions is no member yet.
-        let subscription = subscriptions.get_mut(ledger.cluster()).and_then(Option::as_mut).filter(|_| crew.has_tasks());
-        let member = subscription.map(|subscription| subscription.member()).transpose()?.flatten();
-        ledger.commit(closed, work, &self.topology, member.as_ref(), self.store.as_ref())?;
+        match transaction {
+            None => commit(work, self.store.as_ref()).map_err(|why| Failed::Fatal(why.into()))?,
+            Some((ledger, closed)) => {
+                // Without a task there is nothing that another process could have done, too; and who waits for its first partitions is no member yet.
+                let subscription = subscriptions.get_mut(ledger.cluster()).and_then(Option::as_mut).filter(|_| crew.has_tasks());
+                let member = subscription.map(|subscription| subscription.member()).transpose()?.flatten();
+                ledger.commit(closed, work, &self.topology, member.as_ref(), self.store.as_ref())?;
+            }
+        }
         if goes_on {
             crew.tell_all(|_| Command::Written);
             return Ok(());
         }
+        // Sinks must hear that their records are written before anything else can fail: they would give the offsets out again.
         crew.ask_all(|_| Command::Committed)
     }
 

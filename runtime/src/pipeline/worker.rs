@@ -23,7 +23,10 @@ pub enum Command {
     /// Fetch nothing more; finish what is under way between tasks.
     Quiesce,
     /// Flush outputs and hand over what is to be committed.
-    Prepare,
+    Prepare {
+        /// Empty, for what comes afterwards.
+        spare: Changes,
+    },
     /// What was prepared has been committed, and is in the store.
     Committed,
     /// What was prepared is on its way to its end: go on, with what belongs to the next commit.
@@ -154,7 +157,8 @@ impl Worker {
             match command {
                 None => {}
                 Some(Command::Stop) => return self.stop(),
-                Some(_) if broken => {}
+                // What has been written stays written, whatever happened since: its offsets are not to be given out again.
+                Some(command) if broken && !matches!(command, Command::Written) => {}
                 Some(command) => {
                     busy = true;
                     if let Err(why) = self.obey(command, &mut fetch) {
@@ -281,21 +285,21 @@ impl Worker {
                 *fetch = Fetch::Nothing;
                 self.say(Report::Quiet);
             }
-            Command::Prepare => {
-                let work = self.prepare()?;
+            Command::Prepare { spare } => {
+                let work = self.prepare(spare)?;
                 self.say(Report::Prepared(work));
             }
             Command::Committed => {
-                self.settled();
-                self.tasks.iter_mut().for_each(Task::written);
+                self.committed();
+                self.written();
                 self.say(Report::Done);
             }
             Command::GoOn => {
-                self.settled();
+                self.committed();
                 *fetch = Fetch::All;
             }
             Command::Written => {
-                self.tasks.iter_mut().for_each(Task::written);
+                self.written();
                 // There may be more to read now: only a look tells.
                 self.gauges.caught_up.store(false, Ordering::SeqCst);
             }
@@ -340,8 +344,12 @@ impl Worker {
         Ok(())
     }
 
-    fn settled(&mut self) {
+    fn written(&mut self) {
         self.outbox.settled(true);
+        self.tasks.iter_mut().for_each(Task::written);
+    }
+
+    fn committed(&mut self) {
         self.tasks.iter_mut().for_each(Task::committed);
         self.gauges.dirty.store(false, Ordering::SeqCst);
         // There may be more to read now: only a look tells.
@@ -349,7 +357,7 @@ impl Worker {
         self.gauges.ended.store(false, Ordering::SeqCst);
     }
 
-    fn prepare(&mut self) -> Result<Work, TaskError> {
+    fn prepare(&mut self, spare: Changes) -> Result<Work, TaskError> {
         for task in &mut self.tasks {
             task.tell_passages(&mut self.outbox)?;
         }
@@ -367,7 +375,7 @@ impl Worker {
             }
         }
         self.outbox.flush()?;
-        let mut changes = std::mem::take(&mut self.outbox.changes);
+        let mut changes = std::mem::replace(&mut self.outbox.changes, spare);
         let mut positions = Vec::new();
         for task in &mut self.tasks {
             positions.extend(task.prepare(&mut changes));

@@ -91,14 +91,10 @@ impl Sink for LocalSink {
     }
 }
 
-/// A sink that goes without a word has failed with its task; whether its last commit was written, the store knows.
+/// A sink that goes without a word has failed with its task. Its last commit may be written, or about to be: what it was promised is given to
+/// nobody else, and if it was not written, readers step over it.
 impl Drop for LocalSink {
     fn drop(&mut self) {
-        for (topic, partition, base) in self.promised.drain(..).rev() {
-            if let Ok(partition) = topic.partition(partition) {
-                let written = self.broker.store.get(partition.space(), &block::key(base)).is_ok_and(|block| block.is_some());
-                partition.settle(base, written);
-            }
-        }
+        self.settled(true);
     }
 }

@@ -7,7 +7,7 @@ use super::topic::{Partition, Topic};
 use super::{Start, damaged};
 use crate::broker::{BrokerError, POLL_BYTES_MAX, Polled, Source};
 use crate::events::{Events, Record};
-use crate::store::Store;
+use crate::store::{Pair, Store};
 use sangam_protocol::msgpack::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -81,6 +81,18 @@ impl LocalSource {
         Ok(base)
     }
 
+    /// Whether a block stands at the next offset, around it or behind it. What cannot be looked up is for the next poll to tell.
+    fn has_block(&self, partition: &Partition) -> bool {
+        let (space, at) = (partition.space(), block::key(self.next));
+        let mut behind = false;
+        let looked = self.store.scan(space, &at, &mut |_, _| {
+            behind = true;
+            ControlFlow::Break(())
+        });
+        let end = |(key, bytes): Pair| block::count(&bytes).map_or(i64::MAX, |count| block::base(&key) + count as i64);
+        behind || looked.is_err() || self.store.floor(space, &at).map_or(true, |around| around.map_or(i64::MIN, end) > self.next)
+    }
+
     fn read<T>(&self, read: Result<T, Error>) -> Result<T, BrokerError> {
         read.map_err(|error| match self.of() {
             Ok(partition) => damaged(partition.space(), &format!("the block of offset {} cannot be read: {error}", self.next)),
@@ -118,7 +130,10 @@ impl Source for LocalSource {
     }
 
     fn lag(&self) -> Option<u64> {
-        let end = self.of().ok()?.readable();
-        u64::try_from(end - self.next).ok()
+        let partition = self.of().ok()?;
+        let left = u64::try_from(partition.readable() - self.next).ok()?;
+        // Behind what was read there may be offsets of a lost commit only: nothing will ever come there.
+        let waits = left == 0 || self.cursor.left() > 0 || self.has_block(partition);
+        Some(if waits { left } else { 0 })
     }
 }

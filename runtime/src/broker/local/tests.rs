@@ -100,7 +100,43 @@ fn a_sink_that_vanishes_after_its_write_has_written() {
         drop(sink);
     }
     let events = read(&world, &mut *subscribe(&world, "g", "t", Start::Earliest, 1).sources[0], 2);
-    assert_eq!((values(&events), events.rows[1].offset), (vec!["a".to_owned(), "c".to_owned()], 1));
+    assert_eq!((values(&events), events.rows[1].offset), (vec!["a".to_owned(), "c".to_owned()], 2));
+}
+
+#[test]
+fn a_sink_that_vanishes_while_its_commit_is_under_way_loses_nothing() {
+    let (broker, store) = local();
+    let world = world(&broker, &store);
+    let (mut first, mut second) = (broker.sink().unwrap(), broker.sink().unwrap());
+    let late = flush(&mut *first, b"late");
+    drop(first);
+    let other = flush(&mut *second, b"other");
+    store.write(&late).unwrap();
+    store.write(&other).unwrap();
+    second.settled(true);
+    let events = read(&world, &mut *subscribe(&world, "g", "t", Start::Earliest, 1).sources[0], 2);
+    assert_eq!(values(&events), ["late", "other"]);
+}
+
+#[test]
+fn nobody_waits_for_offsets_of_a_lost_commit() {
+    let (broker, store) = local();
+    let world = world(&broker, &store);
+    let (mut first, mut second) = (broker.sink().unwrap(), broker.sink().unwrap());
+    store.write(&flush(&mut *first, b"kept")).unwrap();
+    first.settled(true);
+    let (lost, also_lost) = (flush(&mut *first, b"lost"), flush(&mut *second, b"lost, too"));
+    let mut reader = subscribe(&world, "g", "t", Start::Earliest, 1);
+    assert_eq!(reader.sources[0].lag(), Some(1));
+    read(&world, &mut *reader.sources[0], 1);
+    drop((first, second, lost, also_lost));
+    assert_eq!((reader.sources[0].lag(), reader.sources[0].poll(10, &mut Events::default()).unwrap()), (Some(0), Polled::Empty));
+    let mut third = broker.sink().unwrap();
+    store.write(&flush(&mut *third, b"next")).unwrap();
+    third.settled(true);
+    assert!(reader.sources[0].lag().is_some_and(|lag| lag > 0));
+    assert_eq!(values(&read(&world, &mut *reader.sources[0], 1)), ["next"]);
+    assert_eq!(reader.sources[0].lag(), Some(0));
 }
 
 #[test]
