@@ -32,6 +32,9 @@ struct Place {
     plugins: Arc<Plugins>,
 }
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     let ask = Ask::read(std::env::args().skip(1))?;
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests");

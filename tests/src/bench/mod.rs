@@ -64,9 +64,11 @@ pub fn cpu_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Bytes that this process has allocated and not freed, as glibc counts them.
-pub fn heap_bytes() -> u64 {
-    // SAFETY: the call only reads the allocator's own figures.
-    let info = unsafe { libc::mallinfo2() };
-    (info.uordblks + info.hblkhd) as u64
+/// Bytes of memory that this process has in use, as the system counts them.
+pub fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    // SAFETY: the call has no conditions.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let resident = pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    resident.unwrap_or_default() * page.max(0) as u64
 }

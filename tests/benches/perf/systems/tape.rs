@@ -7,7 +7,7 @@ use sangam::broker::{Assignment, Broker, BrokerError, OutRecord, Polled, Sink, S
 use sangam::events::{Events, Record};
 use sangam::store::Changes;
 use sangam::time::WATERMARK_MIN;
-use sangam_tests::bench::{cpu_ns, heap_bytes};
+use sangam_tests::bench::{cpu_ns, resident_bytes};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,7 +42,7 @@ pub struct Tape {
     ended: OnceLock<Mark>,
     heard: Mutex<Heard>,
     /// Memory of the process before the first event.
-    heap_at_start: OnceLock<u64>,
+    memory_at_start: OnceLock<u64>,
 }
 
 /// A moment.
@@ -109,7 +109,7 @@ impl Tape {
             began: OnceLock::new(),
             ended: OnceLock::new(),
             heard: Mutex::default(),
-            heap_at_start: OnceLock::new(),
+            memory_at_start: OnceLock::new(),
         })
     }
 
@@ -117,7 +117,7 @@ impl Tape {
     pub fn measured(&self) -> Option<Measured> {
         let (began, ended) = (self.began.get()?, self.ended.get()?);
         let (users, events) = (self.prepared.before, self.end - self.prepared.before);
-        let grown = began.heap.saturating_sub(*self.heap_at_start.get()?);
+        let grown = began.heap.saturating_sub(*self.memory_at_start.get()?);
         Some(Measured {
             events,
             cpu_ns: (ended.cpu_ns - began.cpu_ns) as f64 / events as f64,
@@ -142,7 +142,7 @@ impl Tape {
 
     fn mark(&self) -> Mark {
         let (outputs, output_bytes) = (self.outputs.load(Ordering::Relaxed), self.output_bytes.load(Ordering::Relaxed));
-        Mark { cpu_ns: cpu_ns(), at: Instant::now(), outputs, output_bytes, heap: heap_bytes() }
+        Mark { cpu_ns: cpu_ns(), at: Instant::now(), outputs, output_bytes, heap: resident_bytes() }
     }
 
     /// When an event is to come.
@@ -307,7 +307,7 @@ impl Source for TapeSource {
 
     fn poll(&mut self, max: usize, into: &mut Events) -> Result<Polled, BrokerError> {
         let (tape, end) = (self.tape.clone(), self.end());
-        tape.heap_at_start.get_or_init(heap_bytes);
+        tape.memory_at_start.get_or_init(resident_bytes);
         let Some(frames) = tape.prepared.streams.get(&self.stream) else { return Ok(Polled::End) };
         if self.next >= end {
             self.say_ended();
