@@ -11,7 +11,13 @@ use sangam_protocol::msgpack::Reader;
 use crate::{Error, Result};
 
 /// A slot and a cell's key in it: the field's number, then the key's bytes.
-type Place = (u32, Vec<u8>);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    slot: u32,
+    /// How the cell begins, as a number: most comparisons end here.
+    head: u64,
+    cell: Vec<u8>,
+}
 
 /// A cell's value; `None` where it is deleted.
 type Content = Option<Vec<u8>>;
@@ -64,8 +70,8 @@ pub(crate) fn undo() {
 /// Writes every changed cell.
 pub(crate) fn write(out: &mut EffectsWriter) {
     OVERLAY.with_borrow(|overlay| {
-        for ((slot, cell), value) in &overlay.changed {
-            out.cell(*slot, cell, value.as_deref());
+        for (place, value) in &overlay.changed {
+            out.cell(place.slot, &place.cell, value.as_deref());
         }
     });
 }
@@ -90,9 +96,9 @@ impl Home {
         match self {
             Home::Own(cells) => cells.get(key).cloned(),
             Home::Slot(slot, field) => {
-                let place = (*slot, cell(*field, key));
+                let place = Place::new(*slot, cell(*field, key));
                 let changed = OVERLAY.with_borrow(|overlay| overlay.changed.get(&place).cloned());
-                changed.unwrap_or_else(|| host::get(*slot, &place.1))
+                changed.unwrap_or_else(|| host::get(*slot, &place.cell))
             }
         }
     }
@@ -107,7 +113,7 @@ impl Home {
             }
             (Home::Slot(slot, field), value) => OVERLAY.with_borrow_mut(|overlay| {
                 CHANGED.set(true);
-                let place = (*slot, cell(*field, key));
+                let place = Place::new(*slot, cell(*field, key));
                 let before = overlay.changed.insert(place.clone(), value);
                 overlay.journal.push((place, before));
             }),
@@ -166,6 +172,15 @@ impl Home {
             _ => None,
         });
         *self = Home::Own(own.collect());
+    }
+}
+
+impl Place {
+    fn new(slot: u32, cell: Vec<u8>) -> Place {
+        let mut head = [0; 8];
+        let known = cell.len().min(head.len());
+        head[..known].copy_from_slice(&cell[..known]);
+        Place { slot, head: u64::from_be_bytes(head), cell }
     }
 }
 
@@ -263,10 +278,13 @@ impl Cursor {
 
     fn changed(&self) -> Option<(Vec<u8>, Content)> {
         use std::ops::Bound::{Excluded, Included, Unbounded};
-        let start = if self.last.is_empty() { Included((self.slot, vec![self.field])) } else { Excluded((self.slot, self.last.clone())) };
+        let start = match self.last.is_empty() {
+            true => Included(Place::new(self.slot, vec![self.field])),
+            false => Excluded(Place::new(self.slot, self.last.clone())),
+        };
         OVERLAY.with_borrow(|overlay| {
-            let ((slot, cell), value) = overlay.changed.range((start, Unbounded)).next()?;
-            (*slot == self.slot && cell.first() == Some(&self.field)).then(|| (cell.clone(), value.clone()))
+            let (place, value) = overlay.changed.range((start, Unbounded)).next()?;
+            (place.slot == self.slot && place.cell.first() == Some(&self.field)).then(|| (place.cell.clone(), value.clone()))
         })
     }
 }
@@ -274,6 +292,10 @@ impl Cursor {
 #[cfg(target_arch = "wasm32")]
 mod host {
     use super::CHUNK;
+    use std::mem::MaybeUninit;
+
+    /// Bytes of a value that are read at once.
+    const ROOM: usize = 256;
 
     #[link(wasm_import_module = "sangam")]
     unsafe extern "C" {
@@ -290,17 +312,26 @@ mod host {
     }
 
     pub fn get(slot: u32, cell: &[u8]) -> Option<Vec<u8>> {
-        let mut out: Vec<u8> = Vec::with_capacity(1024);
+        let mut out = Vec::new();
+        // Most values fit into a little room that costs nothing to have.
+        let mut room = [const { MaybeUninit::<u8>::uninit() }; ROOM];
+        // SAFETY: the host reads the cell's key and writes at most that many bytes, and keeps neither.
+        let len = unsafe { state_get(slot, cell.as_ptr(), cell.len(), room.as_mut_ptr().cast(), ROOM) };
+        let mut len = usize::try_from(len).ok()?;
+        if len <= ROOM {
+            // SAFETY: a value that fits has been written, all `len` bytes of it.
+            out.extend_from_slice(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), len) });
+            return Some(out);
+        }
         loop {
-            // SAFETY: the host reads the cell's key and writes at most the capacity, and keeps neither.
-            let len = unsafe { state_get(slot, cell.as_ptr(), cell.len(), out.as_mut_ptr(), out.capacity()) };
-            let len = usize::try_from(len).ok()?;
+            out.reserve(len);
+            // SAFETY: as above, with the capacity for the number of bytes.
+            len = usize::try_from(unsafe { state_get(slot, cell.as_ptr(), cell.len(), out.as_mut_ptr(), out.capacity()) }).ok()?;
             if len <= out.capacity() {
-                // SAFETY: a value that fits has been written, all `len` bytes of it.
+                // SAFETY: as above.
                 unsafe { out.set_len(len) };
                 return Some(out);
             }
-            out.reserve(len);
         }
     }
 

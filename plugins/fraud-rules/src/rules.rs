@@ -74,21 +74,21 @@ pub struct Needs {
 impl Needs {
     /// What these rules need together.
     pub fn of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Needs {
-        let (mut spans, mut row, mut merchants) = (BTreeSet::new(), 1, false);
+        let mut needs = Needs { spans: Vec::new(), row: 1, merchants: false };
         for rule in rules {
             match rule.test {
-                Test::VelocityCount { within, .. } | Test::VelocitySum { within, .. } => {
-                    spans.insert(within);
-                }
+                Test::VelocityCount { within, .. } | Test::VelocitySum { within, .. } => needs.spans.push(within),
                 Test::EqualAmounts { count, within } => {
-                    spans.insert(within);
-                    row = row.max(count);
+                    needs.spans.push(within);
+                    needs.row = needs.row.max(count);
                 }
-                Test::NewMerchant { .. } => merchants = true,
+                Test::NewMerchant { .. } => needs.merchants = true,
                 _ => {}
             }
         }
-        Needs { spans: spans.into_iter().collect(), row, merchants }
+        needs.spans.sort_unstable();
+        needs.spans.dedup();
+        needs
     }
 }
 

@@ -3,7 +3,6 @@
 //! A message that cannot be read changes nothing.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use sangam_protocol::msgpack::{Error as Malformed, Reader, write};
 use sangam_sdk::*;
@@ -133,22 +132,19 @@ impl Ruling {
         let set = self.sets.get(SET, time);
         let base = set.and_then(|set| set.rules.as_ref()).unwrap_or(config);
         let since = set.map_or(Millis::MIN, |set| set.kept.since);
-        let mut changes: BTreeMap<&str, &Version> = BTreeMap::new();
-        if !self.rules.is_empty() {
-            changes
-                .extend(self.rules.iter(time).filter(|(_, version)| version.kept.since >= since).map(|(name, one)| (name.as_str(), one)));
-        }
+        let mut changes: Vec<(&str, &Version)> = Vec::new();
+        changes.extend(self.rules.iter(time).filter(|(_, version)| version.kept.since >= since).map(|(name, one)| (name.as_str(), one)));
         if changes.is_empty() {
             return View { base: &base.list, changed: Vec::new(), needs: Cow::Borrowed(&base.needs) };
         }
         let mut changed: Vec<&Rule> = Vec::with_capacity(base.list.len() + changes.len());
         for rule in &base.list {
-            match changes.remove(rule.name.as_str()) {
+            match changes.iter().position(|(name, _)| *name == rule.name) {
                 None => changed.push(rule),
-                Some(version) => changed.extend(version.one()),
+                Some(at) => changed.extend(changes.remove(at).1.one()),
             }
         }
-        changed.extend(changes.values().filter_map(|version| version.one()));
+        changed.extend(changes.iter().filter_map(|(_, version)| version.one()));
         let needs = Cow::Owned(Needs::of(changed.iter().copied()));
         View { base: &[], changed, needs }
     }
