@@ -24,7 +24,7 @@ pub use webhook::WebhookBroker;
 use crate::config::Delivery;
 use crate::events::Events;
 use crate::metrics::SinkMetrics;
-use crate::store::Changes;
+use crate::store::{Changes, Store};
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::any::Any;
@@ -392,6 +392,14 @@ pub trait Sink: Send {
     fn refused(&mut self) -> Vec<(usize, Refusal)> {
         Vec::new()
     }
+}
+
+/// Ends a run of writes that no commit takes: what `sink` has taken is safe when this returns, be it outside or with `changes` in the store.
+pub fn settle(sink: &mut dyn Sink, changes: &mut Changes, store: &dyn Store) -> Result<(), BrokerError> {
+    sink.flush(changes)?;
+    let written = if changes.is_empty() { Ok(()) } else { store.write(changes) };
+    sink.settled(written.is_ok());
+    Ok(written?)
 }
 
 /// Why a sink gives a record back that it had taken.
