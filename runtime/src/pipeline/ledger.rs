@@ -255,7 +255,6 @@ impl Ledger {
         member: Option<&Member>,
         store: &dyn Store,
     ) -> Result<(), Failed> {
-        let keyed = |name: &str| topology.operators.iter().any(|node| *node.name == *name && node.is_keyed());
         let mut key_of = Vec::new();
         for (operator, slice, changes) in self.owed.lock().drain(..) {
             let log = Log::Operator(&operator);
@@ -273,7 +272,9 @@ impl Ledger {
             }
             all.set(space, key, value);
             let known = last.take().filter(|(known, ..)| *known == space);
-            let at = known.or_else(|| log_of(space, keyed).map(|(log, slice)| (space, log, log.topic(&self.pipeline), slice)));
+            let at = known.or_else(|| {
+                log_of(space, |operator| topology.is_keyed(operator)).map(|(log, slice)| (space, log, log.topic(&self.pipeline), slice))
+            });
             if let Some((_, log, topic, slice)) = &at {
                 record_key(*log, space, key, &mut key_of);
                 closed.append(topic, *slice as i32, &key_of, value)?;

@@ -182,6 +182,11 @@ impl Topology {
         read.any(|s| written(*s) || self.streams.get(*s).is_some_and(|stream| stream.carries.is_some()))
     }
 
+    /// Whether there is an operator of this name that keeps state per key.
+    pub fn is_keyed(&self, operator: &str) -> bool {
+        self.operators.iter().any(|node| *node.name == *operator && node.is_keyed())
+    }
+
     /// The stream, read by every process, that brings an operator's input.
     pub fn followed(&self, operator: usize, input: usize) -> Option<usize> {
         let takes = |consumer: &Consumer| (consumer.operator, consumer.input) == (operator, input);
