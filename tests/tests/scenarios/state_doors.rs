@@ -4,7 +4,7 @@ use sangam::admin::Admin;
 use sangam::cli::state::{self, StateCommand};
 use sangam_tests::doors::{get, open};
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, broker, produce, topic};
+use sangam_tests::kafka::{bootstrap, broker, cluster, produce, stream, topic};
 use sangam_tests::world::{Running, World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -209,15 +209,12 @@ fn sangam_state_asks_the_doors_and_prints_what_they_say() {
 #[test]
 fn over_kafka_a_key_of_another_process_is_answered_with_where_to_ask() {
     let (orders, standings) = (topic("orders", 4), topic("standings", 1));
-    let at = |stream: &str, topic: &str, more: &str| {
-        format!("[streams.{stream}]\ncluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\n{more}\n")
-    };
     let toml = format!(
-        "[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\noptions = {{ \"session.timeout.ms\" = \"6000\" }}\n{}{}[operators.customers]\nplugin = \"order-stores\"\ninput = \"orders\"\n\
+        "{}options = {{ \"session.timeout.ms\" = \"6000\" }}\n{}{}[operators.customers]\nplugin = \"order-stores\"\ninput = \"orders\"\n\
          key = \"customer\"\noutputs = {{ standings = \"standings\" }}\ndiscard = [\"alerts\"]\nconfig = {{ amount = [\"amount\"] }}\n",
-        bootstrap(),
-        at("orders", &orders, "key = \"customer\""),
-        at("standings", &standings, "")
+        cluster("main", &bootstrap()),
+        stream("orders", "main", &orders, "key = \"customer\""),
+        stream("standings", "main", &standings, "")
     );
     let kafka = Arc::new(broker());
     let one = World::on_disk(&toml).plugin("order-stores", &wasm("order-stores")).broker("main", kafka.clone());
