@@ -7,6 +7,7 @@ pub mod guest;
 pub mod guests;
 pub mod http;
 pub mod kafka;
+pub mod orders;
 pub mod place;
 pub mod play;
 pub mod program;

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: the first surprise ends the test")]
 
-use sangam::broker::{Assignment, Broker, Controls, MemoryBroker, OutRecord, Polled, Start, Subscribe, WebhookBroker};
+use sangam::broker::{Assignment, Broker, Controls, MemoryBroker, OutRecord, Polled, Start, Subscribe, WebhookBroker, settle};
 use sangam::config::{Carrier, Pipeline};
 use sangam::events::Events;
 use sangam::metrics::Metrics;
@@ -307,9 +307,7 @@ impl World {
         for record in records {
             sink.write(record, &mut changes).unwrap();
         }
-        sink.flush(&mut changes).unwrap();
-        self.store.write(&changes).unwrap();
-        sink.settled(true);
+        settle(&mut *sink, &mut changes, &*self.store).unwrap();
     }
 
     /// Everything that is in a topic, by partition and offset.

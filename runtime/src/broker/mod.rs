@@ -21,6 +21,8 @@ pub use local::LocalBroker;
 pub use memory::{Controls, MemoryBroker};
 pub use webhook::WebhookBroker;
 
+pub use crate::config::Start;
+
 use crate::config::Delivery;
 use crate::events::Events;
 use crate::metrics::SinkMetrics;
@@ -244,16 +246,6 @@ impl Subscribe {
     pub fn start_of(&self, topic: &str) -> Start {
         self.topics.iter().find(|(known, _)| known == topic).map(|(_, start)| *start).unwrap_or_default()
     }
-}
-
-/// Where to start in a partition for which there is no offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record.
-    #[default]
-    Earliest,
-    /// With records that come from now on.
-    Latest,
 }
 
 /// Partitions that this process reads now, and how that changes.

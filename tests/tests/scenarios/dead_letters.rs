@@ -3,6 +3,7 @@
 use sangam::broker::OutRecord;
 use sangam_tests::guests::wasm;
 use sangam_tests::kafka::{self, bootstrap, produce, topic, unique};
+use sangam_tests::orders::order;
 use sangam_tests::place::Place;
 use sangam_tests::program::{self, json_lines};
 use sangam_tests::words::{COUNT, counting, process, tally, word};
@@ -315,7 +316,7 @@ fn the_state_that_the_key_has_counts_when_a_build_is_tried() {
         outputs = { done = "done", passed = "done", placed = "done" }
     "#;
     let place = Place::new(sink, &[("kitchen-sink", "kitchen-sink")]);
-    let order = |act: &str, number: i64| json!({"key": "k", "act": act, "with": {"number": number, "text": "item"}});
+    let order = |act: &str, number: i64| order("k", act, number, "item");
     let items = (0..100).map(|n| (n, order("list_push", n)));
     place.world().send("orders", 0, &items.chain([(200, order("flood", 900))]).collect::<Vec<_>>());
     let toml = format!("name = \"test\"\n{sink}        limits = {{ output = \"4KiB\" }}\n");

@@ -2,9 +2,10 @@
 //! and nothing stands still, whatever the wiring.
 
 use sangam_tests::guests::wasm;
+use sangam_tests::orders::wake;
 use sangam_tests::words::{all_23_counted_once, say_everywhere};
 use sangam_tests::world::{Ended, World, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn world(pipeline: &str) -> World {
     World::new(pipeline).plugin("count", &wasm("count")).plugin("kitchen-sink", &wasm("kitchen-sink"))
@@ -175,10 +176,6 @@ const TIMERS: &str = r#"
     input = "orders"
     outputs = { done = "done", passed = "done", placed = "done" }
 "#;
-
-fn wake(key: &str, after: i64) -> Value {
-    json!({"key": key, "act": "wake", "with": {"number": after, "text": "alarm"}})
-}
 
 fn alarms(world: &World) -> usize {
     world.values("done").iter().filter(|done| done["act"] == "alarm").count()

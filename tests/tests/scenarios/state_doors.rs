@@ -1,6 +1,7 @@
 //! What operators remember can be asked for by key while the pipeline runs: as of the last commit, by name, and within bounds.
 
 use sangam::admin::Admin;
+use sangam::cli::ask::Doors;
 use sangam::cli::state::{self, StateCommand};
 use sangam_tests::doors::{get, open};
 use sangam_tests::guests::wasm;
@@ -195,7 +196,7 @@ fn sangam_state_asks_the_doors_and_prints_what_they_say() {
     with_orders(&doors, "a%26b", 1);
     let said = |operator: &str, key: Option<&str>| {
         let (operator, key, admin) = (operator.to_owned(), key.map(str::to_owned), doors.address().to_string());
-        let command = StateCommand { operator, key, prefix: String::new(), after: None, limit: 100, admin, token: None };
+        let command = StateCommand { operator, key, prefix: String::new(), after: None, limit: 100, doors: Doors { admin, token: None } };
         let mut out = Vec::new();
         state::run(&command, &mut out).map_err(|why| why.to_string())?;
         Ok::<Value, String>(serde_json::from_slice(&out).unwrap())
