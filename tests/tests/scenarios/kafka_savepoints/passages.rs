@@ -12,29 +12,33 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The pipeline, under a guarantee; it stops at what its counter cannot take.
-struct Guarded {
-    topics: Rekeyed,
+pub(super) struct Guarded {
+    pub(super) topics: Rekeyed,
     guarantee: &'static str,
 }
 
 /// What is in the two output topics from some place on, by key: how often each word was counted, and how many were in each window.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counted {
-    words: BTreeMap<String, u64>,
-    windows: BTreeMap<(String, i64), u64>,
+pub(super) struct Counted {
+    pub(super) words: BTreeMap<String, u64>,
+    pub(super) windows: BTreeMap<(String, i64), u64>,
 }
 
 impl Guarded {
-    fn new(guarantee: &'static str) -> Guarded {
+    pub(super) fn new(guarantee: &'static str) -> Guarded {
         Guarded { topics: Rekeyed::new(1), guarantee }
+    }
+
+    pub(super) fn toml(&self) -> String {
+        format!("guarantee = \"{}\"\n{}on_error = \"stop\"\n", self.guarantee, self.topics.toml())
     }
 
     /// A process with nothing on its disk.
     fn process(&self) -> World {
-        self.topics.process(&format!("guarantee = \"{}\"\n{}on_error = \"stop\"\n", self.guarantee, self.topics.toml()))
+        self.topics.process(&self.toml())
     }
 
-    fn say(&self, round: i64) {
+    pub(super) fn say(&self, round: i64) {
         self.topics.say(round);
     }
 
@@ -53,13 +57,13 @@ impl Guarded {
     }
 
     /// How many records the output topics hold.
-    fn outputs(&self) -> (usize, usize) {
+    pub(super) fn outputs(&self) -> (usize, usize) {
         (committed(&self.topics.tallies).len(), committed(&self.topics.seconds).len())
     }
 
     /// What they have got since, upon what was known; `None` where that is not known so exactly. Counts go up one by one, and no window
     /// comes twice.
-    fn since(&self, (tallies, seconds): (usize, usize), known: Option<&Counted>) -> Counted {
+    pub(super) fn since(&self, (tallies, seconds): (usize, usize), known: Option<&Counted>) -> Counted {
         let start = known.map(|_| 0);
         let mut counted =
             known.map_or_else(Counted::default, |known| Counted { words: known.words.clone(), windows: known.windows.clone() });
