@@ -100,3 +100,11 @@ impl Guest {
 pub fn escaped(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("\\{byte:02x}")).collect()
 }
+
+/// The counting guest by hand, but it traps where a word comes again.
+pub fn trapping_count() -> anyhow::Result<Vec<u8>> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests/count.wat"))?;
+    let times = "(local.set $times (call $bin))";
+    anyhow::ensure!(text.contains(times), "the guest has changed");
+    Ok(wat::parse_str(text.replacen(times, &format!("{times} (if (local.get $times) (then (unreachable)))"), 1))?)
+}

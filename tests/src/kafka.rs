@@ -13,10 +13,11 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
 
 use sangam::broker::{Broker, KafkaBroker, KafkaOptions};
 
@@ -92,6 +93,16 @@ impl Drop for OwnBroker {
     }
 }
 
+/// A cluster in a pipeline file.
+pub fn cluster(name: &str, address: &str) -> String {
+    format!("[clusters.{name}]\nkind = \"kafka\"\nbrokers = \"{address}\"\n")
+}
+
+/// A stream of JSON in a pipeline file; `more` is what else is said of it.
+pub fn stream(name: &str, cluster: &str, topic: &str, more: &str) -> String {
+    format!("[streams.{name}]\ncluster = \"{cluster}\"\ntopic = \"{topic}\"\nformat = \"json\"\n{more}\n")
+}
+
 /// The broker as the engine sees it.
 pub fn broker() -> KafkaBroker {
     KafkaBroker::connect(KafkaOptions::new(bootstrap())).unwrap()
@@ -153,7 +164,12 @@ pub fn producer_at(address: &str, properties: &[(&str, &str)]) -> BaseProducer {
 
 /// Writes records of key and value to one partition and waits until they are safe.
 pub fn produce(topic: &str, partition: i32, records: &[(&str, &str)]) {
-    let producer = producer(&[]);
+    produce_at(&bootstrap(), topic, partition, records);
+}
+
+/// The same, to a broker elsewhere.
+pub fn produce_at(address: &str, topic: &str, partition: i32, records: &[(&str, &str)]) {
+    let producer = producer_at(address, &[]);
     for (key, value) in records {
         let record = BaseRecord::to(topic).partition(partition).key(*key).payload(*value);
         producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -216,6 +232,8 @@ pub fn committed_at(address: &str, topic: &str) -> Vec<Seen> {
             None => {}
             Some(Ok(message)) => seen.push(Seen::from(&message)),
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+            // On a busy machine a connection may be gone for a moment; the client makes it anew.
+            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown))) => {}
             Some(Err(why)) => panic!("{topic}: {why}"),
         }
     }
@@ -240,6 +258,13 @@ fn from_the_start(address: &str, topic: &str, ends: &str) -> (BaseConsumer, usiz
     }
     consumer.assign(&from).unwrap();
     (consumer, from.count())
+}
+
+impl Seen {
+    /// The value, read as JSON; of a tombstone, null.
+    pub fn json(&self) -> Value {
+        self.value.as_ref().map_or(Value::Null, |value| serde_json::from_slice(value).unwrap())
+    }
 }
 
 impl From<&BorrowedMessage<'_>> for Seen {

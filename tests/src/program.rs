@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: the first surprise ends the test")]
 
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,11 @@ pub fn path() -> PathBuf {
     let program = test.ancestors().nth(2).map(|folder| folder.join("sangam")).unwrap_or_default();
     assert!(program.is_file(), "{} is not there; build it with:  cargo build --workspace", program.display());
     program
+}
+
+/// What it has printed as lines of JSON.
+pub fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// What a run of the program left behind.

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: the first surprise ends the test")]
 
-use sangam::broker::{Assignment, Broker, Controls, MemoryBroker, OutRecord, Polled, Start, Subscribe, WebhookBroker};
+use sangam::broker::{Assignment, Broker, Controls, MemoryBroker, OutRecord, Polled, Start, Subscribe, WebhookBroker, settle};
 use sangam::config::{Carrier, Pipeline};
 use sangam::events::Events;
 use sangam::metrics::Metrics;
@@ -307,9 +307,7 @@ impl World {
         for record in records {
             sink.write(record, &mut changes).unwrap();
         }
-        sink.flush(&mut changes).unwrap();
-        self.store.write(&changes).unwrap();
-        sink.settled(true);
+        settle(&mut *sink, &mut changes, &*self.store).unwrap();
     }
 
     /// Everything that is in a topic, by partition and offset.
@@ -398,6 +396,11 @@ impl Running {
         self.builds.lock()[plugin].refused.as_ref().map(|(_, why)| why.clone())
     }
 
+    /// Its metrics whose names begin with `name`, together, as far as they have these labels.
+    pub fn sum(&self, name: &str, labels: &str) -> u64 {
+        sum(&self.metrics.render(), name, labels)
+    }
+
     /// Whether the run has ended.
     pub fn ended(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
@@ -435,6 +438,12 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(2));
     }
+}
+
+/// What the lines of metrics say together whose names begin with `name` and that have these labels.
+pub fn sum(metrics: &str, name: &str, labels: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// A record without a key.

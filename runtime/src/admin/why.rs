@@ -6,7 +6,7 @@ use super::View;
 use crate::pipeline::Standings;
 use crate::stage::Standing;
 use crate::task::{IntakeState, OperatorNode, Topology};
-use crate::time::{Millis, WATERMARK_MAX, WATERMARK_MIN};
+use crate::time::{Millis, WATERMARK_MAX, WATERMARK_MIN, date};
 use serde::{Deserialize, Serialize};
 
 /// How it is with an operator's time. Times are in milliseconds since 1970.
@@ -172,15 +172,7 @@ fn answer(topology: &Topology, why: &Why) -> String {
 /// A time as people read it, in UTC: `2001-03-01T07:59:59.999Z`.
 pub fn moment(at: Millis) -> String {
     let (days, of_day) = (at.div_euclid(86_400_000), at.rem_euclid(86_400_000));
-    // Howard Hinnant's `civil_from_days`: years from March on, in eras of 400 years.
-    let z = i128::from(days) + 719_468;
-    let (era, of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i128::from(month <= 2);
+    let (year, month, day) = date(days);
     let (hour, minute, second, milli) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1_000 % 60, of_day % 1_000);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }

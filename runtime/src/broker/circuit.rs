@@ -59,9 +59,7 @@ impl Circuit {
 
     /// It has answered; `taken`: it has the record, else it refuses it for good, and works all the same.
     pub(super) fn works(&self, taken: bool) {
-        let mut breaker = self.breaker.lock();
-        breaker.succeeded(self.now(), 1);
-        self.show(&breaker);
+        self.answers();
         let metrics = self.metrics();
         if taken { &metrics.delivered } else { &metrics.refused }.inc();
     }

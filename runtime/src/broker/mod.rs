@@ -21,10 +21,12 @@ pub use local::LocalBroker;
 pub use memory::{Controls, MemoryBroker};
 pub use webhook::WebhookBroker;
 
+pub use crate::config::Start;
+
 use crate::config::Delivery;
 use crate::events::Events;
 use crate::metrics::SinkMetrics;
-use crate::store::Changes;
+use crate::store::{Changes, Store};
 use crate::time::Millis;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::any::Any;
@@ -246,16 +248,6 @@ impl Subscribe {
     }
 }
 
-/// Where to start in a partition for which there is no offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record.
-    #[default]
-    Earliest,
-    /// With records that come from now on.
-    Latest,
-}
-
 /// Partitions that this process reads now, and how that changes.
 pub trait Subscription: Send {
     /// Partitions gained and lost since the last call. Call it regularly, also while nothing is read: it keeps the group membership alive.
@@ -392,6 +384,14 @@ pub trait Sink: Send {
     fn refused(&mut self) -> Vec<(usize, Refusal)> {
         Vec::new()
     }
+}
+
+/// Ends a run of writes that no commit takes: what `sink` has taken is safe when this returns, be it outside or with `changes` in the store.
+pub fn settle(sink: &mut dyn Sink, changes: &mut Changes, store: &dyn Store) -> Result<(), BrokerError> {
+    sink.flush(changes)?;
+    let written = if changes.is_empty() { Ok(()) } else { store.write(changes) };
+    sink.settled(written.is_ok());
+    Ok(written?)
 }
 
 /// Why a sink gives a record back that it had taken.

@@ -1,6 +1,7 @@
 //! A question to the admin doors of a running pipeline, and its answer.
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -19,11 +20,35 @@ pub struct Question<'a> {
     pub patience: Duration,
 }
 
+/// Where the doors of a pipeline are, as a command is told.
+#[derive(Clone, Debug, Args)]
+pub struct Doors {
+    /// Where the pipeline's admin doors are: `listen` under `[admin]` in its file.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9600")]
+    pub admin: String,
+    /// The token of the admin doors [default: the environment variable SANGAM_ADMIN_TOKEN].
+    #[arg(long)]
+    pub token: Option<String>,
+}
+
+impl Doors {
+    /// Asks there, without sending anything along; the body of the answer.
+    pub(super) fn ask(&self, path: &str, patience: Duration) -> Result<String> {
+        let token = token(self.token.as_deref());
+        ask(&Question { address: &self.admin, token: token.as_deref(), path, body: None, patience })
+    }
+}
+
 /// The most bytes of an answer.
 const ANSWER_MAX: u64 = 16 << 20;
 
 /// How long the doors may take to open.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// The token that was given, or else the one of the environment.
+pub fn token(given: Option<&str>) -> Option<String> {
+    given.map(str::to_owned).or_else(|| std::env::var("SANGAM_ADMIN_TOKEN").ok())
+}
 
 /// Asks; the body of the answer.
 ///

@@ -1,5 +1,6 @@
 //! The command line: each command in its file; this one knows only their names.
 
+pub mod ask;
 pub mod audit;
 pub mod build;
 pub mod debug;
@@ -17,7 +18,6 @@ pub mod test;
 pub mod validate;
 pub mod why;
 
-mod ask;
 mod bytes;
 mod columns;
 mod surroundings;

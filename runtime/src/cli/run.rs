@@ -3,8 +3,7 @@
 use super::{screen, surroundings};
 use crate::admin::{Admin, View, on_signals};
 use crate::config::{Carrier, Pipeline, STDIO};
-use crate::metrics::Metrics;
-use crate::pipeline::{Control, PipelineError, Reloader, RunOptions, Supervisor, plan};
+use crate::pipeline::{Control, PipelineError, Reloader, RunOptions, Supervisor};
 use crate::time::SystemClock;
 use anyhow::{Context, Result};
 use clap::Args;
@@ -12,7 +11,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use surroundings::Connected;
+use surroundings::{Connected, Planned};
 
 /// Run a pipeline.
 #[derive(Clone, Debug, Args)]
@@ -59,10 +58,7 @@ impl Prepared {
     /// Makes the topics, loads the plugins, and starts what watches: the folder of plugins, the admin doors, signals.
     pub(super) fn new(pipeline: Pipeline, connected: Connected, drain: bool) -> Result<Prepared> {
         let Connected { store, mut brokers, .. } = connected;
-        let plugins = surroundings::plugins(&pipeline)?;
-        brokers.topics(&pipeline)?;
-        let metrics = Arc::new(Metrics::default());
-        let topology = Arc::new(plan(&pipeline, &plugins, &metrics, &|s| brokers.partitions(s), &|s| brokers.of_stream(s))?);
+        let Planned { plugins, metrics, topology } = surroundings::planned(&pipeline, &mut brokers)?;
         let reloader = Reloader::start(plugins.clone(), &pipeline, &topology)
             .with_context(|| format!("the plugin folder {} cannot be watched", plugins.folder().display()))?;
         let view = Arc::new(View {

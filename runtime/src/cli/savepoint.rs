@@ -1,13 +1,12 @@
 //! `sangam savepoint`: the whole state of a pipeline taken, listed, restored and removed.
 
-use super::ask::{Question, ask};
-use super::surroundings::{self, Connected};
+use super::ask::{Question, ask, token};
+use super::surroundings::{self, Connected, Planned};
 use crate::admin::{Wanted, moment};
 use crate::config::Pipeline;
-use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::pipeline::savepoint::{Depot, Savepoint};
-use crate::pipeline::{RunOptions, Supervisor, plan};
+use crate::pipeline::{RunOptions, Supervisor};
 use crate::store::{Store, StoreError};
 use crate::time::{Clock, SystemClock};
 use anyhow::{Context, Result, bail};
@@ -122,8 +121,7 @@ fn of_running(create: &Create, pipeline: &Pipeline, name: &str) -> Result<Savepo
             pipeline.data.display()
         )
     })?;
-    let token = create.token.clone().or_else(|| std::env::var("SANGAM_ADMIN_TOKEN").ok());
-    let token = token.or_else(|| pipeline.admin.as_ref()?.token.as_ref().map(|token| token.0.clone()));
+    let token = token(create.token.as_deref()).or_else(|| pipeline.admin.as_ref()?.token.as_ref().map(|token| token.0.clone()));
     let wanted = Wanted { name: name.to_owned(), why: create.why.clone() };
     let path = "/api/v1/pipeline/savepoints";
     let body = Some(serde_json::to_string(&wanted)?);
@@ -209,10 +207,7 @@ fn store(pipeline: &Pipeline) -> Result<Option<Arc<dyn Store>>> {
 
 fn stopped(pipeline: Pipeline, store: Arc<dyn Store>) -> Result<Supervisor> {
     let Connected { store, mut brokers, .. } = surroundings::connect(&pipeline, &store)?;
-    let plugins = surroundings::plugins(&pipeline)?;
-    brokers.topics(&pipeline)?;
-    let metrics = Arc::new(Metrics::default());
-    let topology = Arc::new(plan(&pipeline, &plugins, &metrics, &|s| brokers.partitions(s), &|s| brokers.of_stream(s))?);
+    let Planned { plugins, metrics, topology } = surroundings::planned(&pipeline, &mut brokers)?;
     let (clock, options) = (Arc::new(SystemClock), RunOptions::default());
     Ok(Supervisor { pipeline, topology, brokers, store, plugins, clock, metrics, options, reloader: None })
 }

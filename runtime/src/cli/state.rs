@@ -1,6 +1,6 @@
 //! `sangam state`: what an operator of a running pipeline remembers, asked at its admin doors.
 
-use super::ask::{Question, ask};
+use super::ask::Doors;
 use anyhow::Result;
 use clap::Args;
 use std::io::Write;
@@ -22,12 +22,9 @@ pub struct StateCommand {
     /// The most keys.
     #[arg(long, default_value_t = 100)]
     pub limit: usize,
-    /// Where the pipeline's admin doors are: `listen` under `[admin]` in its file.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9600")]
-    pub admin: String,
-    /// The token of the admin doors [default: the environment variable SANGAM_ADMIN_TOKEN].
-    #[arg(long)]
-    pub token: Option<String>,
+    /// Where it is asked.
+    #[command(flatten)]
+    pub doors: Doors,
 }
 
 /// How long the pipeline may take to answer.
@@ -43,8 +40,6 @@ pub fn run(command: &StateCommand, out: &mut impl Write) -> Result<()> {
         query.extend_pairs(command.after.iter().map(|after| ("after", after)));
     }
     let path = format!("/api/v1/pipeline/state/{}?{}", command.operator, query.finish());
-    let token = command.token.clone().or_else(|| std::env::var("SANGAM_ADMIN_TOKEN").ok());
-    let question = Question { address: &command.admin, token: token.as_deref(), path: &path, body: None, patience: PATIENCE };
-    let answer: serde_json::Value = serde_json::from_str(&ask(&question)?)?;
+    let answer: serde_json::Value = serde_json::from_str(&command.doors.ask(&path, PATIENCE)?)?;
     Ok(writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?)
 }

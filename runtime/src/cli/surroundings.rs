@@ -4,9 +4,11 @@ use crate::broker::{
     Broker, BrokerError, FileBroker, FileFormat, FileOptions, KafkaBroker, KafkaOptions, LocalBroker, MemoryBroker, WebhookBroker,
 };
 use crate::config::{self, Carrier, ClusterKind, Format, Guarantee, Pipeline};
-use crate::pipeline::{Brokers, LoadFailed, PlanError, PlanErrors, Plugins};
+use crate::metrics::Metrics;
+use crate::pipeline::{Brokers, LoadFailed, PlanError, PlanErrors, Plugins, plan};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::{DiskStore, MemoryStore, Store, StoreError};
+use crate::task::Topology;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +50,24 @@ fn cache_folder() -> Option<PathBuf> {
         .or_else(|| named("XDG_CACHE_HOME").map(|folder| folder.join("sangam")))
         .or_else(|| named("HOME").map(|home| home.join(".cache/sangam")))?;
     Some(cache.join("code"))
+}
+
+/// What a run starts from, besides its connections.
+pub struct Planned {
+    /// The plugins.
+    pub plugins: Arc<Plugins>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Who runs where.
+    pub topology: Arc<Topology>,
+}
+
+/// Makes the topics of a pipeline, loads its plugins, and plans its run.
+pub fn planned(pipeline: &Pipeline, brokers: &mut Brokers) -> Result<Planned> {
+    let (plugins, metrics) = (plugins(pipeline)?, Arc::new(Metrics::default()));
+    brokers.topics(pipeline)?;
+    let topology = plan(pipeline, &plugins, &metrics, &|s| brokers.partitions(s), &|s| brokers.of_stream(s))?;
+    Ok(Planned { plugins, metrics, topology: Arc::new(topology) })
 }
 
 /// The plugins of a pipeline.

@@ -1,6 +1,6 @@
 //! `sangam why`: what an operator of a running pipeline waits for, asked at its admin doors.
 
-use super::ask::{Question, ask};
+use super::ask::Doors;
 use crate::admin::{Channel, Why, length, moment};
 use crate::time::WATERMARK_MAX;
 use anyhow::{Context, Result};
@@ -13,12 +13,9 @@ use std::time::Duration;
 pub struct WhyCommand {
     /// The operator.
     pub operator: String,
-    /// Where the pipeline's admin doors are: `listen` under `[admin]` in its file.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9600")]
-    pub admin: String,
-    /// The token of the admin doors [default: the environment variable SANGAM_ADMIN_TOKEN].
-    #[arg(long)]
-    pub token: Option<String>,
+    /// Where it is asked.
+    #[command(flatten)]
+    pub doors: Doors,
     /// The answer as JSON.
     #[arg(long)]
     pub json: bool,
@@ -30,9 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Runs the command.
 pub fn run(command: &WhyCommand, out: &mut impl Write) -> Result<()> {
     let path = format!("/api/v1/pipeline/why/{}", command.operator);
-    let token = command.token.clone().or_else(|| std::env::var("SANGAM_ADMIN_TOKEN").ok());
-    let question = Question { address: &command.admin, token: token.as_deref(), path: &path, body: None, patience: PATIENCE };
-    let answer = ask(&question)?;
+    let answer = command.doors.ask(&path, PATIENCE)?;
     if command.json {
         writeln!(out, "{}", answer.trim_end())?;
     } else {

@@ -290,7 +290,7 @@ pub enum Watermarks {
     ProcessingTime,
 }
 
-/// Where to start in a partition that has never been read.
+/// Where to start in a partition for which there is no offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// With the oldest event.

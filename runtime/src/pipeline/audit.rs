@@ -5,10 +5,10 @@
 
 use super::crew::Failed;
 use super::ledger::Ledger;
-use crate::broker::{Broker, BrokerError, OutRecord, Sink};
+use crate::broker::{Broker, BrokerError, OutRecord, Sink, settle};
 use crate::config;
 use crate::digest::sha256;
-use crate::store::{Store, StoreError};
+use crate::store::{Changes, Store, StoreError};
 use crate::task::{OperatorNode, Topology, Work, read_position};
 use crate::time::Millis;
 use parking_lot::Mutex;
@@ -208,7 +208,7 @@ impl Audit {
             return Ok(());
         }
         let mut sink = ledger.and_then(|ledger| ledger.sink(self.cluster)).map_or_else(|| self.broker.sink(), Ok)?;
-        let mut changes = crate::store::Changes::default();
+        let mut changes = Changes::default();
         for entry in waiting.iter_mut() {
             // What is taken back in one task is taken back in the others at this commit.
             if entry.fields.get("by").is_some_and(|by| by == "roll_back") {
@@ -254,14 +254,11 @@ impl Entry {
 
 /// Writes events without a commit around them.
 fn write_now(broker: &dyn Broker, topic: &str, entries: &[Entry], store: &dyn Store) -> Result<(), BrokerError> {
-    let (mut sink, mut changes) = (broker.sink()?, crate::store::Changes::default());
+    let (mut sink, mut changes) = (broker.sink()?, Changes::default());
     for entry in entries {
         sink.write(&entry.record(topic, &Value::Object(entry.fields.clone()).to_string()), &mut changes)?;
     }
-    sink.flush(&mut changes)?;
-    let written = if changes.is_empty() { Ok(()) } else { store.write(&changes) };
-    sink.settled(written.is_ok());
-    Ok(written?)
+    settle(&mut *sink, &mut changes, store)
 }
 
 /// Offsets by stream and partition.

@@ -38,6 +38,7 @@ pub struct Crew {
 }
 
 /// Why one attempt to run failed, sorted by what to do next.
+#[derive(Debug)]
 pub enum Failed {
     /// It may work next time: go back to the last commit and try again.
     Again(String),

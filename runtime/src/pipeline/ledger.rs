@@ -255,7 +255,6 @@ impl Ledger {
         member: Option<&Member>,
         store: &dyn Store,
     ) -> Result<(), Failed> {
-        let keyed = |name: &str| topology.operators.iter().any(|node| *node.name == *name && node.is_keyed());
         let mut key_of = Vec::new();
         for (operator, slice, changes) in self.owed.lock().drain(..) {
             let log = Log::Operator(&operator);
@@ -273,7 +272,9 @@ impl Ledger {
             }
             all.set(space, key, value);
             let known = last.take().filter(|(known, ..)| *known == space);
-            let at = known.or_else(|| log_of(space, keyed).map(|(log, slice)| (space, log, log.topic(&self.pipeline), slice)));
+            let at = known.or_else(|| {
+                log_of(space, |operator| topology.is_keyed(operator)).map(|(log, slice)| (space, log, log.topic(&self.pipeline), slice))
+            });
             if let Some((_, log, topic, slice)) = &at {
                 record_key(*log, space, key, &mut key_of);
                 closed.append(topic, *slice as i32, &key_of, value)?;
@@ -391,5 +392,88 @@ impl<'a> Progress<'a> {
             let ms = self.started.elapsed().as_millis() as u64;
             tracing::info!(pipeline = self.pipeline, log = self.place, records = self.records, ms, "state restored");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{MemoryBroker, OutRecord, settle};
+    use crate::store::MemoryStore;
+    use crate::task::POSITIONS;
+
+    /// A process that is to read only.
+    struct NoTransactions;
+
+    impl Transactions for NoTransactions {
+        fn sink(&self) -> Box<dyn Sink> {
+            unreachable!("nothing is written")
+        }
+
+        fn close(&self) -> Result<Box<dyn Closed>, BrokerError> {
+            unreachable!("nothing is committed")
+        }
+    }
+
+    /// A ledger, the store that is its process's copy, and the one that its broker lies in.
+    fn ledger() -> (Ledger, MemoryStore, Arc<dyn Store>) {
+        let topics: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let broker = Arc::new(MemoryBroker::new(Arc::clone(&topics)));
+        broker.create_log(&Log::Positions.topic("orders"), 1).unwrap();
+        let (transactions, health, owed, slices) = (Arc::new(NoTransactions), Health::default(), Mutex::default(), Mutex::default());
+        let ledger = Ledger { pipeline: "orders".to_owned(), cluster: 0, broker, transactions, owed, health, slices };
+        (ledger, MemoryStore::new(), topics)
+    }
+
+    /// Adds what some process has committed to the log of positions.
+    fn commit(ledger: &Ledger, topics: &dyn Store, changes: &[(&str, &str, Option<&str>)]) {
+        let (mut sink, mut pending) = (ledger.broker.sink().unwrap(), Changes::default());
+        let (topic, mut key) = (Log::Positions.topic("orders"), Vec::new());
+        for (space, of, value) in changes {
+            record_key(Log::Positions, space, of.as_bytes(), &mut key);
+            let value = value.map(str::as_bytes);
+            let record = OutRecord { topic: &topic, partition: 0, key: Some(&key), value, headers: &[], time: 0 };
+            sink.write(&record, &mut pending).unwrap();
+        }
+        settle(&mut *sink, &mut pending, topics).unwrap();
+    }
+
+    #[test]
+    fn a_copy_is_current_until_another_process_commits_and_again_when_it_has_read_that() {
+        let (ledger, store, topics) = ledger();
+        let is_current = || ledger.is_current(&store).unwrap();
+        assert!(is_current(), "nothing has been committed");
+        commit(&ledger, &*topics, &[(POSITIONS, "words/0", Some("1")), (POSITIONS, "words/1", Some("1"))]);
+        assert!(!is_current());
+        ledger.read_back(Log::Positions, 0, &store).unwrap();
+        assert!(is_current());
+        commit(&ledger, &*topics, &[("stage/split/1", "watermark", Some("9"))]);
+        assert!(!is_current(), "what an operator without keys remembers is told there, too");
+        ledger.read_back(Log::Positions, 0, &store).unwrap();
+        commit(&ledger, &*topics, &[(POSITIONS, "words/1", None)]);
+        assert!(!is_current(), "a position is gone");
+        ledger.read_back(Log::Positions, 0, &store).unwrap();
+        assert!(is_current());
+    }
+
+    #[test]
+    fn of_what_was_committed_since_only_the_newest_counts() {
+        let (ledger, store, topics) = ledger();
+        commit(&ledger, &*topics, &[(POSITIONS, "words/0", Some("1"))]);
+        ledger.read_back(Log::Positions, 0, &store).unwrap();
+        commit(&ledger, &*topics, &[(POSITIONS, "words/0", Some("2"))]);
+        assert!(!ledger.is_current(&store).unwrap());
+        commit(&ledger, &*topics, &[(POSITIONS, "words/0", None)]);
+        assert!(!ledger.is_current(&store).unwrap());
+        commit(&ledger, &*topics, &[(POSITIONS, "words/0", Some("1"))]);
+        assert!(ledger.is_current(&store).unwrap(), "it is as the copy has it");
+    }
+
+    #[test]
+    fn a_log_that_another_program_has_written_to_is_an_error_that_names_it() {
+        let (ledger, store, topics) = ledger();
+        commit(&ledger, &*topics, &[("words", "0", Some("1"))]);
+        let why = format!("{:?}", ledger.is_current(&store).unwrap_err());
+        assert!(why.contains("orders.positions: a record without a valid key"), "{why}");
     }
 }

@@ -4,14 +4,15 @@
 
 use super::control::Control;
 use super::reload::Builds;
-use crate::route::{Input, msgpack_to_json, partition_of};
-use crate::store::keyed::Record;
+use crate::route::{msgpack_to_json, partition_of};
+use crate::store::keyed::{Record, cells};
 use crate::store::{Store, StoreError};
 use crate::task::{OperatorNode, Topology};
 use crate::time::Millis;
-use sangam_protocol::key::{BROADCAST, append_composite, display};
+use sangam_protocol::key::{BROADCAST, append_composite, display, parts};
 use sangam_protocol::manifest::StateSchema;
 use sangam_protocol::msgpack::{Reader, write};
+use sangam_protocol::stored::Head;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -135,12 +136,11 @@ impl<'a> Query<'a> {
         store: &'a dyn Store,
         control: &Control,
     ) -> Result<Query<'a>, QueryError> {
-        let Some(index) = topology.operators.iter().position(|node| *node.name == *operator) else {
+        let Some((index, node)) = topology.operators.iter().enumerate().find(|(_, node)| *node.name == *operator) else {
             let known = topology.operators.iter().map(|node| &*node.name).collect::<Vec<_>>().join(", ");
             return Err(QueryError::NoOperator { operator: operator.to_owned(), known });
         };
-        let node = topology.operators.get(index).ok_or_else(|| QueryError::NotYet(operator.to_owned()))?;
-        if !node.inputs.iter().any(Input::keyed) {
+        if !node.is_keyed() {
             return Err(QueryError::Stateless(operator.to_owned()));
         }
         let slices: Vec<u32> = control.standings().operators.range((index, 0)..(index + 1, 0)).map(|((_, slice), _)| *slice).collect();
@@ -245,34 +245,36 @@ impl<'a> Query<'a> {
             QueryError::Store(StoreError::Damaged(self.space("state", slice).into(), why))
         };
         let record = Record::read(record).map_err(|why| unreadable(&why))?;
-        let head = record.state.map(Head::read).transpose().map_err(|why| unreadable(&why))?.unwrap_or_default();
-        let mut state = self.state(key, &head);
+        let mut stored = record.state.map(Reader::new);
+        let head = stored.as_mut().map(Head::read).transpose().map_err(|why| unreadable(&why))?;
+        let Head { version, used } = head.unwrap_or(Head { version: 1, used: None });
+        let value = stored.map_or(Value::Null, |stored| readable(stored.rest()));
+        let mut state = self.named(key, version, value);
         if with_cells {
             self.add_cells(key, slice, &mut state)?;
         }
         let timers = record.timers.iter().map(|(name, at, _)| ((*name).to_owned(), *at)).collect();
-        Ok(KeyState { key: key_text(key), slice, state, version: head.version, used_ms: head.used, timers })
+        Ok(KeyState { key: key_text(key), slice, state, version, used_ms: used, timers })
     }
 
     /// By name, where the names are those of what is stored.
-    fn state(&self, key: &[u8], head: &Head<'_>) -> Value {
-        let value = head.state.map_or(Value::Null, readable);
-        let schema = self.schema.as_ref().filter(|schema| schema.version == head.version && key != BROADCAST);
-        match (value, schema) {
+    fn named(&self, key: &[u8], version: u32, state: Value) -> Value {
+        let schema = self.schema.as_ref().filter(|schema| schema.version == version && key != BROADCAST);
+        match (state, schema) {
             // A state whose build knew fewer fields is shorter; the others are as new.
             (Value::Array(values), Some(schema)) if !schema.fields.is_empty() && values.len() <= schema.fields.len() => {
                 let named = schema.fields.iter().zip(values).map(|(field, value)| (field.name.clone(), value));
                 Value::Object(named.collect())
             }
-            (value, _) => value,
+            (state, _) => state,
         }
     }
 
     /// Puts what is kept cell by cell into its fields.
     fn add_cells(&self, key: &[u8], slice: u32, state: &mut Value) -> Result<(), StoreError> {
         let (Some(schema), Value::Object(fields)) = (&self.schema, state) else { return Ok(()) };
-        // As the store has them: the key's length, the key, the field's number, the cell's own key.
-        let base = [&(key.len() as u32).to_be_bytes()[..], key].concat();
+        // A cell's name begins with its field's number.
+        let base = cells::place(key, &[]);
         let (mut maps, mut lists) = (BTreeMap::<usize, Map<String, Value>>::new(), BTreeMap::<usize, Vec<Value>>::new());
         let (mut count, mut bytes) = (0, 0);
         let mut more = false;
@@ -306,38 +308,6 @@ impl<'a> Query<'a> {
     }
 }
 
-/// What stands before a state in the store: `{0: version, 1: time of last use}`, or nothing for version 1 without a time to live.
-#[derive(Clone, Copy, Debug)]
-struct Head<'a> {
-    version: u32,
-    used: Option<Millis>,
-    state: Option<&'a [u8]>,
-}
-
-impl Default for Head<'_> {
-    fn default() -> Self {
-        Head { version: 1, used: None, state: None }
-    }
-}
-
-impl<'a> Head<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Head<'a>, sangam_protocol::msgpack::Error> {
-        let mut reader = Reader::new(bytes);
-        let mut head = Head::default();
-        if matches!(reader.peek(), Ok(0x80..=0x8f)) {
-            for _ in 0..reader.map()? {
-                match reader.u64()? {
-                    0 => head.version = reader.u64()? as u32,
-                    1 => head.used = Some(reader.i64()?),
-                    _ => reader.skip()?,
-                }
-            }
-        }
-        head.state = Some(reader.rest());
-        Ok(head)
-    }
-}
-
 /// Stored bytes as JSON; in hexadecimal where they are something else, as an operator may keep what it likes.
 fn readable(bytes: &[u8]) -> Value {
     let mut json = Vec::new();
@@ -347,19 +317,13 @@ fn readable(bytes: &[u8]) -> Value {
 
 /// A key as text that leads back to it.
 fn key_text(key: &[u8]) -> String {
-    let composite = || {
-        let mut reader = Reader::new(key);
-        let parts: Vec<&str> = reader.array().and_then(|n| (0..n).map(|_| reader.str()).collect()).ok()?;
-        reader.is_empty().then(|| json!(parts).to_string())
-    };
     // Text that looks like one of the other two is not taken for it.
     let plain = |text: &&str| !text.contains(char::is_control) && !text.starts_with("0x") && !text.starts_with('[');
     let text = || std::str::from_utf8(key).ok().filter(plain).map(str::to_owned);
-    let is_array = matches!(key.first(), Some(0x90..=0x9f | 0xdc | 0xdd));
     if key == BROADCAST {
         return SHARED.to_owned();
     }
-    is_array.then(composite).flatten().or_else(text).unwrap_or_else(|| hex(key))
+    parts(key).map(|parts| json!(parts).to_string()).or_else(text).unwrap_or_else(|| hex(key))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -421,12 +385,5 @@ mod tests {
         // Whoever asks writes what they know: text as it is, numbers as numbers.
         assert_eq!(readings("0xab")[0], b"0xab");
         assert_eq!(reading(r#"["a",7]"#), parts(&["a", "7"]));
-    }
-
-    #[test]
-    fn what_stands_before_a_state_is_taken_off() {
-        let read = |bytes: &'static [u8]| Head::read(bytes).map(|head| (head.version, head.used, head.state)).unwrap();
-        assert_eq!(read(&[0x91, 7]), (1, None, Some(&[0x91, 7][..])));
-        assert_eq!(read(&[0x82, 0, 3, 1, 100, 0x90]), (3, Some(100), Some(&[0x90][..])));
     }
 }

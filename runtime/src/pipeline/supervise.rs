@@ -18,10 +18,10 @@ use super::standby::Standby;
 use super::sweep::Sweeper;
 use super::worker::{Command, Gauges, Report, Worker};
 use super::{PipelineError, Plugins, life, passages, schema};
-use crate::broker::{Assignment, BrokerError, Handback, Source, Start, Subscribe, Subscription};
-use crate::config::{Pipeline, Start as FileStart};
+use crate::broker::{Assignment, BrokerError, Handback, Source, Subscribe, Subscription};
+use crate::config::Pipeline;
 use crate::metrics::Metrics;
-use crate::stage::{Stage, StageSpec};
+use crate::stage::Stage;
 use crate::store::{Changes, Store};
 use crate::task::{Fetch, Group, Intake, Lanes, Links, Outbox, StreamNode, Switchboard, Task, Topology, Work, commit, tell, unheard};
 use crate::time::Clock;
@@ -251,7 +251,7 @@ impl Supervisor {
             for stream in reads {
                 let (Some(node), Some(file)) = (self.topology.streams.get(*stream), self.pipeline.streams.get(*stream)) else { continue };
                 if let Some(topic) = node.topic.as_ref().filter(|topic| topic.cluster == cluster && !node.everywhere) {
-                    topics.push((topic.topic.clone(), if file.start == FileStart::Latest { Start::Latest } else { Start::Earliest }));
+                    topics.push((topic.topic.clone(), file.start));
                 }
             }
             let subscribe = Subscribe { group: self.pipeline.name.clone(), topics };
@@ -365,7 +365,7 @@ impl Supervisor {
                 }
                 let mut stages = Vec::new();
                 for operator in &group.operators {
-                    let Some(spec) = self.stage_spec(*operator) else { continue };
+                    let Some(spec) = topology.stage_spec(*operator, &self.store, &self.clock) else { continue };
                     stages.push((*operator, Stage::new(spec, partition as u32)?));
                 }
                 let links = Links { inbox, lanes: Lanes::new(board.clone()) };
@@ -375,25 +375,6 @@ impl Supervisor {
             }
         }
         self.put_to_work(tasks, board, standings, ledger).map(|crew| Crew { partitions, ..crew })
-    }
-
-    fn stage_spec(&self, operator: usize) -> Option<StageSpec> {
-        let node = self.topology.operators.get(operator)?;
-        Some(StageSpec {
-            name: node.name.clone(),
-            plugin: node.plugin.clone(),
-            config: node.config.clone(),
-            limits: node.limits.clone(),
-            inputs: node.inputs.clone(),
-            on_error: node.on_error,
-            streams: self.topology.stream_names.clone(),
-            batch: node.batch.and_then(|batch| batch.count).unwrap_or(0).max(self.topology.batch),
-            metrics: node.metrics.clone(),
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            ports: node.outputs.len(),
-            captures: node.captures.clone(),
-        })
     }
 
     fn put_to_work(&self, tasks: Vec<Task>, board: Switchboard, standings: &Board, ledger: Option<&Ledger>) -> Result<Crew, Failed> {

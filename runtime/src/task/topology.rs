@@ -5,7 +5,9 @@ use crate::events::Format;
 use crate::metrics::OperatorMetrics;
 use crate::route::{Input, TimeUnit, Wants};
 use crate::sandbox::{Limits, Plugin};
-use crate::stage::{Captures, OnError};
+use crate::stage::{Captures, OnError, StageSpec};
+use crate::store::Store;
+use crate::time::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,6 +182,31 @@ impl Topology {
         let written = |stream: usize| self.operators.iter().any(|node| leads(node, stream));
         let mut read = self.groups.iter().flat_map(|group| &group.reads);
         read.any(|s| written(*s) || self.streams.get(*s).is_some_and(|stream| stream.carries.is_some()))
+    }
+
+    /// Whether there is an operator of this name that keeps state per key.
+    pub fn is_keyed(&self, operator: &str) -> bool {
+        self.operators.iter().any(|node| *node.name == *operator && node.is_keyed())
+    }
+
+    /// What a stage of an operator is made from, over a store and by a clock.
+    pub fn stage_spec(&self, operator: usize, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Option<StageSpec> {
+        let node = self.operators.get(operator)?;
+        Some(StageSpec {
+            name: node.name.clone(),
+            plugin: node.plugin.clone(),
+            config: node.config.clone(),
+            limits: node.limits.clone(),
+            inputs: node.inputs.clone(),
+            on_error: node.on_error,
+            streams: self.stream_names.clone(),
+            batch: node.batch.and_then(|batch| batch.count).unwrap_or(0).max(self.batch),
+            metrics: node.metrics.clone(),
+            ports: node.outputs.len(),
+            store: store.clone(),
+            clock: clock.clone(),
+            captures: node.captures.clone(),
+        })
     }
 
     /// The stream, read by every process, that brings an operator's input.

@@ -62,16 +62,17 @@ pub fn append_composite<'a>(values: impl ExactSizeIterator<Item = &'a [u8]>, out
     Ok(())
 }
 
+/// The parts of a key of several fields; `None` where it is none.
+pub fn parts(key: &[u8]) -> Option<Vec<&str>> {
+    let mut reader = Reader::new(key);
+    let parts = reader.array().and_then(|count| (0..count).map(|_| reader.str()).collect()).ok()?;
+    reader.is_empty().then_some(parts)
+}
+
 /// A key in words for people: text as it is, composite parts joined by `/`, anything else in hexadecimal.
 pub fn display(key: &[u8]) -> String {
-    if matches!(key.first(), Some(0x90..=0x9f)) {
-        let mut reader = Reader::new(key);
-        let parts: Result<Vec<&str>, _> = reader.array().and_then(|n| (0..n).map(|_| reader.str()).collect());
-        if let Ok(parts) = parts
-            && reader.is_empty()
-        {
-            return parts.join("/");
-        }
+    if let Some(parts) = parts(key) {
+        return parts.join("/");
     }
     match std::str::from_utf8(key) {
         Ok(text) => text.to_owned(),

@@ -9,6 +9,7 @@ pub mod effects;
 pub mod frame;
 pub mod key;
 pub mod manifest;
+pub mod stored;
 
 /// The ABI version that this crate speaks; a guest states the same number in its manifest.
 pub const ABI_VERSION: u32 = 1;

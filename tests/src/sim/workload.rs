@@ -8,8 +8,12 @@ use serde_json::{Value, json};
 pub struct Workload {
     /// Its name.
     pub name: &'static str,
-    /// The pipeline, without its clusters.
-    pub toml: &'static str,
+    /// What stands before the first table of the file.
+    pub head: &'static str,
+    /// What is said of streams; each is in the topic of its name.
+    pub settings: &'static [(&'static str, &'static str)],
+    /// The operators.
+    pub operators: &'static str,
     /// The plugins.
     pub plugins: &'static [&'static str],
     /// The operator's plugin that is reloaded.
@@ -26,87 +30,77 @@ pub struct Workload {
 /// What input starts with.
 const EPOCH: i64 = 1_700_000_000_000;
 
+/// Says of a stream of words that each of them is in one partition only.
+const BY_TEXT: &str = "key = [\"text\"]";
+
+const COUNT: Workload = Workload {
+    name: "count",
+    head: "",
+    settings: &[("in", BY_TEXT)],
+    operators: r#"
+        [operators.count]
+        input = "in"
+        output = "out"
+    "#,
+    plugins: &["count"],
+    reloads: "count",
+    topics: &[("in", 3), ("out", 2)],
+    reads: &["in"],
+    ends: &["out"],
+    event: word,
+};
+
+const WINDOWS: Workload = Workload {
+    name: "windows",
+    settings: &[("in", "key = [\"text\"]\nout_of_orderness = \"20ms\"")],
+    operators: r#"
+        [operators.windows]
+        plugin = "windowing"
+        key = "text"
+        input = "in"
+        output = "out"
+        late = "late"
+        config = { window = { type = "tumbling", size = "100ms" }, aggregate = [{ fn = "count", as = "n" }, { fn = "sum", field = "n", as = "sum" }] }
+    "#,
+    plugins: &["windowing"],
+    reloads: "windowing",
+    topics: &[("in", 3), ("out", 2), ("late", 1)],
+    ends: &[],
+    event: timed,
+    ..COUNT
+};
+
 /// All workloads.
 pub const WORKLOADS: &[Workload] = &[
-    Workload {
-        name: "count",
-        toml: r#"
-            [streams.in]
-            cluster = "main"
-            topic = "in"
-            key = ["text"]
-            [streams.out]
-            cluster = "main"
-            topic = "out"
-            [operators.count]
-            input = "in"
-            output = "out"
-        "#,
-        plugins: &["count"],
-        reloads: "count",
-        topics: &[("in", 3), ("out", 2)],
-        reads: &["in"],
-        ends: &["out"],
-        event: word,
-    },
+    COUNT,
     Workload {
         name: "count by exchange",
-        toml: r#"
-            [streams.in]
-            cluster = "main"
-            topic = "in"
-            [streams.out]
-            cluster = "main"
-            topic = "out"
+        settings: &[],
+        operators: r#"
             [operators.count]
             input = "in"
             output = "out"
             route = "exchange"
             parallelism = 2
         "#,
-        plugins: &["count"],
-        reloads: "count",
-        topics: &[("in", 3), ("out", 2)],
-        reads: &["in"],
-        ends: &["out"],
-        event: word,
+        ..COUNT
     },
     Workload {
         name: "count by repartition",
-        toml: r#"
-            [streams.in]
-            cluster = "main"
-            topic = "in"
-            [streams.out]
-            cluster = "main"
-            topic = "out"
+        settings: &[],
+        operators: r#"
             [operators.count]
             input = "in"
             output = "out"
             route = "repartition"
             parallelism = 2
         "#,
-        plugins: &["count"],
-        reloads: "count",
-        topics: &[("in", 3), ("out", 2)],
-        reads: &["in"],
-        ends: &["out"],
-        event: word,
+        ..COUNT
     },
     Workload {
         name: "count twice",
-        toml: r#"
-            [streams.in]
-            cluster = "main"
-            topic = "in"
-            key = ["text"]
-            [streams.between]
-            cluster = "main"
-            topic = "between"
-            key = ["text"]
-            [streams.out]
-            cluster = "main"
-            topic = "out"
+        settings: &[("in", BY_TEXT), ("between", BY_TEXT)],
+        operators: r#"
             [operators.first]
             plugin = "count"
             input = "in"
@@ -116,52 +110,15 @@ pub const WORKLOADS: &[Workload] = &[
             input = "between"
             output = "out"
         "#,
-        plugins: &["count"],
-        reloads: "count",
         topics: &[("in", 2), ("between", 2), ("out", 2)],
         reads: &["in", "between"],
-        ends: &["out"],
-        event: word,
+        ..COUNT
     },
-    Workload {
-        name: "windows",
-        toml: r#"
-            [streams.in]
-            cluster = "main"
-            topic = "in"
-            key = ["text"]
-            out_of_orderness = "20ms"
-            [streams.out]
-            cluster = "main"
-            topic = "out"
-            [streams.late]
-            cluster = "main"
-            topic = "late"
-            [operators.windows]
-            plugin = "windowing"
-            key = "text"
-            input = "in"
-            output = "out"
-            late = "late"
-            config = { window = { type = "tumbling", size = "100ms" }, aggregate = [{ fn = "count", as = "n" }, { fn = "sum", field = "n", as = "sum" }] }
-        "#,
-        plugins: &["windowing"],
-        reloads: "windowing",
-        topics: &[("in", 3), ("out", 2), ("late", 1)],
-        reads: &["in"],
-        ends: &[],
-        event: timed,
-    },
+    WINDOWS,
     Workload {
         name: "windows by repartition",
-        toml: r#"
-            [streams.in]
-            cluster = "main"
-            topic = "in"
-            out_of_orderness = "200ms"
-            [streams.out]
-            cluster = "main"
-            topic = "out"
+        settings: &[("in", "out_of_orderness = \"200ms\"")],
+        operators: r#"
             [operators.windows]
             plugin = "windowing"
             key = "text"
@@ -171,30 +128,14 @@ pub const WORKLOADS: &[Workload] = &[
             parallelism = 2
             config = { window = { type = "tumbling", size = "100ms" }, aggregate = [{ fn = "count", as = "n" }, { fn = "sum", field = "n", as = "sum" }] }
         "#,
-        plugins: &["windowing"],
-        reloads: "windowing",
         topics: &[("in", 3), ("out", 2)],
-        reads: &["in"],
-        ends: &[],
-        event: timed,
+        ..WINDOWS
     },
     Workload {
         name: "kitchen-sink",
-        toml: r#"
-            batch = 32
-            [streams.in]
-            cluster = "main"
-            topic = "in"
-            key = ["key"]
-            [streams.out]
-            cluster = "main"
-            topic = "out"
-            [streams.late]
-            cluster = "main"
-            topic = "late"
-            [streams.dead]
-            cluster = "main"
-            topic = "dead"
+        head: "batch = 32",
+        settings: &[("in", "key = [\"key\"]")],
+        operators: r#"
             [operators.sink]
             plugin = "kitchen-sink"
             input = "in"
@@ -215,11 +156,11 @@ pub const WORKLOADS: &[Workload] = &[
 impl Workload {
     /// The pipeline file.
     pub fn pipeline(&self, guarantee: &str) -> String {
-        // What stands before the first table belongs to the pipeline.
-        let (before, tables) = self.toml.split_at(self.toml.find("[streams").unwrap_or(0));
-        format!(
-            "workers = 1\nguarantee = \"{guarantee}\"\n{before}\n[clusters.main]\nkind = \"kafka\"\nbrokers = \"in-memory:9092\"\n{tables}"
-        )
+        let settings = |stream: &str| self.settings.iter().find(|(name, _)| *name == stream).map_or("", |(_, settings)| settings);
+        let stream = |(name, _): &(&str, u32)| format!("[streams.{name}]\ncluster = \"main\"\ntopic = \"{name}\"\n{}\n", settings(name));
+        let streams: String = self.topics.iter().map(stream).collect();
+        let cluster = "[clusters.main]\nkind = \"kafka\"\nbrokers = \"in-memory:9092\"\n";
+        format!("workers = 1\nguarantee = \"{guarantee}\"\n{}\n{cluster}{streams}{}", self.head, self.operators)
     }
 
     /// The `n`-th event of a partition: its time, and its value.
@@ -235,12 +176,12 @@ impl Workload {
 
     /// Whether several tasks send to one.
     pub fn keys_anew(&self) -> bool {
-        self.toml.contains("route =")
+        self.operators.contains("route =")
     }
 
     /// Whether several processes can share it: no events change tasks in memory.
     pub fn can_be_shared(&self) -> bool {
-        !self.toml.contains("exchange")
+        !self.operators.contains("exchange")
     }
 
     /// Partitions that are read.

@@ -2,40 +2,20 @@
 
 use sangam::broker::OutRecord;
 use sangam::digest::sha256;
-use sangam_tests::guest::fixture;
+use sangam_tests::guest::{fixture, trapping_count};
 use sangam_tests::guests::{rebuilt, wasm};
-use sangam_tests::kafka::{self, bootstrap, broker, produce, topic};
+use sangam_tests::kafka::{self, bootstrap, topic};
 use sangam_tests::place::Place;
 use sangam_tests::program;
 use sangam_tests::spy::SpyStore;
-use sangam_tests::world::{World, eventually};
+use sangam_tests::words::{COUNT, counting, process, say, write_words};
+use sangam_tests::world::{Seen, World, eventually};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::Arc;
-
-const COUNT: &str = r#"
-    [streams.words]
-    partitions = 2
-    [streams.tallies]
-    [operators.count]
-    input = "words"
-    output = "tallies"
-"#;
 
 /// The audit of a world whose topics are embedded.
 fn audit(world: &World) -> Vec<Value> {
-    world.read("test.audit").iter().map(|seen| serde_json::from_slice(seen.value.as_ref().unwrap()).unwrap()).collect()
-}
-
-fn say(world: &World, partition: i32, text: &str) {
-    world.send("words", partition, &[(0, json!({ "text": text }))]);
-}
-
-/// What counts until a word comes again, and then traps.
-fn trapping() -> Vec<u8> {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests/count.wat")).unwrap();
-    let times = "(local.set $times (call $bin))";
-    wat::parse_str(text.replacen(times, &format!("{times} (if (local.get $times) (then (unreachable)))"), 1)).unwrap()
+    world.read("test.audit").iter().map(Seen::json).collect()
 }
 
 #[test]
@@ -99,7 +79,7 @@ fn a_build_that_is_refused_or_taken_back_is_written_down_with_the_reason() {
     eventually("it is refused", || running.refused("count"));
     say(&world, 0, "a");
     eventually("the first word is counted", || (world.read("tallies").len() == 1).then_some(()));
-    running.offer("count", trapping());
+    running.offer("count", trapping_count().unwrap());
     eventually("the bad build runs", || (running.metrics.reloads.get() == 1).then_some(()));
     say(&world, 0, "a");
     let events = eventually("all is written down", || Some(audit(&world)).filter(|all| all.len() == 4));
@@ -112,7 +92,7 @@ fn a_build_that_is_refused_or_taken_back_is_written_down_with_the_reason() {
     );
     assert_eq!(events[1]["refused"], json!(sha256(b"\0asm but then something else")));
     assert!(events[1]["why"].as_str().unwrap().contains("count.wasm"), "{}", events[1]);
-    assert_eq!(events[3]["replaces"], json!(sha256(&trapping())));
+    assert_eq!(events[3]["replaces"], json!(sha256(&trapping_count().unwrap())));
     assert!(events[3]["why"].as_str().unwrap().contains("unreachable"), "{}", events[3]);
     assert_eq!(events[3]["first"]["words"]["0"], json!(2), "where the old build goes on in all tasks");
 }
@@ -150,22 +130,15 @@ fn there_is_no_audit_where_the_file_says_so_or_nothing_is_kept() {
 fn over_kafka_a_swap_is_written_down_in_the_transaction_and_sangam_audit_lists_it() {
     let (words, tallies) = (topic("words", 1), topic("tallies", 1));
     let name = kafka::unique("audited");
-    let at = |stream: &str, topic: &str| format!("[streams.{stream}]\ncluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\n");
-    let toml = format!(
-        "stamp = true\n[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n{}{}[operators.count]\ninput = \"words\"\noutput = \"tallies\"\n",
-        bootstrap(),
-        at("words", &words),
-        at("tallies", &tallies)
-    );
-    let old = wasm("count");
-    let world = World::on_disk(&toml).named(&name).plugin("count", &old).broker("main", Arc::new(broker()));
-    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    let toml = format!("stamp = true\n{}", counting(&bootstrap(), &words, &tallies, ""));
+    let (world, old) = (process(&name, &toml), wasm("count"));
+    write_words(&words, 0, ["a"]);
     let running = world.start();
     eventually("the first word is counted", || (kafka::committed(&tallies).len() == 1).then_some(()));
     let new = rebuilt(&old, 1);
     running.offer("count", new.clone());
     eventually("the new build runs", || (running.metrics.reloads.get() == 1).then_some(()));
-    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    write_words(&words, 0, ["a"]);
     let seen = eventually("the second word is counted", || Some(kafka::committed(&tallies)).filter(|seen| seen.len() == 2));
     running.stop().unwrap();
     let stamps: Vec<String> = seen.iter().map(|seen| String::from_utf8(seen.headers[0].1.clone().unwrap()).unwrap()).collect();
@@ -191,7 +164,7 @@ fn the_audit_of_an_embedded_pipeline_is_listed_when_it_has_stopped() {
         "data = \"data\"\n[streams.words]\n[streams.tallies]\n[operators.count]\ninput = \"words\"\noutput = \"tallies\"\n",
         &[("count", "count")],
     );
-    place.world().send("words", 0, &[(0, json!({"text": "a"}))]);
+    say(&place.world(), 0, "a");
     place.drain();
     place.plugin("count", "count-next");
     place.drain();

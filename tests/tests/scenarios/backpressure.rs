@@ -2,17 +2,10 @@
 
 use sangam::broker::{Bounds, KafkaBroker, KafkaOptions};
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, produce, records, topic};
-use sangam_tests::world::{Running, World, eventually};
+use sangam_tests::kafka::{bootstrap, cluster, produce, records, stream, topic};
+use sangam_tests::world::{World, eventually};
 use serde_json::json;
 use std::sync::Arc;
-
-/// The value of a metric, summed over its labels that contain `labels`.
-fn metric(running: &Running, name: &str, labels: &str) -> u64 {
-    let text = running.metrics.render();
-    let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-}
 
 #[test]
 fn a_slow_operator_stops_those_that_send_to_it_and_what_is_under_way_stays_bounded() {
@@ -44,10 +37,10 @@ fn a_slow_operator_stops_those_that_send_to_it_and_what_is_under_way_stays_bound
     let running = world.start();
     let mut most = 0;
     eventually("everything is processed", || {
-        most = most.max(metric(&running, "sangam_exchange_runs", ""));
-        (metric(&running, "sangam_operator_events_total", "\"ok\"") == all).then_some(())
+        most = most.max(running.sum("sangam_exchange_runs", ""));
+        (running.sum("sangam_operator_events_total", "\"ok\"") == all).then_some(())
     });
-    assert!(metric(&running, "sangam_backpressure_events_total", "exchange") > 0, "the inboxes have been full");
+    assert!(running.sum("sangam_backpressure_events_total", "exchange") > 0, "the inboxes have been full");
     // Two inboxes of 64 runs, and at each partition's task the two runs that it had made when it was stopped.
     assert!(most <= 2 * 64 + PARTITIONS as u64 * 2, "{most} runs were under way");
     running.stop().unwrap();
@@ -60,18 +53,17 @@ fn a_slow_operator_holds_up_its_own_partitions_only_and_what_is_read_ahead_stays
     const BYTES: usize = 1 << 20;
     const RECORDS: usize = 20_000;
     let (slow, quick, out) = (topic("slow", 1), topic("quick", 1), topic("out", 1));
-    let stream = |topic: &str| format!("cluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\nkey = \"key\"");
     let operator = |name: &str| {
         format!(
             "[operators.{name}]\nplugin = \"kitchen-sink\"\ninput = \"{name}\"\noutputs = {{ passed = \"out\", done = \"out\", placed = \"out\" }}"
         )
     };
     let toml = format!(
-        "workers = 2\nbatch = 50\nguarantee = \"at_least_once\"\n[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n\
-         [streams.slow]\n{}\n[streams.quick]\n{}\n[streams.out]\ncluster = \"main\"\ntopic = \"{out}\"\nformat = \"json\"\n{}\n{}",
-        bootstrap(),
-        stream(&slow),
-        stream(&quick),
+        "workers = 2\nbatch = 50\nguarantee = \"at_least_once\"\n{}{}{}{}{}\n{}",
+        cluster("main", &bootstrap()),
+        stream("slow", "main", &slow, "key = \"key\""),
+        stream("quick", "main", &quick, "key = \"key\""),
+        stream("out", "main", &out, ""),
         operator("slow"),
         operator("quick"),
     );
@@ -90,7 +82,7 @@ fn a_slow_operator_holds_up_its_own_partitions_only_and_what_is_read_ahead_stays
         most = held.fold(most, |most, held| (most.0.max(held.records), most.1.max(held.bytes)));
         standings
     };
-    let ok = |operator: &str| metric(&running, "sangam_operator_events_total", &format!("operator=\"{operator}\",outcome=\"ok\""));
+    let ok = |operator: &str| running.sum("sangam_operator_events_total", &format!("operator=\"{operator}\",outcome=\"ok\""));
     let behind = eventually("the quick one is done", || {
         let standings = look();
         (ok("quick") == RECORDS as u64).then(|| RECORDS as u64 - ok("slow").min(standings.sources.len() as u64 * RECORDS as u64))
@@ -101,7 +93,7 @@ fn a_slow_operator_holds_up_its_own_partitions_only_and_what_is_read_ahead_stays
         (ok("slow") == RECORDS as u64).then_some(())
     });
     assert!(most.0 > 0 && most.0 <= BOUND && most.1 <= BYTES, "{most:?} records and bytes were held ready");
-    assert!(metric(&running, "sangam_backpressure_events_total", "source") > 0, "the buffer has been full");
+    assert!(running.sum("sangam_backpressure_events_total", "source") > 0, "the buffer has been full");
     assert_eq!(running.metrics.run.restarts.get(), 0, "nobody was thrown out of the group");
     running.stop().unwrap();
     assert_eq!(records(&out), 2 * RECORDS, "nothing is lost, nothing came twice");

@@ -1,6 +1,7 @@
 //! A call that failed is kept as one file, and runs again from it: the same bytes, on any machine, or through another build.
 
 use sangam_tests::guests::wasm;
+use sangam_tests::orders::order;
 use sangam_tests::place::Place;
 use sangam_tests::program;
 use sangam_tests::world::{World, eventually};
@@ -33,10 +34,6 @@ const WORDS: &str = r#"
     output = "tallies"
 "#;
 
-fn order(act: &str, number: i64, text: &str) -> Value {
-    json!({"key": "k", "act": act, "with": {"number": number, "text": text}})
-}
-
 fn sink(toml: &str, events: &[(i64, Value)]) -> Place {
     let place = Place::new(toml, &[("kitchen-sink", "kitchen-sink")]);
     place.world().send("orders", 0, events);
@@ -66,11 +63,11 @@ fn captured(place: &Place) -> Vec<(String, Option<String>)> {
 
 #[test]
 fn a_failed_call_is_captured_and_fails_again_byte_for_byte() {
-    let mut events: Vec<_> = (0..100).map(|n| (n, order("list_push", n, ""))).collect();
-    events.extend((0..5).map(|n| (100 + n, order("map_set", n, &format!("cell {n}")))));
+    let mut events: Vec<_> = (0..100).map(|n| (n, order("k", "list_push", n, ""))).collect();
+    events.extend((0..5).map(|n| (100 + n, order("k", "map_set", n, &format!("cell {n}")))));
     let poison = ["flood", "panic", "spin", "grow", "fault", "reject"];
-    events.extend(poison.iter().zip(200..).map(|(act, time)| (time, order(act, 100, "boom"))));
-    events.extend([(300, order("wake", 1, "poison")), (400, order("silent", 0, ""))]);
+    events.extend(poison.iter().zip(200..).map(|(act, time)| (time, order("k", act, 100, "boom"))));
+    events.extend([(300, order("k", "wake", 1, "poison")), (400, order("k", "silent", 0, ""))]);
     let place = sink(ORDERS, &events);
     let letters = captured(&place);
     let kinds: Vec<_> = letters.iter().map(|(kind, _)| kind.as_str()).collect();
@@ -136,7 +133,7 @@ fn another_build_takes_the_captured_call_as_it_would_have_in_the_pipeline() {
 
 #[test]
 fn nothing_is_captured_unless_asked_for_nor_beyond_the_bounds() {
-    let poison: Vec<_> = (0..5).map(|n| (n, order("panic", n, "boom"))).chain([(5, order("count", 0, ""))]).collect();
+    let poison: Vec<_> = (0..5).map(|n| (n, order("k", "panic", n, "boom"))).chain([(5, order("k", "count", 0, ""))]).collect();
     let check = |capture: &str, count: usize| {
         let place = sink(&ORDERS.replace("capture = \"captures\"", capture), &poison);
         assert_eq!(files(&place).len(), count, "{capture}");
@@ -156,7 +153,7 @@ fn nothing_is_captured_unless_asked_for_nor_beyond_the_bounds() {
 fn a_folder_that_cannot_be_written_to_stops_nothing() {
     let place = Place::new(ORDERS, &[("kitchen-sink", "kitchen-sink")]);
     fs::write(place.folder.path().join("captures"), "a file where the folder would be").unwrap();
-    place.world().send("orders", 0, &[(0, order("panic", 0, "boom")), (1, order("count", 0, ""))]);
+    place.world().send("orders", 0, &[(0, order("k", "panic", 0, "boom")), (1, order("k", "count", 0, ""))]);
     place.drain();
     assert_eq!(captured(&place), [("trap".to_owned(), None)]);
     assert_eq!(place.world().read("done").len(), 1);
@@ -183,7 +180,7 @@ fn a_new_build_that_is_taken_back_leaves_the_batch_that_it_failed_at() {
 
 #[test]
 fn a_file_that_is_no_capture_or_a_damaged_one_is_refused_with_words() {
-    let place = sink(ORDERS, &[(0, order("panic", 0, "boom"))]);
+    let place = sink(ORDERS, &[(0, order("k", "panic", 0, "boom"))]);
     let good = fs::read(&files(&place)[0]).unwrap();
     let refused = |bytes: &[u8], why: &str| {
         fs::write(place.folder.path().join("bad"), bytes).unwrap();

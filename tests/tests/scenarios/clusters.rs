@@ -1,13 +1,13 @@
 //! One pipeline over several real clusters, one of which is stopped and started again: what is for it waits, or goes elsewhere; what is not
 //! goes on; nothing is lost, and the order per key is kept.
 
-use rdkafka::producer::{BaseRecord, Producer};
 use sangam::broker::{Broker, KafkaBroker, KafkaOptions};
 use sangam::config::Guarantee;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{OwnBroker, PATIENCE, bootstrap, broker, committed_at, producer_at, topic};
-use sangam_tests::world::{Ended, Running, World, eventually};
-use serde_json::{Value, json};
+use sangam_tests::kafka::{OwnBroker, bootstrap, broker, cluster, produce_at, stream, topic};
+use sangam_tests::words::{counts, each_counted_once, tallies_at, tally, word};
+use sangam_tests::world::{Ended, World, eventually};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,39 +18,9 @@ fn another() -> (OwnBroker, KafkaBroker) {
     (own, broker)
 }
 
-fn cluster(name: &str, address: &str) -> String {
-    format!("[clusters.{name}]\nkind = \"kafka\"\nbrokers = \"{address}\"\n")
-}
-
-fn stream(name: &str, cluster: &str, topic: &str, more: &str) -> String {
-    format!("[streams.{name}]\ncluster = \"{cluster}\"\ntopic = \"{topic}\"\nformat = \"json\"\n{more}\n")
-}
-
 fn say(address: &str, topic: &str, words: &[&str]) {
-    let producer = producer_at(address, &[]);
-    for word in words {
-        let value = json!({ "text": word }).to_string();
-        producer.send(BaseRecord::to(topic).partition(0).key(*word).payload(&value)).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
-}
-
-/// The counts of each word in the order in which they stand.
-fn counts<'v>(values: impl IntoIterator<Item = &'v Value>) -> BTreeMap<String, Vec<u64>> {
-    let mut counts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for value in values {
-        counts.entry(value["text"].as_str().unwrap().to_owned()).or_default().push(value["seen"].as_u64().unwrap());
-    }
-    counts
-}
-
-fn tallies(address: &str, topic: &str) -> Vec<Value> {
-    committed_at(address, topic).iter().map(|seen| serde_json::from_slice(seen.value.as_deref().unwrap()).unwrap()).collect()
-}
-
-fn sum(running: &Running, name: &str) -> u64 {
-    let text = running.metrics.render();
-    text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    let values: Vec<String> = words.iter().map(|text| word(text).to_string()).collect();
+    produce_at(address, topic, 0, &words.iter().zip(&values).map(|(key, value)| (*key, value.as_str())).collect::<Vec<_>>());
 }
 
 #[test]
@@ -72,29 +42,29 @@ fn while_a_second_cluster_is_away_its_events_go_to_the_fallback_and_the_first_on
     assert_eq!(world.pipeline().guarantee, Guarantee::ExactlyOnce, "what may be away is in no transaction, and all else is in one");
     let running = world.start();
     say(&bootstrap(), &words, &["a", "b", "a"]);
-    eventually("all is delivered", || (tallies(&far.address, "copies").len() == 3).then_some(()));
+    eventually("all is delivered", || (tallies_at(&far.address, "copies").len() == 3).then_some(()));
     far.kill();
     say(&bootstrap(), &words, &["a", "b", "a", "b"]);
-    eventually("what is away falls back", || (tallies(&bootstrap(), &kept).len() == 4).then_some(()));
-    assert_eq!((sum(&running, "sangam_sink_circuit_open"), sum(&running, "sangam_sink_records_total")), (1, 3));
+    eventually("what is away falls back", || (tallies_at(&bootstrap(), &kept).len() == 4).then_some(()));
+    assert_eq!((running.sum("sangam_sink_circuit_open", ""), running.sum("sangam_sink_records_total", "")), (1, 3));
     say(&bootstrap(), &words, &["a"]);
-    eventually("at once, as its circuit is open", || (tallies(&bootstrap(), &kept).len() == 5).then_some(()));
+    eventually("at once, as its circuit is open", || (tallies_at(&bootstrap(), &kept).len() == 5).then_some(()));
     far.again();
     let mut said = 8;
     eventually("something is delivered again", || {
         say(&bootstrap(), &words, &["b"]);
         said += 1;
-        (tallies(&far.address, "copies").len() > 3).then_some(())
+        (tallies_at(&far.address, "copies").len() > 3).then_some(())
     });
-    eventually("the circuit is closed", || (sum(&running, "sangam_sink_circuit_open") == 0).then_some(()));
-    eventually("all is committed", || (tallies(&bootstrap(), &home).len() == said).then_some(()));
+    eventually("the circuit is closed", || (running.sum("sangam_sink_circuit_open", "") == 0).then_some(()));
+    eventually("all is committed", || (tallies_at(&bootstrap(), &home).len() == said).then_some(()));
     assert_eq!(running.metrics.run.restarts.get(), 0, "the pipeline has never stopped");
     running.stop().unwrap();
-    let (at_home, away, aside) = (tallies(&bootstrap(), &home), tallies(&far.address, "copies"), tallies(&bootstrap(), &kept));
-    let expected = counts(&at_home);
-    assert!(expected.values().all(|seen| seen.iter().copied().eq(1..=seen.len() as u64)), "exactly once: {expected:?}");
+    let expected = counts(tallies_at(&bootstrap(), &home));
+    each_counted_once(&expected);
+    let (away, aside) = (counts(tallies_at(&far.address, "copies")), counts(tallies_at(&bootstrap(), &kept)));
     for (word, all) in &expected {
-        let [away, aside] = [counts(&away), counts(&aside)].map(|counts| counts.get(word).cloned().unwrap_or_default());
+        let [away, aside] = [&away, &aside].map(|counts| counts.get(word).cloned().unwrap_or_default());
         assert!(away.is_sorted() && aside.is_sorted(), "the order of a key is kept in each: {away:?} {aside:?}");
         let mut both = [away, aside].concat();
         both.sort_unstable();
@@ -119,17 +89,17 @@ fn a_second_cluster_that_is_waited_for_holds_the_pipeline_up_and_gets_everything
     let world = world.broker("home", Arc::new(broker())).broker("far", Arc::new(far_broker));
     let running = world.start();
     say(&bootstrap(), &words, &["a", "b"]);
-    eventually("the first are delivered", || (tallies(&far.address, "copies").len() == 2).then_some(()));
+    eventually("the first are delivered", || (tallies_at(&far.address, "copies").len() == 2).then_some(()));
     far.kill();
     say(&bootstrap(), &words, &["a", "b", "a"]);
-    eventually("its circuit opens", || (sum(&running, "sangam_sink_circuits_opened") >= 2).then_some(()));
-    assert_eq!(tallies(&bootstrap(), &home).len(), 2, "nothing is committed that it has not got");
+    eventually("its circuit opens", || (running.sum("sangam_sink_circuits_opened", "") >= 2).then_some(()));
+    assert_eq!(tallies_at(&bootstrap(), &home).len(), 2, "nothing is committed that it has not got");
     far.again();
-    eventually("all is committed", || (tallies(&bootstrap(), &home).len() == 5).then_some(()));
+    eventually("all is committed", || (tallies_at(&bootstrap(), &home).len() == 5).then_some(()));
     running.stop().unwrap();
     let expected = BTreeMap::from([("a".to_owned(), vec![1, 2, 3]), ("b".to_owned(), vec![1, 2])]);
-    assert_eq!(counts(&tallies(&bootstrap(), &home)), expected, "exactly once");
-    let mut away = counts(&tallies(&far.address, "copies"));
+    assert_eq!(counts(tallies_at(&bootstrap(), &home)), expected, "exactly once");
+    let mut away = counts(tallies_at(&far.address, "copies"));
     // What was on its way when the cluster went may have arrived: then it comes twice, as an answer was never heard.
     away.values_mut().for_each(|seen| seen.dedup());
     assert_eq!(away, expected, "nothing is lost, and the order of a key is kept");
@@ -148,7 +118,7 @@ fn an_output_for_a_cluster_that_is_away_is_a_dead_letter_where_the_stream_says_s
     let world = World::new(&toml.concat()).plugin("count", &wasm("count")).broker("far", Arc::new(far_broker));
     let running = world.start();
     far.kill();
-    let word = |text: &str| (1_000, json!({ "text": text }));
+    let word = |text: &str| (1_000, word(text));
     world.send("words", 0, &[word("a")]);
     eventually("it is set aside", || (world.read("dead-letters").len() == 1).then_some(()));
     world.send("words", 0, &[word("b"), word("a")]);
@@ -190,7 +160,8 @@ fn while_one_of_two_clusters_that_are_read_is_away_the_other_is_read_and_it_is_t
     eventually("the other is taken up again", || (world.read("more").len() == 3).then_some(()));
     running.stop().unwrap();
     let expected = BTreeMap::from([("a".to_owned(), vec![1, 2, 3])]);
-    assert_eq!((counts(&world.values("tallies")), counts(&world.values("more"))), (expected.clone(), expected));
+    let counted = ["tallies", "more"].map(|topic| counts(world.values(topic).iter().map(tally)));
+    assert_eq!(counted, [expected.clone(), expected]);
 }
 
 #[test]
@@ -205,8 +176,8 @@ fn records_that_a_second_cluster_refuses_for_good_are_dead_letters_and_not_for_t
     ];
     let world = World::new(&toml.concat()).plugin("count", &wasm("count")).broker("far", Arc::new(far_broker));
     let large = "x".repeat(1_100_000);
-    world.send("words", 0, &[(1_000, json!({ "text": "a" })), (1_000, json!({ "text": large })), (1_000, json!({ "text": "a" }))]);
+    world.send("words", 0, &[(1_000, word("a")), (1_000, word(&large)), (1_000, word("a"))]);
     assert_eq!(world.drain().unwrap()["count"], Ended { events: 3, ok: 3, ..Ended::default() });
-    assert_eq!(counts(&tallies(&far.address, "copies")), BTreeMap::from([("a".to_owned(), vec![1, 2])]));
+    assert_eq!(counts(tallies_at(&far.address, "copies")), BTreeMap::from([("a".to_owned(), vec![1, 2])]));
     assert_eq!((world.read("dead-letters").len(), world.read("kept").len()), (1, 0));
 }

@@ -1,6 +1,6 @@
 //! The program as a user meets it: what it prints, what it refuses, what it leaves behind.
 
-use sangam_tests::program::{Ran, guest, run};
+use sangam_tests::program::{Ran, guest, json_lines, run};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -10,10 +10,6 @@ fn exec(args: &[&str], input: &str) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let count = guest("count");
     run(folder.path(), &[&["exec", &count], args].concat(), input)
-}
-
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]

@@ -2,49 +2,30 @@
 
 use sangam::broker::OutRecord;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{self, bootstrap, broker, produce, topic, unique};
+use sangam_tests::kafka::{self, bootstrap, produce, topic, unique};
+use sangam_tests::orders::order;
 use sangam_tests::place::Place;
-use sangam_tests::program;
-use sangam_tests::world::{World, eventually};
+use sangam_tests::program::{self, json_lines};
+use sangam_tests::words::{COUNT, counting, process, tally, word};
+use sangam_tests::world::eventually;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::sync::Arc;
 
-const WORDS: &str = r#"
-    data = "data"
-    workers = 1
-    [streams.words]
-    partitions = 2
-    [streams.tallies]
-    [operators.count]
-    input = "words"
-    output = "tallies"
-"#;
-
-fn word(text: &str) -> Value {
-    json!({ "text": text })
+fn words() -> String {
+    format!("data = \"data\"\nworkers = 1\n{COUNT}")
 }
 
 /// The words of `tallies`, with what was counted.
 fn tallies(place: &Place) -> Vec<(String, u64)> {
-    let mut all: Vec<_> = place
-        .world()
-        .values("tallies")
-        .iter()
-        .map(|tally| (tally["text"].as_str().unwrap().to_owned(), tally["seen"].as_u64().unwrap()))
-        .collect();
+    let mut all: Vec<_> = place.world().values("tallies").iter().map(tally).collect();
     all.sort();
     all
 }
 
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 /// Two words that the build cannot take, one of them with a key, a header and bytes that are no text.
 fn broken() -> Place {
-    let place = Place::new(WORDS, &[("count", "count-broken")]);
+    let place = Place::new(&words(), &[("count", "count-broken")]);
     let world = place.world();
     world.send("words", 0, &[(5, word("a")), (6, word("b!")), (7, word("a"))]);
     let value = rmp_serde::to_vec_named(&word("c!")).unwrap();
@@ -184,7 +165,7 @@ fn an_event_that_fails_again_is_another_letter_that_knows_how_often_it_was_tried
 
 #[test]
 fn an_event_that_two_operators_refused_goes_back_once() {
-    let two = format!("{WORDS}    [operators.second]\n    plugin = \"count\"\n    input = \"words\"\n    output = \"tallies\"\n");
+    let two = words() + "[operators.second]\nplugin = \"count\"\ninput = \"words\"\noutput = \"tallies\"\n";
     let place = Place::new(&two, &[("count", "count-broken")]);
     place.world().send("words", 0, &[(5, word("b!"))]);
     place.drain();
@@ -199,7 +180,7 @@ fn an_event_that_two_operators_refused_goes_back_once() {
 
 #[test]
 fn a_replay_that_is_killed_goes_on_where_it_was() {
-    let place = Place::new(WORDS, &[("count", "count-broken")]);
+    let place = Place::new(&words(), &[("count", "count-broken")]);
     let words: Vec<_> = (0..3_000).map(|n| (n, word(&format!("w{n}!")))).collect();
     place.world().send("words", 0, &words);
     place.drain();
@@ -316,7 +297,7 @@ fn tallies_of(place: &Place) -> Vec<Value> {
 
 #[test]
 fn a_pipeline_that_has_not_run_has_no_dead_letters_and_says_so() {
-    let place = Place::new(WORDS, &[("count", "count")]);
+    let place = Place::new(&words(), &[("count", "count")]);
     let ran = place.sangam(&["dlq", "list", "p.toml"]);
     assert!(!ran.ok && ran.err.contains("the pipeline has not run yet"), "{}", ran.err);
     assert!(!place.folder.path().join("data").exists(), "a look makes nothing");
@@ -335,7 +316,7 @@ fn the_state_that_the_key_has_counts_when_a_build_is_tried() {
         outputs = { done = "done", passed = "done", placed = "done" }
     "#;
     let place = Place::new(sink, &[("kitchen-sink", "kitchen-sink")]);
-    let order = |act: &str, number: i64| json!({"key": "k", "act": act, "with": {"number": number, "text": "item"}});
+    let order = |act: &str, number: i64| order("k", act, number, "item");
     let items = (0..100).map(|n| (n, order("list_push", n)));
     place.world().send("orders", 0, &items.chain([(200, order("flood", 900))]).collect::<Vec<_>>());
     let toml = format!("name = \"test\"\n{sink}        limits = {{ output = \"4KiB\" }}\n");
@@ -354,29 +335,8 @@ fn the_state_that_the_key_has_counts_when_a_build_is_tried() {
 
 /// A pipeline with everything at Kafka, its dead letters too.
 fn at_kafka(words: &str, tallies: &str, refused: &str) -> String {
-    format!(
-        r#"
-            dead_letters = "refused"
-            [clusters.main]
-            kind = "kafka"
-            brokers = "{}"
-            [streams.words]
-            cluster = "main"
-            topic = "{words}"
-            format = "json"
-            [streams.tallies]
-            cluster = "main"
-            topic = "{tallies}"
-            format = "json"
-            [streams.refused]
-            cluster = "main"
-            topic = "{refused}"
-            [operators.count]
-            input = "words"
-            output = "tallies"
-            "#,
-        bootstrap()
-    )
+    let refused = format!("[streams.refused]\ncluster = \"main\"\ntopic = \"{refused}\"\n");
+    format!("dead_letters = \"refused\"\n{}{refused}", counting(&bootstrap(), words, tallies, ""))
 }
 
 /// A folder for the program, with the same pipeline under a name of its own, as the name is also the ledger's.
@@ -391,7 +351,7 @@ fn dead_letters_at_kafka_are_replayed_once_while_the_pipeline_runs() {
     let (words, tallies, refused) = (topic("words", 2), topic("tallies", 1), topic("refused", 2));
     let toml = at_kafka(&words, &tallies, &refused);
     let place = beside(&toml);
-    let world = World::on_disk(&toml).plugin("count", &wasm("count-broken")).broker("main", Arc::new(broker()));
+    let world = process(&unique("counting"), &toml).plugin("count", &wasm("count-broken"));
     let running = world.start();
     produce(&words, 1, &[("k", r#"{"text": "a"}"#), ("k", r#"{"text": "b!"}"#), ("k", "no json")]);
     kafka::consume(&refused, 2);
@@ -426,7 +386,7 @@ fn a_replay_into_kafka_that_is_killed_goes_on_where_it_was() {
     let toml = at_kafka(&words, &tallies, &refused);
     let texts: Vec<String> = (0..EVENTS).map(|n| format!("{{\"text\": \"w{n}!\"}}")).collect();
     produce(&words, 0, &texts.iter().map(|text| ("k", text.as_str())).collect::<Vec<_>>());
-    let world = World::on_disk(&toml).plugin("count", &wasm("count-broken")).broker("main", Arc::new(broker()));
+    let world = process(&unique("counting"), &toml).plugin("count", &wasm("count-broken"));
     assert_eq!(world.drain().unwrap()["count"].dead, EVENTS as u64);
     let place = beside(&toml);
     let mut child = place.start(&["dlq", "replay", "p.toml"]);

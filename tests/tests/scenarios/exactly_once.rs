@@ -4,75 +4,26 @@
 use sangam::broker::{KafkaBroker, KafkaOptions};
 use sangam::pipeline::PipelineError;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, broker, committed, delete, produce, topic, unique};
+use sangam_tests::kafka::{bootstrap, broker, committed, delete, produce, stream, topic, unique};
 use sangam_tests::program;
 use sangam_tests::spy::{Fault, SpyStore};
+use sangam_tests::words::{self, BY_TEXT, all_counted_once, process, until_counted, write_words};
 use sangam_tests::world::{Running, World, eventually};
-use serde_json::Value;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const PARTITIONS: u32 = 3;
 
-/// Counts words from one topic into another.
+/// Counts words, each of which is in one partition.
 fn counting(words: &str, tallies: &str) -> String {
-    format!(
-        r#"
-        [clusters.main]
-        kind = "kafka"
-        brokers = "{}"
-        [streams.words]
-        cluster = "main"
-        topic = "{words}"
-        format = "json"
-        key = ["text"]
-        [streams.tallies]
-        cluster = "main"
-        topic = "{tallies}"
-        format = "json"
-        [operators.count]
-        input = "words"
-        output = "tallies"
-        "#,
-        bootstrap()
-    )
-}
-
-/// A process of the pipeline `name` with nothing on its disk.
-fn process(name: &str, toml: &str) -> World {
-    World::on_disk(toml).named(name).plugin("count", &wasm("count")).broker("main", Arc::new(broker()))
+    words::counting(&bootstrap(), words, tallies, BY_TEXT)
 }
 
 /// Writes words over all partitions, each word to one of them; returns how many.
 fn say(words: &str, round: usize) -> usize {
-    for partition in 0..PARTITIONS as usize {
-        let texts: Vec<String> = (0..200).map(|n| format!(r#"{{"text": "w{}-{partition}"}}"#, (n + round) % 4)).collect();
-        produce(words, partition as i32, &texts.iter().map(|text| ("", text.as_str())).collect::<Vec<_>>());
+    for partition in 0..PARTITIONS {
+        write_words(words, partition as i32, (0..200).map(|n| format!("w{}-{partition}", (n + round) % 4)));
     }
     200 * PARTITIONS as usize
-}
-
-/// The counts of each word in the order in which readers of committed records see them.
-fn counts(tallies: &str) -> BTreeMap<String, Vec<u64>> {
-    let mut counts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for seen in committed(tallies) {
-        let tally: Value = serde_json::from_slice(&seen.value.unwrap()).unwrap();
-        counts.entry(tally["text"].as_str().unwrap().to_owned()).or_default().push(tally["seen"].as_u64().unwrap());
-    }
-    counts
-}
-
-/// Each word is counted from 1 up, nothing left out, nothing twice, in order.
-fn all_counted_once(tallies: &str, events: usize) {
-    let counts = counts(tallies);
-    for (word, seen) in &counts {
-        assert!(seen.iter().copied().eq(1..=seen.len() as u64), "{word}: {seen:?}");
-    }
-    assert_eq!(counts.values().map(Vec::len).sum::<usize>(), events);
-}
-
-fn until_counted(tallies: &str, events: usize) {
-    eventually("every event is counted", || (committed(tallies).len() >= events).then_some(()));
 }
 
 /// Repeats a round of work until both processes have had a part of it.
@@ -89,8 +40,7 @@ fn until_both_work(running: [&Running; 2], mut round: impl FnMut()) {
 fn a_run_that_ends_with_an_error_leaves_nothing_open_for_which_readers_would_wait() {
     let (words, tallies, name) = (topic("words", 1), topic("tallies", 1), unique("counting"));
     // The tallies of the good words are on their way when the bad one ends the run.
-    let texts: Vec<&str> = std::iter::repeat_n(r#"{"text": "a"}"#, 3_000).chain([r#"{"text": "b!"}"#]).collect();
-    produce(&words, 0, &texts.iter().map(|text| ("", *text)).collect::<Vec<_>>());
+    write_words(&words, 0, std::iter::repeat_n("a", 3_000).chain(["b!"]));
     let world = process(&name, &format!("{}on_error = \"stop\"\n", counting(&words, &tallies)));
     world.plugin("count", &wasm("count-broken")).drain().unwrap_err();
     produce(&tallies, 0, &[("", "somebody else's")]);
@@ -154,8 +104,7 @@ fn two_processes_share_the_work_and_hand_it_over_with_the_state() {
 /// Counts words from two topics with the same partitions, which must come together: a word's count is over both.
 fn counting_both(words: [&str; 2], tallies: &str) -> String {
     let toml = counting(words[0], tallies).replace("input = \"words\"", "input = [\"words\", \"more\"]");
-    let more = format!("[streams.more]\ncluster = \"main\"\ntopic = \"{}\"\nformat = \"json\"\nkey = [\"text\"]\n", words[1]);
-    toml + &more
+    toml + &stream("more", "main", words[1], BY_TEXT)
 }
 
 fn two_processes_keep_partitions_together(options: &KafkaOptions) {
@@ -200,14 +149,14 @@ fn a_process_without_partitions_waits_for_its_turn() {
     let toml = counting(&words, &tallies);
     let worlds = [process(&name, &toml), process(&name, &toml)];
     let running: Vec<Running> = worlds.iter().map(World::start).collect();
-    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    write_words(&words, 0, ["a"]);
     until_counted(&tallies, 1);
     eventually("both are at work", || running.iter().all(|running| running.control.running()).then_some(()));
     // Whoever has the partition leaves; the other one is still there to take it.
     let (has, waits): (Vec<_>, Vec<_>) = running.into_iter().partition(|running| running.metrics.commits.get() > 0);
     assert_eq!((has.len(), waits.len()), (1, 1));
     has.into_iter().for_each(|running| running.stop().unwrap());
-    produce(&words, 0, &[("", r#"{"text": "a"}"#)]);
+    write_words(&words, 0, ["a"]);
     until_counted(&tallies, 2);
     waits.into_iter().for_each(|running| running.stop().unwrap());
     all_counted_once(&tallies, 2);
@@ -217,7 +166,7 @@ fn a_process_without_partitions_waits_for_its_turn() {
 fn a_second_process_is_refused_where_events_change_tasks_in_memory_and_the_first_goes_on() {
     let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
     // Nothing says by what the topic is partitioned, so that events change tasks.
-    let toml = counting(&words, &tallies).replace("key = [\"text\"]", "");
+    let toml = words::counting(&bootstrap(), &words, &tallies, "");
     let (first, second) = (process(&name, &toml), process(&name, &toml));
     let mut events = say(&words, 0);
     let running = first.start();

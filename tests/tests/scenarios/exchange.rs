@@ -2,40 +2,22 @@
 //! and nothing stands still, whatever the wiring.
 
 use sangam_tests::guests::wasm;
+use sangam_tests::orders::wake;
+use sangam_tests::words::{all_23_counted_once, say_everywhere};
 use sangam_tests::world::{Ended, World, eventually};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::json;
 
 fn world(pipeline: &str) -> World {
     World::new(pipeline).plugin("count", &wasm("count")).plugin("kitchen-sink", &wasm("kitchen-sink"))
-}
-
-/// Words over all partitions, so that every word is in every partition.
-fn send_words(world: &World, topic: &str, partitions: i32, count: usize) {
-    for partition in 0..partitions {
-        let words = (0..count).map(|n| (n as i64, json!({"text": format!("w{}", (n * 7 + n / 5) % 23)})));
-        world.send(topic, partition, &words.collect::<Vec<_>>());
-    }
-}
-
-/// Every word's counts go from 1 to the number of its events, in the order of the topic.
-fn check_counts(tallies: &[Value], events: usize) {
-    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    for tally in tallies {
-        let count = seen.entry(tally["text"].as_str().unwrap()).or_default();
-        *count += 1;
-        assert_eq!(tally["seen"].as_u64(), Some(*count), "{tally}");
-    }
-    assert_eq!((tallies.len(), seen.len()), (events, 23));
 }
 
 #[test]
 fn words_that_lie_in_any_partition_are_counted_by_one_task_each() {
     let world =
         world("[streams.words]\npartitions = 4\n[streams.out]\npartitions = 3\n[operators.count]\ninput = \"words\"\noutput = \"out\"");
-    send_words(&world, "words", 4, 1_000);
+    say_everywhere(&world, "words", 4, 1_000);
     assert_eq!(world.drain().unwrap()["count"], Ended { events: 4_000, ok: 4_000, ..Ended::default() });
-    check_counts(&world.values("out"), 4_000);
+    all_23_counted_once(&world.values("out"), 4_000);
 }
 
 #[test]
@@ -57,9 +39,9 @@ fn two_operators_in_a_row_agree_whether_they_share_a_task_or_not() {
             route = "{route}"
             "#
         ));
-        send_words(&world, "words", 4, 500);
+        say_everywhere(&world, "words", 4, 500);
         assert_eq!(world.drain().unwrap()["second"], Ended { events: 2_000, ok: 2_000, ..Ended::default() }, "{route}");
-        check_counts(&world.values("out"), 2_000);
+        all_23_counted_once(&world.values("out"), 2_000);
     }
 }
 
@@ -82,16 +64,16 @@ fn a_drained_pipeline_has_finished_what_it_wrote_for_itself() {
         output = "out"
         "#,
     );
-    send_words(&world, "words", 4, 500);
+    say_everywhere(&world, "words", 4, 500);
     assert_eq!(world.drain().unwrap()["second"], Ended { events: 2_000, ok: 2_000, ..Ended::default() });
-    check_counts(&world.values("out"), 2_000);
+    all_23_counted_once(&world.values("out"), 2_000);
 }
 
 #[test]
 fn a_drain_waits_for_what_is_there_though_it_has_not_arrived() {
     let pipeline = "[streams.words]\n[streams.out]\n[operators.count]\ninput = \"words\"\noutput = \"out\"";
     let mut world = world(pipeline);
-    send_words(&world, "words", 1, 500);
+    say_everywhere(&world, "words", 1, 500);
     // As with a fetch over the network, the first looks find nothing.
     world.controls("local").delay(100);
     assert_eq!(world.drain().unwrap()["count"], Ended { events: 500, ok: 500, ..Ended::default() });
@@ -101,11 +83,11 @@ fn a_drain_waits_for_what_is_there_though_it_has_not_arrived() {
 fn a_bounded_stream_ends_where_its_topics_do() {
     let bounded = "[streams.words]\nbounded = true\npartitions = 3\n[streams.out]\n[operators.count]\ninput = \"words\"\noutput = \"out\"";
     let mut world = world(bounded);
-    send_words(&world, "words", 3, 500);
+    say_everywhere(&world, "words", 3, 500);
     world.controls("local").delay(100);
     // Nobody stops it.
     world.start().outcome().unwrap();
-    check_counts(&world.values("out"), 1_500);
+    all_23_counted_once(&world.values("out"), 1_500);
 }
 
 #[test]
@@ -194,10 +176,6 @@ const TIMERS: &str = r#"
     input = "orders"
     outputs = { done = "done", passed = "done", placed = "done" }
 "#;
-
-fn wake(key: &str, after: i64) -> Value {
-    json!({"key": key, "act": "wake", "with": {"number": after, "text": "alarm"}})
-}
 
 fn alarms(world: &World) -> usize {
     world.values("done").iter().filter(|done| done["act"] == "alarm").count()

@@ -1,48 +1,48 @@
 //! Faults of the surroundings that have no better place: brokers away for long, topics deleted, coordinators that move, clocks that jump.
 
 use rdkafka::mocking::{MockCluster, MockCoordinator};
-use rdkafka::producer::{BaseRecord, Producer};
 use sangam::broker::{Assignment, Broker, KafkaBroker, KafkaOptions, Source, Start, Subscribe};
 use sangam::events::Events;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{OwnBroker, PATIENCE, bootstrap, broker, committed_at, delete, producer_at, topic, unique};
-use sangam_tests::world::{Ended, World, eventually};
-use serde_json::{Value, json};
+use sangam_tests::kafka::{OwnBroker, bootstrap, broker, delete, produce_at, topic, unique};
+use sangam_tests::words::{counting, process, tallies_at};
+use sangam_tests::world::{Ended, Running, World, eventually};
+use serde_json::json;
 use std::sync::Arc;
 
-/// Counts words, exactly once.
-fn counting(address: &str, words: &str, tallies: &str) -> String {
-    format!(
-        r#"
-        [clusters.main]
-        kind = "kafka"
-        brokers = "{address}"
-        [streams.words]
-        cluster = "main"
-        topic = "{words}"
-        format = "json"
-        [streams.tallies]
-        cluster = "main"
-        topic = "{tallies}"
-        format = "json"
-        [operators.count]
-        input = "words"
-        output = "tallies"
-        "#
-    )
-}
-
 fn say(address: &str, topic: &str, times: usize) {
-    let producer = producer_at(address, &[]);
-    for _ in 0..times {
-        producer.send(BaseRecord::<(), _>::to(topic).partition(0).payload(r#"{"text": "a"}"#)).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
+    produce_at(address, topic, 0, &vec![("", r#"{"text": "a"}"#); times]);
 }
 
-fn seen(address: &str, tallies: &str) -> Vec<u64> {
-    let tallies = committed_at(address, tallies);
-    tallies.iter().map(|seen| serde_json::from_slice::<Value>(seen.value.as_deref().unwrap()).unwrap()["seen"].as_u64().unwrap()).collect()
+fn seen(address: &str, topic: &str) -> Vec<u64> {
+    tallies_at(address, topic).into_iter().map(|(_, seen)| seen).collect()
+}
+
+/// A pipeline that counts words of a topic of its own, exactly once.
+struct Counting {
+    words: String,
+    tallies: String,
+    world: World,
+}
+
+impl Counting {
+    /// One that is running and has counted the first ten.
+    fn begun() -> (Counting, Running) {
+        let (words, tallies) = (topic("words", 1), topic("tallies", 1));
+        let world = process(&unique("counting"), &counting(&bootstrap(), &words, &tallies, ""));
+        say(&bootstrap(), &words, 10);
+        let running = world.start();
+        eventually("the first are counted", || (seen(&bootstrap(), &tallies).len() == 10).then_some(()));
+        (Counting { words, tallies, world }, running)
+    }
+
+    fn say(&self, times: usize) {
+        say(&bootstrap(), &self.words, times);
+    }
+
+    fn seen(&self) -> Vec<u64> {
+        seen(&bootstrap(), &self.tallies)
+    }
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_broker_that_is_away_until_everybody_has_given_up_costs_nothing() {
     let broker = KafkaBroker::connect(options).unwrap();
     broker.create("words", 1).unwrap();
     broker.create("tallies", 1).unwrap();
-    let world = World::on_disk(&counting(&own.address, "words", "tallies")).plugin("count", &wasm("count"));
+    let world = World::on_disk(&counting(&own.address, "words", "tallies", "")).plugin("count", &wasm("count"));
     let world = world.broker("main", Arc::new(broker));
     say(&own.address, "words", 50);
     let running = world.start();
@@ -69,53 +69,38 @@ fn a_broker_that_is_away_until_everybody_has_given_up_costs_nothing() {
 
 #[test]
 fn a_topic_that_is_deleted_under_a_running_pipeline_stops_it_by_its_name() {
-    let (words, tallies) = (topic("words", 1), topic("tallies", 1));
-    let world = World::on_disk(&counting(&bootstrap(), &words, &tallies)).plugin("count", &wasm("count"));
-    let world = world.broker("main", Arc::new(broker()));
-    say(&bootstrap(), &words, 10);
-    let running = world.start();
-    eventually("the first are counted", || (seen(&bootstrap(), &tallies).len() == 10).then_some(()));
-    delete(&words);
+    let (kafka, running) = Counting::begun();
+    delete(&kafka.words);
     let why = running.outcome().unwrap_err().to_string();
-    assert!(why.contains(&words), "{why}");
-    assert!(seen(&bootstrap(), &tallies).into_iter().eq(1..=10));
+    assert!(why.contains(&kafka.words), "{why}");
+    assert!(kafka.seen().into_iter().eq(1..=10));
 }
 
 #[test]
 fn records_that_a_topic_deletes_before_they_are_read_are_counted_and_the_stream_goes_on_after_them() {
-    let (words, tallies) = (topic("words", 1), topic("tallies", 1));
-    let world = World::on_disk(&counting(&bootstrap(), &words, &tallies)).plugin("count", &wasm("count"));
-    let world = world.broker("main", Arc::new(broker()));
-    say(&bootstrap(), &words, 10);
-    let running = world.start();
-    eventually("the first are counted", || (seen(&bootstrap(), &tallies).len() == 10).then_some(()));
+    let (kafka, running) = Counting::begun();
     assert_eq!(running.metrics.run.missed.get(), 0);
     running.stop().unwrap();
-    say(&bootstrap(), &words, 10);
-    broker().delete_before(&[(words.clone(), 0, 15)]).unwrap();
-    let running = world.start();
-    eventually("what is left is counted", || (seen(&bootstrap(), &tallies).len() >= 15).then_some(()));
+    kafka.say(10);
+    broker().delete_before(&[(kafka.words.clone(), 0, 15)]).unwrap();
+    let running = kafka.world.start();
+    eventually("what is left is counted", || (kafka.seen().len() >= 15).then_some(()));
     eventually("what is missing, too", || (running.metrics.run.missed.get() > 0).then_some(()));
     assert_eq!(running.metrics.run.missed.get(), 5, "offsets 10 to 14");
     running.stop().unwrap();
-    assert!(seen(&bootstrap(), &tallies).into_iter().eq(1..=15));
+    assert!(kafka.seen().into_iter().eq(1..=15));
 }
 
 #[test]
 fn a_topic_that_was_made_anew_is_not_taken_for_the_one_that_was_read() {
-    let (words, tallies) = (topic("words", 1), topic("tallies", 1));
-    let world = World::on_disk(&counting(&bootstrap(), &words, &tallies)).plugin("count", &wasm("count"));
-    let world = world.broker("main", Arc::new(broker()));
-    say(&bootstrap(), &words, 10);
-    let running = world.start();
-    eventually("the first are counted", || (seen(&bootstrap(), &tallies).len() == 10).then_some(()));
+    let (kafka, running) = Counting::begun();
     running.stop().unwrap();
-    delete(&words);
-    eventually("the topic is made anew", || broker().create(&words, 1).ok());
-    say(&bootstrap(), &words, 3);
-    let why = world.start().outcome().unwrap_err().to_string();
-    assert!(why.contains(&format!("{words}/0 was read up to offset 10 and ends at 3 now")), "{why}");
-    assert!(seen(&bootstrap(), &tallies).into_iter().eq(1..=10), "none of the new ones is passed over unsaid");
+    delete(&kafka.words);
+    eventually("the topic is made anew", || broker().create(&kafka.words, 1).ok());
+    kafka.say(3);
+    let why = kafka.world.start().outcome().unwrap_err().to_string();
+    assert!(why.contains(&format!("{}/0 was read up to offset 10 and ends at 3 now", kafka.words)), "{why}");
+    assert!(kafka.seen().into_iter().eq(1..=10), "none of the new ones is passed over unsaid");
 }
 
 /// The library's own cluster of mock brokers is told to move the group's coordinator; it stands for no claim about transactions.

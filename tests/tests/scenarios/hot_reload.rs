@@ -4,26 +4,15 @@
 use sangam::digest::sha256;
 use sangam::store::MemoryStore;
 use sangam_protocol::effects::EffectsWriter;
-use sangam_tests::guest::{Guest, MANIFEST, fixture};
+use sangam_tests::guest::{Guest, MANIFEST, fixture, trapping_count};
 use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::spy::SpyStore;
+use sangam_tests::words::{COUNT_IN_FOUR, counts, say, tally};
 use sangam_tests::world::{World, eventually};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-
-const COUNT: &str = r#"
-    [streams.words]
-    partitions = 4
-    [streams.tallies]
-    partitions = 4
-    [operators.count]
-    input = "words"
-    output = "tallies"
-"#;
 
 /// A way to put a file where it is watched: what it is called, and how it is done.
 type Way<'a> = (&'a str, &'a dyn Fn(&[u8]));
@@ -31,7 +20,7 @@ type Way<'a> = (&'a str, &'a dyn Fn(&[u8]));
 #[test]
 fn a_new_build_takes_over_in_all_tasks_at_one_commit() {
     let store = Arc::new(SpyStore::default());
-    let world = World::over(&format!("batch = 1\n{COUNT}"), store.clone(), Arc::new(tempfile::tempdir().unwrap()));
+    let world = World::over(&format!("batch = 1\n{COUNT_IN_FOUR}"), store.clone(), Arc::new(tempfile::tempdir().unwrap()));
     let world = world.plugin("count", &speaking(1));
     let running = world.start();
     let mut sent = 0;
@@ -67,7 +56,7 @@ fn a_new_build_takes_over_in_all_tasks_at_one_commit() {
 #[test]
 fn state_is_kept_however_the_file_got_there() {
     let count = wasm("count");
-    let world = World::new(COUNT).plugin("count", &count);
+    let world = World::new(COUNT_IN_FOUR).plugin("count", &count);
     let running = world.start();
     let file = world.plugins().join("count.wasm");
     let beside = world.folder().join("beside.wasm");
@@ -94,11 +83,11 @@ fn state_is_kept_however_the_file_got_there() {
         }),
     ];
     for (i, (way, put)) in (1..).zip(ways) {
-        say(&world, "tick");
+        say(&world, 1, "tick");
         let build = rebuilt(&count, i);
         put(&build);
         eventually(way, || (running.sha256("count") == sha256(&build)).then_some(()));
-        say(&world, "tick");
+        say(&world, 1, "tick");
         eventually(way, || (world.values("tallies").len() as u32 == 2 * i).then_some(()));
     }
     let seen: Vec<u64> = world.values("tallies").iter().map(|tally| tally["seen"].as_u64().unwrap()).collect();
@@ -109,7 +98,7 @@ fn state_is_kept_however_the_file_got_there() {
 #[test]
 fn a_file_that_is_written_slowly_is_taken_once_it_is_whole() {
     let count = wasm("count");
-    let world = World::new(COUNT).plugin("count", &count);
+    let world = World::new(COUNT_IN_FOUR).plugin("count", &count);
     let running = world.start();
     let build = rebuilt(&count, 1);
     let file = world.plugins().join("count.wasm");
@@ -129,15 +118,15 @@ fn a_file_that_is_written_slowly_is_taken_once_it_is_whole() {
 
 #[test]
 fn a_deleted_plugin_goes_on_running() {
-    let world = World::new(COUNT).plugin("count", &wasm("count"));
+    let world = World::new(COUNT_IN_FOUR).plugin("count", &wasm("count"));
     let running = world.start();
     std::fs::remove_file(world.plugins().join("count.wasm")).unwrap();
     for i in 1..=3 {
-        say(&world, "still");
+        say(&world, 1, "still");
         eventually("it is counted", || (world.read("tallies").len() == i).then_some(()));
     }
     std::fs::remove_dir_all(world.plugins()).unwrap();
-    say(&world, "still");
+    say(&world, 1, "still");
     eventually("it is counted", || (world.read("tallies").len() == 4).then_some(()));
     assert!(!running.ended());
     running.stop().unwrap();
@@ -150,7 +139,7 @@ fn a_build_that_does_not_fit_is_refused_with_the_reason_and_the_old_one_goes_on(
         Guest { manifest: Some(MANIFEST.replace(from, to)), ..Guest::default() }.build().unwrap()
     };
     let with_state = |version: u32| manifest(r#""outputs""#, &format!(r#""state":{{"name":"S","version":{version}}},"outputs""#));
-    let world = World::new(COUNT).plugin("count", &with_state(1));
+    let world = World::new(COUNT_IN_FOUR).plugin("count", &with_state(1));
     let running = world.start();
     let sha = running.sha256("count");
     let stateless = MANIFEST.replace(r#""kind":"keyed""#, r#""kind":"stateless""#).replace(r#""key":["text"],"#, "");
@@ -190,7 +179,7 @@ fn a_build_that_does_not_fit_is_refused_with_the_reason_and_the_old_one_goes_on(
 
 #[test]
 fn a_build_that_traps_is_taken_back_everywhere_and_nothing_is_lost() {
-    let mut world = World::new(COUNT).plugin("count", &fixture("count.wat").unwrap());
+    let mut world = World::new(COUNT_IN_FOUR).plugin("count", &fixture("count.wat").unwrap());
     world.watch_batches = 100;
     let controls = world.controls("local");
     let running = world.start();
@@ -198,7 +187,7 @@ fn a_build_that_traps_is_taken_back_everywhere_and_nothing_is_lost() {
     let total = || world.read("tallies").len();
     each_partition(&world);
     eventually("the first events are counted", || (total() == 4).then_some(()));
-    let bad = trapping_count();
+    let bad = trapping_count().unwrap();
     running.offer("count", bad.clone());
     eventually("the bad build runs", || (running.metrics.reloads.get() == 1).then_some(()));
     each_partition(&world);
@@ -218,12 +207,12 @@ fn a_build_that_traps_is_taken_back_everywhere_and_nothing_is_lost() {
 
 #[test]
 fn a_letter_of_the_run_in_which_a_build_was_taken_back_says_where_its_event_came_from() {
-    let mut world = World::new(COUNT).plugin("count", &fixture("count.wat").unwrap());
+    let mut world = World::new(COUNT_IN_FOUR).plugin("count", &fixture("count.wat").unwrap());
     world.watch_batches = 100;
     let running = world.start();
     each_partition(&world);
     eventually("the first events are counted", || (world.read("tallies").len() == 4).then_some(()));
-    running.offer("count", trapping_count());
+    running.offer("count", trapping_count().unwrap());
     eventually("the bad build runs", || (running.metrics.reloads.get() == 1).then_some(()));
     // The first one makes it fail; the second has no key, and its turn comes after the old build is back.
     world.send("words", 0, &[(1_000, json!({"text": "a"})), (1_000, json!({"txet": "a"}))]);
@@ -235,7 +224,7 @@ fn a_letter_of_the_run_in_which_a_build_was_taken_back_says_where_its_event_came
 #[test]
 fn a_build_that_came_while_a_commit_failed_is_swapped_in_all_the_same() {
     let count = fixture("count.wat").unwrap();
-    let mut world = World::new(COUNT).plugin("count", &count);
+    let mut world = World::new(COUNT_IN_FOUR).plugin("count", &count);
     let controls = world.controls("local");
     let running = world.start();
     each_partition(&world);
@@ -315,7 +304,7 @@ fn a_thousand_builds() {
     /// By then pools, caches and buffers have their size.
     const WARM: u32 = 300;
     let count = fixture("count.wat").unwrap();
-    let world = World::over(COUNT, Arc::new(MemoryStore::new()), Arc::new(tempfile::tempdir().unwrap()));
+    let world = World::over(COUNT_IN_FOUR, Arc::new(MemoryStore::new()), Arc::new(tempfile::tempdir().unwrap()));
     let world = world.without_code_cache().plugin("count", &count);
     let running = world.start();
     let mut warm = 0;
@@ -354,33 +343,15 @@ fn speaking(build: u8) -> Vec<u8> {
     Guest::answering(effects.finish()).from_the_first_event().build().unwrap()
 }
 
-/// The counting guest by hand, but it traps at the first event.
-fn trapping_count() -> Vec<u8> {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests/count.wat")).unwrap();
-    let times = "(local.set $times (call $bin))";
-    let trap = format!("{times} (if (local.get $times) (then (unreachable)))");
-    let build = wat::parse_str(text.replacen(times, &trap, 1)).unwrap();
-    assert_ne!(build, fixture("count.wat").unwrap());
-    build
-}
-
-fn say(world: &World, text: &str) {
-    world.send("words", 1, &[(0, json!({"text": text}))]);
-}
-
 /// One event in each of the four partitions, each with a word of its own.
 fn each_partition(world: &World) {
-    (0..4).for_each(|partition| world.send("words", partition, &[(0, json!({"text": format!("w{partition}")}))]));
+    (0..4).for_each(|partition| say(world, partition, &format!("w{partition}")));
 }
 
 /// Each of the four words was counted from 1 to `times`, in order.
 fn check_counts(world: &World, times: u64) {
-    let mut seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for tally in world.values("tallies") {
-        seen.entry(tally["text"].as_str().unwrap().to_owned()).or_default().push(tally["seen"].as_u64().unwrap());
-    }
-    let expected = (0..4).map(|word| (format!("w{word}"), (1..=times).collect::<Vec<_>>())).collect::<BTreeMap<_, _>>();
-    assert_eq!(seen, expected);
+    let expected = (0..4).map(|word| (format!("w{word}"), (1..=times).collect())).collect();
+    assert_eq!(counts(world.values("tallies").iter().map(tally)), expected);
 }
 
 fn resident_bytes() -> usize {

@@ -113,12 +113,7 @@ fn rules_of_a_compacted_topic_are_known_before_the_events_that_they_are_for() {
     // While it runs, a limit that a task has is one for the next payment.
     let running = world.start();
     limit(&limits, "new", &[(250, Some(100))]);
-    eventually("every task has it", || {
-        let ended = running.metrics.render();
-        let ok = ended.lines().find(|line| line.contains("operator_events_total") && line.contains("outcome=\"ok\""));
-        let ok: usize = ok.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0);
-        (ok >= TASKS).then_some(())
-    });
+    eventually("every task has it", || (running.sum("sangam_operator_events_total", "outcome=\"ok\"") >= TASKS as u64).then_some(()));
     pay(&payments, 300);
     eventually("the payments are judged", || {
         (world.values("verdicts").iter().filter(|verdict| verdict["payments"] == 3).count() >= USERS).then_some(())

@@ -2,36 +2,18 @@
 
 use rdkafka::producer::{BaseRecord, Producer};
 use sangam_tests::guests::{rebuilt, wasm};
-use sangam_tests::kafka::{PATIENCE, bootstrap, broker, committed, produce, producer, topic, unique};
+use sangam_tests::kafka::{PATIENCE, bootstrap, broker, producer, topic, unique};
 use sangam_tests::spy::{Fault, SpyStore};
+use sangam_tests::words::{counting, counts, process, tallies, write_words};
 use sangam_tests::world::{Ended, Running, World, eventually};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const PARTITIONS: u32 = 3;
 
-/// A pipeline between two topics.
+/// Counts words, each of which is in every partition.
 fn pipeline(words: &str, tallies: &str) -> String {
-    format!(
-        r#"
-        [clusters.main]
-        kind = "kafka"
-        brokers = "{}"
-        [streams.words]
-        cluster = "main"
-        topic = "{words}"
-        format = "json"
-        [streams.tallies]
-        cluster = "main"
-        topic = "{tallies}"
-        format = "json"
-        [operators.count]
-        input = "words"
-        output = "tallies"
-        "#,
-        bootstrap()
-    )
+    counting(&bootstrap(), words, tallies, "")
 }
 
 /// How a run over everything that is there ended for the counting operator.
@@ -41,36 +23,25 @@ fn drained(world: &World) -> Ended {
 
 /// Writes a round of words over all partitions; returns how many.
 fn say(words: &str, round: usize) -> usize {
-    let texts: Vec<String> = (0..200).map(|n| format!(r#"{{"text": "w{}"}}"#, (n + round) % 11)).collect();
-    let records: Vec<(&str, &str)> = texts.iter().map(|text| ("", text.as_str())).collect();
-    (0..PARTITIONS as i32).for_each(|partition| produce(words, partition, &records));
+    let texts = || (0..200).map(|n| format!("w{}", (n + round) % 11));
+    (0..PARTITIONS as i32).for_each(|partition| write_words(words, partition, texts()));
     200 * PARTITIONS as usize
 }
 
-/// Counts of each word that are in the topic.
-fn counts(tallies: &str) -> BTreeMap<String, BTreeSet<u64>> {
-    let mut counts: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-    for seen in committed(tallies) {
-        let tally: Value = serde_json::from_slice(&seen.value.unwrap()).unwrap();
-        counts.entry(tally["text"].as_str().unwrap().to_owned()).or_default().insert(tally["seen"].as_u64().unwrap());
-    }
-    counts
+/// Counts of each word that are in the topic, whatever came twice.
+fn distinct(topic: &str) -> BTreeMap<String, BTreeSet<u64>> {
+    counts(tallies(topic)).into_iter().map(|(word, seen)| (word, seen.into_iter().collect())).collect()
 }
 
 fn processed(running: &Running, events: usize) {
-    eventually("everything is processed", || {
-        let text = running.metrics.render();
-        let ok = text.lines().find(|line| line.contains("operator_events_total") && line.contains("outcome=\"ok\""));
-        let ok: usize = ok.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0);
-        (ok >= events).then_some(())
-    });
+    let ok = || running.sum("sangam_operator_events_total", "outcome=\"ok\"");
+    eventually("everything is processed", || (ok() >= events as u64).then_some(()));
 }
 
 #[test]
 fn words_from_kafka_are_counted_into_kafka_through_restarts_and_reloads() {
     let (words, tallies) = (topic("words", PARTITIONS), topic("tallies", 2));
-    let world = World::on_disk(&pipeline(&words, &tallies)).plugin("count", &wasm("count"));
-    let mut world = world.broker("main", Arc::new(broker()));
+    let mut world = process(&unique("counting"), &pipeline(&words, &tallies));
     let mut total = 0;
     for round in 0..3 {
         let running = world.start();
@@ -85,7 +56,7 @@ fn words_from_kafka_are_counted_into_kafka_through_restarts_and_reloads() {
         running.stop().unwrap();
         world = world.reopened();
     }
-    let counts = counts(&tallies);
+    let counts = distinct(&tallies);
     assert_eq!(counts.len(), 11);
     // Each count from 1 up is there, and none is left out or goes beyond the events that there were.
     assert!(counts.values().all(|seen| seen.iter().copied().eq(1..=seen.len() as u64)), "{counts:?}");
@@ -110,7 +81,7 @@ fn outputs_of_a_commit_that_failed_come_again_and_their_events_are_counted_once(
     let running = world.start();
     total += say(&words, 2);
     let counts = eventually("every event is counted", || {
-        let counts = counts(&tallies);
+        let counts = distinct(&tallies);
         (counts.values().map(BTreeSet::len).sum::<usize>() == total).then_some(counts)
     });
     assert!(counts.values().all(|seen| seen.iter().copied().eq(1..=seen.len() as u64)), "{counts:?}");

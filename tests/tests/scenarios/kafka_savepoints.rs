@@ -5,11 +5,10 @@ mod passages;
 use sangam::pipeline::savepoint::SavepointError;
 use sangam::store::Pair;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, broker, committed, produce, topic, unique};
-use sangam_tests::world::{World, eventually};
-use serde_json::{Value, json};
+use sangam_tests::kafka::{bootstrap, cluster, committed, topic, unique};
+use sangam_tests::words::{self, process, tally, word, write_words};
+use sangam_tests::world::{World, eventually, record};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const PARTITIONS: u32 = 3;
 
@@ -47,25 +46,25 @@ impl OverKafka {
         OverKafka { name: unique("counting"), words: topic("words", PARTITIONS), tallies: topic("tallies", 1) }
     }
 
+    fn toml(&self) -> String {
+        counting(&cluster("main", &bootstrap()), &self.words, &self.tallies)
+    }
+
     /// A process with nothing on its disk.
     fn process(&self) -> World {
-        let cluster = format!("[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"", bootstrap());
-        let world = World::on_disk(&counting(&cluster, &self.words, &self.tallies)).named(&self.name);
-        world.plugin("count", &wasm("count")).broker("main", Arc::new(broker()))
+        process(&self.name, &self.toml())
     }
 
     /// Writes 20 words to each partition.
     fn say(&self) {
         for partition in 0..PARTITIONS {
-            let texts: Vec<String> = texts(partition).collect();
-            produce(&self.words, partition as i32, &texts.iter().map(|text| ("", text.as_str())).collect::<Vec<_>>());
+            write_words(&self.words, partition as i32, texts(partition));
         }
     }
 
     /// The last counts of each word.
     fn counts(&self) -> BTreeMap<String, u64> {
-        let seen = committed(&self.tallies).into_iter().map(|seen| serde_json::from_slice::<Value>(&seen.value.unwrap()).unwrap());
-        seen.map(|tally| (tally["text"].as_str().unwrap().to_owned(), tally["seen"].as_u64().unwrap())).collect()
+        words::tallies(&self.tallies).into_iter().collect()
     }
 
     fn all_have(&self, count: u64) {
@@ -77,7 +76,7 @@ impl OverKafka {
 
 /// Four words, five times each, that no other partition has.
 fn texts(partition: u32) -> impl Iterator<Item = String> {
-    (0..20).map(move |n| format!(r#"{{"text": "w{}-{partition}"}}"#, n % 4))
+    (0..20).map(move |n| format!("w{}-{partition}", n % 4))
 }
 
 /// The same pipeline without Kafka.
@@ -87,19 +86,15 @@ fn embedded(name: &str) -> World {
 
 fn say_embedded(world: &World) {
     for partition in 0..PARTITIONS {
-        let values: Vec<String> = texts(partition).collect();
-        let record = |value: &'_ String| (0, serde_json::from_str::<Value>(value).unwrap());
         // The stream is JSON: the bytes go as they are.
-        let records: Vec<(i64, Value)> = values.iter().map(record).collect();
-        let bytes: Vec<Vec<u8>> = records.iter().map(|(_, value)| value.to_string().into_bytes()).collect();
-        let records = bytes.iter().map(|bytes| sangam_tests::world::record("words", partition as i32, 0, bytes));
+        let values: Vec<String> = texts(partition).map(|text| word(&text).to_string()).collect();
+        let records = values.iter().map(|value| record("words", partition as i32, 0, value.as_bytes()));
         world.write(&records.collect::<Vec<_>>());
     }
 }
 
 fn last_embedded(world: &World) -> Vec<u64> {
-    let seen = world.read("tallies").into_iter().map(|seen| serde_json::from_slice::<Value>(&seen.value.unwrap()).unwrap());
-    let last: BTreeMap<String, u64> = seen.map(|tally| (tally["text"].to_string(), tally["seen"].as_u64().unwrap())).collect();
+    let last: BTreeMap<String, u64> = world.read("tallies").iter().map(|seen| tally(&seen.json())).collect();
     last.into_values().collect()
 }
 
@@ -208,16 +203,14 @@ fn a_damaged_savepoint_leaves_kafka_as_it_was() {
     kafka.all_have(15);
 }
 
-#[test]
-fn a_build_that_fails_over_kafka_takes_its_state_with_it() {
-    let kafka = OverKafka::new();
-    let mut world = kafka.process();
-    let cluster = format!("[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"", bootstrap());
-    let back = "batch = 1\n[savepoints]\non_bad_build = \"roll_back_state\"\n";
-    world = world.with_pipeline(&format!("{back}{}", counting(&cluster, &kafka.words, &kafka.tallies)));
+/// What a pipeline that goes back with a bad build's state has counted of `a`, `a`, `b!`: the build fails at the last.
+const TAKEN_BACK: [(&str, u64); 4] = [("a", 1), ("a", 2), ("a", 2), ("b!", 1)];
+
+/// Runs a pipeline that takes such a build; returns what was counted.
+fn counted_past_a_bad_build(world: World, toml: &str, say: &dyn Fn(&str), tallies: &str) -> Vec<(String, u64)> {
+    let mut world = world.with_pipeline(&format!("batch = 1\n[savepoints]\non_bad_build = \"roll_back_state\"\n{toml}"));
     world.watch_batches = 100;
-    let say = |text: &str| produce(&kafka.words, 0, &[("", &json!({"text": text}).to_string())]);
-    let until = |count: usize| eventually("counted", || (committed(&kafka.tallies).len() == count).then_some(()));
+    let until = |count: usize| eventually("counted", || (committed(tallies).len() == count).then_some(()));
     let running = world.start();
     say("a");
     until(1);
@@ -227,9 +220,14 @@ fn a_build_that_fails_over_kafka_takes_its_state_with_it() {
     until(2);
     say("b!");
     until(4);
-    let seen: Vec<Value> =
-        committed(&kafka.tallies).iter().map(|seen| serde_json::from_slice(seen.value.as_ref().unwrap()).unwrap()).collect();
-    let seen: Vec<_> = seen.iter().map(|tally| (tally["text"].as_str().unwrap(), tally["seen"].as_u64().unwrap())).collect();
-    assert_eq!(seen, [("a", 1), ("a", 2), ("a", 2), ("b!", 1)]);
     running.stop().unwrap();
+    words::tallies(tallies)
+}
+
+#[test]
+fn a_build_that_fails_over_kafka_takes_its_state_with_it() {
+    let kafka = OverKafka::new();
+    let say = |text: &str| write_words(&kafka.words, 0, [text]);
+    let seen = counted_past_a_bad_build(kafka.process(), &kafka.toml(), &say, &kafka.tallies);
+    assert_eq!(seen, TAKEN_BACK.map(|(word, seen)| (word.to_owned(), seen)));
 }

@@ -4,11 +4,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceS
 use rdkafka::client::DefaultClientContext;
 use sangam::broker::{Broker, BrokerError, OutRecord};
 use sangam::store::Changes;
-use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{Seen, bootstrap, broker, committed, produce, topic, unique};
+use sangam_tests::kafka::{Seen, bootstrap, broker, committed, produce, stream, topic, unique};
+use sangam_tests::words::{self, process};
 use sangam_tests::world::{Ended, Running, World, eventually};
 use serde_json::Value;
-use std::sync::Arc;
 
 /// What a batch holds beside its records; and the rest of a record without headers whose value has from 64 to 8191 bytes, and no key.
 const BATCH: usize = 61;
@@ -35,26 +34,17 @@ fn allow(topic: &str, max: usize) {
 }
 
 fn counting(guarantee: &str, words: &str, tallies: &str, letters: &str) -> World {
-    let at = |name: &str, topic: &str| format!("[streams.{name}]\ncluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\n");
-    let toml = format!(
-        "guarantee = \"{guarantee}\"\n[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n{}{}{}[operators.count]\ninput = \"words\"\noutput = \"tallies\"\n",
-        bootstrap(),
-        at("words", words),
-        at("tallies", tallies),
-        at("dead-letters", letters)
-    );
-    World::on_disk(&toml).plugin("count", &wasm("count")).broker("main", Arc::new(broker()))
+    let toml = words::counting(&bootstrap(), words, tallies, "") + &stream("dead-letters", "main", letters, "");
+    process(&unique("counting"), &format!("guarantee = \"{guarantee}\"\n{toml}"))
 }
 
 fn word(text: &str) -> String {
-    format!(r#"{{"text": "{text}"}}"#)
+    words::word(text).to_string()
 }
 
 /// The first letter of each word, and its count.
 fn tallies(topic: &str) -> Vec<(char, u64)> {
-    let tally = |seen: Seen| serde_json::from_slice::<Value>(&seen.value.unwrap()).unwrap();
-    let pair = |tally: Value| (tally["text"].as_str().unwrap().chars().next().unwrap(), tally["seen"].as_u64().unwrap());
-    committed(topic).into_iter().map(tally).map(pair).collect()
+    words::tallies(topic).into_iter().map(|(text, seen)| (text.chars().next().unwrap(), seen)).collect()
 }
 
 fn header(seen: &Seen, name: &str) -> String {

@@ -4,28 +4,15 @@ use sangam::config::Guarantee;
 use sangam::pipeline::PipelineError;
 use sangam_tests::doors::{get, open};
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{self, bootstrap, broker, produce, topic};
+use sangam_tests::kafka::{bootstrap, topic, unique};
+use sangam_tests::words::{self, COUNT, counting, process, say, write_words};
 use sangam_tests::world::{Ended, Seen, World, eventually};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-const COUNT: &str = r#"
-    [streams.words]
-    partitions = 2
-    [streams.tallies]
-    [operators.count]
-    input = "words"
-    output = "tallies"
-"#;
-
 fn world(more: &str) -> World {
     World::new(&format!("{more}\n{COUNT}\n[clusters.local]\nkind = \"local\"")).plugin("count", &wasm("count"))
-}
-
-fn say(world: &World, text: &str) {
-    world.send("words", 0, &[(0, json!({ "text": text }))]);
 }
 
 /// What the audit says of the pipeline as a whole: by what, and the state or the reason.
@@ -49,7 +36,7 @@ fn counted(world: &World, text: &str) -> u64 {
 #[test]
 fn each_state_of_a_run_is_told_in_the_audit_that_the_file_asks_for_from_the_start_to_the_end() {
     let world = world("audit = true");
-    say(&world, "a");
+    say(&world, 0, "a");
     let running = world.start();
     eventually("it is at work, and the audit says so", || (states(&world).last()? == "running").then_some(()));
     running.stop().unwrap();
@@ -65,16 +52,16 @@ fn each_state_of_a_run_is_told_in_the_audit_that_the_file_asks_for_from_the_star
 fn a_failure_and_partitions_that_move_are_told_and_so_is_an_end_by_an_error() {
     let mut world = world("audit = true");
     let controls = world.controls("local");
-    say(&world, "a");
+    say(&world, 0, "a");
     let running = world.start();
     eventually("the word is counted", || (counted(&world, "a") == 1).then_some(()));
     controls.fail_flushes(1);
-    say(&world, "a");
+    say(&world, 0, "a");
     eventually("it is counted after the failure", || (counted(&world, "a") == 2).then_some(()));
     controls.lose("words", 1);
     eventually("the partition is gone", || states(&world).contains(&"rebalancing".to_owned()).then_some(()));
     controls.gain("words", 1);
-    say(&world, "a");
+    say(&world, 0, "a");
     eventually("it goes on", || (counted(&world, "a") == 3).then_some(()));
     running.stop().unwrap();
     let states = states(&world);
@@ -111,13 +98,13 @@ fn the_doors_and_the_metrics_say_the_state_and_since_when() {
 #[test]
 fn a_worker_that_dies_is_replaced_and_its_tasks_go_on_from_the_last_commit() {
     let (world, falls) = world("audit = true\nworkers = 2").falling("local");
-    say(&world, "a");
+    say(&world, 0, "a");
     let running = world.start();
     let doors = open(&running, Duration::from_secs(600));
     eventually("the word is counted", || (counted(&world, "a") == 1).then_some(()));
     falls.store(1, Ordering::SeqCst);
-    say(&world, "a");
-    world.send("words", 1, &[(0, json!({"text": "b"}))]);
+    say(&world, 0, "a");
+    say(&world, 1, "b");
     eventually("all are counted after the fall", || ((counted(&world, "a"), counted(&world, "b")) == (2, 1)).then_some(()));
     assert_eq!(running.metrics.run.worker_deaths.get(), 1);
     assert!(get(doors.address(), "/metrics").1.contains("sangam_worker_deaths_total 1\n"));
@@ -131,7 +118,7 @@ fn a_worker_that_dies_is_replaced_and_its_tasks_go_on_from_the_last_commit() {
 fn workers_that_die_again_and_again_end_the_run_with_what_they_said() {
     let (world, falls) = world("").falling("local");
     falls.store(u32::MAX, Ordering::SeqCst);
-    say(&world, "a");
+    say(&world, 0, "a");
     let running = world.start();
     let metrics = running.metrics.clone();
     let ended = running.outcome().unwrap_err();
@@ -146,14 +133,7 @@ fn workers_that_die_again_and_again_end_the_run_with_what_they_said() {
 #[test]
 fn over_kafka_a_worker_that_dies_costs_nothing_and_doubles_nothing() {
     let (words, tallies) = (topic("words", 2), topic("tallies", 1));
-    let at = |stream: &str, topic: &str| format!("[streams.{stream}]\ncluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\n");
-    let toml = format!(
-        "[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n{}{}[operators.count]\ninput = \"words\"\noutput = \"tallies\"\n",
-        bootstrap(),
-        at("words", &words),
-        at("tallies", &tallies)
-    );
-    let (world, falls) = World::on_disk(&toml).plugin("count", &wasm("count")).broker("main", Arc::new(broker())).falling("main");
+    let (world, falls) = process(&unique("falling"), &counting(&bootstrap(), &words, &tallies, "")).falling("main");
     assert_eq!(world.pipeline().guarantee, Guarantee::ExactlyOnce);
     let running = world.start();
     for n in 0..30 {
@@ -161,12 +141,11 @@ fn over_kafka_a_worker_that_dies_costs_nothing_and_doubles_nothing() {
         if n % 10 == 5 {
             falls.store(1, Ordering::SeqCst);
         }
-        produce(&words, n % 2, &[("", r#"{"text": "a"}"#)]);
+        write_words(&words, n % 2, ["a"]);
     }
-    let seen = eventually("all are counted", || Some(kafka::committed(&tallies)).filter(|seen| seen.len() >= 30));
+    let seen = eventually("all are counted", || Some(words::tallies(&tallies)).filter(|seen| seen.len() >= 30));
     running.stop().unwrap();
-    let mut counts: Vec<u64> =
-        seen.iter().map(|seen| serde_json::from_slice::<Value>(seen.value.as_ref().unwrap()).unwrap()["seen"].as_u64().unwrap()).collect();
+    let mut counts: Vec<u64> = seen.into_iter().map(|(_, seen)| seen).collect();
     counts.sort_unstable();
     assert!(counts.iter().copied().eq(1..=30), "{counts:?}");
 }

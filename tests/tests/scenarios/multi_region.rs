@@ -1,9 +1,8 @@
 //! The system of several regions over two real clusters, one of which is stopped and started again; and clusters that copy to each other.
 
-use rdkafka::producer::{BaseRecord, Producer};
 use sangam::broker::{Broker, KafkaBroker, KafkaOptions};
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{OwnBroker, PATIENCE, bootstrap, broker, committed_at, producer_at, topic, unique};
+use sangam_tests::kafka::{OwnBroker, Seen, bootstrap, broker, cluster, committed_at, produce_at, stream, topic, unique};
 use sangam_tests::program::folder;
 use sangam_tests::world::{World, eventually};
 use serde_json::{Value, json};
@@ -16,16 +15,13 @@ fn connect(address: &str) -> KafkaBroker {
 }
 
 fn send(address: &str, topic: &str, events: &[Value]) {
-    let producer = producer_at(address, &[]);
-    for event in events {
-        let (key, value) = (event["user_id"].as_str().unwrap(), event.to_string());
-        producer.send(BaseRecord::to(topic).partition(0).key(key).payload(&value)).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
+    let values: Vec<String> = events.iter().map(Value::to_string).collect();
+    let keys = events.iter().map(|event| event["user_id"].as_str().unwrap());
+    produce_at(address, topic, 0, &keys.zip(values.iter().map(String::as_str)).collect::<Vec<_>>());
 }
 
 fn events(address: &str, topic: &str) -> Vec<Value> {
-    committed_at(address, topic).iter().map(|seen| serde_json::from_slice(seen.value.as_deref().unwrap()).unwrap()).collect()
+    committed_at(address, topic).iter().map(Seen::json).collect()
 }
 
 /// The events of each user, by their numbers, in the order in which they stand.
@@ -122,13 +118,9 @@ fn clusters_that_copy_to_each_other_get_each_event_once_and_no_copy_of_a_copy() 
     let near = topic("events", 1);
     connect(&far.address).create("events", 1).unwrap();
     let copying = |from: (&str, &str), to: (&str, &str)| {
-        let stream = |name: &str, (_, topic): (&str, &str)| {
-            format!("[streams.{name}]\ncluster = \"{name}\"\ntopic = \"{topic}\"\nformat = \"json\"\n")
-        };
-        let cluster = |name: &str, (address, _): (&str, &str)| format!("[clusters.{name}]\nkind = \"kafka\"\nbrokers = \"{address}\"\n");
         let operator = "[operators.replicate]\ninput = \"from\"\noutput = \"to\"\nconfig = { from = [\"here\"] }\n";
-        let toml = [cluster("from", from), cluster("to", to), stream("from", from), stream("to", to), operator.to_owned()].concat();
-        let world = World::on_disk(&toml).plugin("replicate", &wasm("replicate"));
+        let at = |name: &str, (address, topic): (&str, &str)| cluster(name, address) + &stream(name, name, topic, "");
+        let world = World::on_disk(&format!("{}{}{operator}", at("from", from), at("to", to))).plugin("replicate", &wasm("replicate"));
         world.broker("from", Arc::new(connect(from.0))).broker("to", Arc::new(connect(to.0)))
     };
     let (here, there) = ((bootstrap(), near.as_str()), (far.address.clone(), "events"));

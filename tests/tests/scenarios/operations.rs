@@ -7,8 +7,9 @@ use sangam_tests::doors::{get, open};
 use sangam_tests::guests::wasm;
 use sangam_tests::kafka::OwnBroker;
 use sangam_tests::program::{Ended, Started, folder, guest, run};
-use sangam_tests::world::{World, eventually};
-use serde_json::{Value, json};
+use sangam_tests::words::{COUNT, say};
+use sangam_tests::world::{World, eventually, sum};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
@@ -18,15 +19,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(600);
-
-const COUNT: &str = r#"
-    [streams.words]
-    partitions = 2
-    [streams.tallies]
-    [operators.count]
-    input = "words"
-    output = "tallies"
-"#;
 
 fn world(toml: &str) -> World {
     World::new(toml).plugin("count", &wasm("count"))
@@ -66,9 +58,7 @@ fn set(names: &[String]) -> BTreeSet<&str> {
 
 /// How many events the operator `count` has dealt with.
 fn dealt_with(doors: SocketAddr) -> u64 {
-    let (_, text) = get(doors, "/metrics");
-    let line = text.lines().find(|line| line.starts_with("sangam_operator_events_total") && line.contains(r#"outcome="ok""#));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+    sum(&get(doors, "/metrics").1, "sangam_operator_events_total", r#"outcome="ok""#)
 }
 
 // === probes ===
@@ -76,7 +66,7 @@ fn dealt_with(doors: SocketAddr) -> u64 {
 #[test]
 fn a_pipeline_is_not_ready_before_its_partitions_are_there() {
     let mut world = world(&format!("{COUNT}\n[clusters.local]\nkind = \"local\""));
-    world.send("words", 0, &[(1, json!({"text": "a"}))]);
+    say(&world, 0, "a");
     let controls = world.controls("local");
     controls.lose("words", 1);
     let running = world.start();
@@ -124,7 +114,7 @@ impl Store for Shut {
 fn a_pipeline_is_not_ready_while_it_reads_its_state_back() {
     let store = Arc::new(Shut { inner: MemoryStore::new(), gate: parking_lot::RwLock::new(()) });
     let world = World::over(COUNT, store.clone(), Arc::new(tempfile::tempdir().unwrap())).plugin("count", &wasm("count"));
-    world.send("words", 0, &[(1, json!({"text": "a"}))]);
+    say(&world, 0, "a");
     let shut = store.gate.write();
     let running = world.start();
     let doors = open(&running, LONG);
@@ -221,7 +211,7 @@ fn every_metric_is_in_the_docs_and_every_one_in_the_docs_is_there() {
 #[test]
 fn a_return_to_the_last_commit_is_counted_and_a_stop_without_a_last_commit_is_an_error() {
     let mut world = world(&format!("{COUNT}\n[clusters.local]\nkind = \"local\""));
-    world.send("words", 0, &[(1, json!({"text": "a"}))]);
+    say(&world, 0, "a");
     world.controls("local").fail_flushes(u32::MAX);
     let running = world.start();
     let doors = open(&running, LONG);

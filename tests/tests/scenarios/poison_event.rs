@@ -3,8 +3,8 @@
 
 use sangam::digest::sha256;
 use sangam_tests::guests::wasm;
+use sangam_tests::orders::order;
 use sangam_tests::world::{Ended, Seen, World};
-use serde_json::{Value, json};
 
 const PIPELINE: &str = r#"
     [streams.orders]
@@ -154,10 +154,6 @@ fn a_poison_timer_is_set_aside_and_the_others_fire() {
 
 fn world(pipeline: &str) -> World {
     World::new(pipeline).plugin("kitchen-sink", &wasm("kitchen-sink"))
-}
-
-fn order(key: &str, act: &str, number: i64, text: &str) -> Value {
-    json!({"key": key, "act": act, "with": {"number": number, "text": text}})
 }
 
 fn times(seen: &[Seen]) -> Vec<i64> {

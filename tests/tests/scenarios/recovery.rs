@@ -3,6 +3,7 @@
 use sangam::pipeline::PipelineError;
 use sangam::store::DiskStore;
 use sangam_tests::guests::wasm;
+use sangam_tests::words::{COUNT_IN_FOUR, say};
 use sangam_tests::world::{Seen, World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -20,16 +21,6 @@ const SINK: &str = r#"
     input = "orders"
     outputs = { done = "done", passed = "done", placed = "done" }
     config = { delay = 50 }
-"#;
-
-const COUNT: &str = r#"
-    [streams.words]
-    partitions = 4
-    [streams.tallies]
-    partitions = 4
-    [operators.count]
-    input = "words"
-    output = "tallies"
 "#;
 
 /// Orders with state and timers of every kind; the last one is past all timers but those of `chain`.
@@ -89,10 +80,10 @@ fn the_watermark_and_timers_survive_a_restart() {
 
 #[test]
 fn state_made_in_another_number_of_slices_is_not_taken_for_ones_own() {
-    let world = world(&format!("{COUNT}\nparallelism = 4"));
-    world.send("words", 0, &[(0, json!({"text": "a"}))]);
+    let world = world(&format!("{COUNT_IN_FOUR}\nparallelism = 4"));
+    say(&world, 0, "a");
     world.drain().unwrap();
-    let world = world.with_pipeline(&format!("{COUNT}\nparallelism = 3"));
+    let world = world.with_pipeline(&format!("{COUNT_IN_FOUR}\nparallelism = 3"));
     let why = world.drain().unwrap_err();
     assert!(matches!(why, PipelineError::Repartitioned { then: 4, now: 3, .. }), "{why}");
     assert!(why.to_string().contains("go back to 4 partitions (or `parallelism`)"), "{why}");
@@ -132,23 +123,23 @@ fn check_counts_after(what: &str, toml: &str, disturb: impl Fn(&mut World) -> Bo
 
 #[test]
 fn what_the_broker_does_wrong_is_made_good_from_the_last_commit() {
-    check_counts_after("writes that are lost", COUNT, |world| {
+    check_counts_after("writes that are lost", COUNT_IN_FOUR, |world| {
         let controls = world.controls("local");
         Box::new(move || controls.fail_writes(1))
     });
-    check_counts_after("flushes that fail", COUNT, |world| {
+    check_counts_after("flushes that fail", COUNT_IN_FOUR, |world| {
         let controls = world.controls("local");
         Box::new(move || controls.fail_flushes(1))
     });
-    check_counts_after("another process takes over and goes", COUNT, |world| {
+    check_counts_after("another process takes over and goes", COUNT_IN_FOUR, |world| {
         let controls = world.controls("local");
         Box::new(move || controls.fence())
     });
-    check_counts_after("polls that find nothing", COUNT, |world| {
+    check_counts_after("polls that find nothing", COUNT_IN_FOUR, |world| {
         let controls = world.controls("local");
         Box::new(move || controls.delay(50))
     });
-    check_counts_after("partitions that come and go", COUNT, |world| {
+    check_counts_after("partitions that come and go", COUNT_IN_FOUR, |world| {
         let controls = world.controls("local");
         Box::new(move || {
             controls.lose("words", 1);
@@ -161,8 +152,10 @@ fn what_the_broker_does_wrong_is_made_good_from_the_last_commit() {
 
 #[test]
 fn outputs_that_are_in_the_store_stay_when_the_inputs_broker_cannot_be_told() {
-    let two =
-        format!("[clusters.outside]\nkind = \"memory\"\n{}", COUNT.replacen("partitions = 4", "partitions = 4\ncluster = \"outside\"", 1));
+    let two = format!(
+        "[clusters.outside]\nkind = \"memory\"\n{}",
+        COUNT_IN_FOUR.replacen("partitions = 4", "partitions = 4\ncluster = \"outside\"", 1)
+    );
     check_counts_after("the input's cluster takes no offsets", &two, |world| {
         let controls = world.controls("outside");
         Box::new(move || controls.fail_commits(1))
@@ -171,7 +164,7 @@ fn outputs_that_are_in_the_store_stay_when_the_inputs_broker_cannot_be_told() {
 
 #[test]
 fn going_back_to_the_last_commit_does_not_count_keys_and_memory_twice() {
-    let mut world = world(COUNT);
+    let mut world = world(COUNT_IN_FOUR);
     let controls = world.controls("local");
     let running = world.start();
     let gauge = |name: &str| -> f64 {
@@ -179,7 +172,7 @@ fn going_back_to_the_last_commit_does_not_count_keys_and_memory_twice() {
         let line = text.lines().find(|line| line.contains(name)).map(str::to_owned).unwrap_or_default();
         line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or(-1.0)
     };
-    let say = || (0..4).for_each(|partition| world.send("words", partition, &[(0, json!({"text": format!("w{partition}")}))]));
+    let say = || (0..4).for_each(|partition| say(&world, partition, &format!("w{partition}")));
     say();
     eventually("counted", || (world.read("tallies").len() == 4).then_some(()));
     let before = (gauge("operator_keys{"), gauge("operator_memory_bytes{"));

@@ -4,8 +4,9 @@
 use sangam::broker::OutRecord;
 use sangam_protocol::msgpack::write;
 use sangam_tests::guests::wasm;
+use sangam_tests::words::{all_23_counted_once, say_everywhere};
 use sangam_tests::world::{Ended, NOW, World, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The topics of the cluster are embedded ones here, which is faster; `kafka_repartition` has a real one.
@@ -31,31 +32,12 @@ const COUNT: &str = r#"
 
 const THROUGH: &str = "test.count.words.repartition";
 
-/// Words over all partitions, so that every word is in every partition.
-fn send_words(world: &World, partitions: i32, count: usize) {
-    for partition in 0..partitions {
-        let words = (0..count).map(|n| (n as i64, json!({"text": format!("w{}", (n * 7 + n / 5) % 23)})));
-        world.send("words", partition, &words.collect::<Vec<_>>());
-    }
-}
-
-/// Every word's counts go from 1 to the number of its events, in the order of the topic.
-fn check_counts(tallies: &[Value], events: usize) {
-    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    for tally in tallies {
-        let count = seen.entry(tally["text"].as_str().unwrap()).or_default();
-        *count += 1;
-        assert_eq!(tally["seen"].as_u64(), Some(*count), "{tally}");
-    }
-    assert_eq!((tallies.len(), seen.len()), (events, 23));
-}
-
 #[test]
 fn words_that_lie_in_any_partition_are_counted_by_one_task_each() {
     let world = world(COUNT);
-    send_words(&world, 4, 1_000);
+    say_everywhere(&world, "words", 4, 1_000);
     assert_eq!(world.drain().unwrap()["count"], Ended { events: 4_000, ok: 4_000, ..Ended::default() });
-    check_counts(&world.values("out"), 4_000);
+    all_23_counted_once(&world.values("out"), 4_000);
     let carried = world.read(THROUGH);
     let partitions: Vec<usize> =
         (0..4).map(|p| carried.iter().filter(|seen| seen.partition == p && seen.value.is_some()).count()).collect();
@@ -68,25 +50,25 @@ fn words_that_lie_in_any_partition_are_counted_by_one_task_each() {
         assert_eq!(*places.entry(word).or_insert(seen.partition), seen.partition);
     }
     // What is there already is not read again.
-    send_words(&world, 4, 100);
+    say_everywhere(&world, "words", 4, 100);
     assert_eq!(world.drain().unwrap()["count"], Ended { events: 400, ok: 400, ..Ended::default() });
-    check_counts(&world.values("out"), 4_400);
+    all_23_counted_once(&world.values("out"), 4_400);
 }
 
 #[test]
 fn the_topic_has_as_many_partitions_as_the_operator_asks_for_and_keeps_them() {
     let asked = COUNT.replace("route", "parallelism = 7\n    route");
     let world = world(&asked);
-    send_words(&world, 4, 500);
+    say_everywhere(&world, "words", 4, 500);
     world.drain().unwrap();
-    check_counts(&world.values("out"), 2_000);
+    all_23_counted_once(&world.values("out"), 2_000);
     assert_eq!(world.read(THROUGH).iter().map(|seen| seen.partition).max(), Some(6));
 
     // Without a wish it runs in as many slices as before, and not in as many as the words have.
     let world = world.with_pipeline(&format!("{CLUSTER}{COUNT}"));
-    send_words(&world, 4, 100);
+    say_everywhere(&world, "words", 4, 100);
     world.drain().unwrap();
-    check_counts(&world.values("out"), 2_400);
+    all_23_counted_once(&world.values("out"), 2_400);
 
     let other = asked.replace("parallelism = 7", "parallelism = 3");
     let why = world.with_pipeline(&format!("{CLUSTER}{other}")).supervisor(Default::default(), false).err().unwrap().to_string();
@@ -116,10 +98,10 @@ fn an_operator_may_send_through_a_topic_to_one_that_does_the_same() {
         parallelism = 5
         "#,
     );
-    send_words(&world, 4, 500);
+    say_everywhere(&world, "words", 4, 500);
     let ended = world.drain().unwrap();
     assert_eq!(ended["second"], Ended { events: 2_000, ok: 2_000, ..Ended::default() });
-    check_counts(&world.values("out"), 2_000);
+    all_23_counted_once(&world.values("out"), 2_000);
     assert_eq!(world.read("test.second.between.repartition").iter().filter(|seen| seen.value.is_some()).count(), 2_000);
 }
 
@@ -268,16 +250,16 @@ fn a_dead_letter_tells_of_the_event_as_it_was_before_it_went_through_the_topic()
 fn a_failure_in_mid_commit_loses_and_doubles_nothing() {
     let mut world = world(COUNT);
     let controls = world.controls("main");
-    send_words(&world, 4, 1_000);
+    say_everywhere(&world, "words", 4, 1_000);
     let running = world.start();
     for failures in 1..=5 {
         controls.fail_flushes(1);
-        send_words(&world, 4, 100);
+        say_everywhere(&world, "words", 4, 100);
         eventually("it goes back to the last commit", || (running.metrics.run.restarts.get() >= failures).then_some(()));
     }
     eventually("all are counted", || (world.values("out").len() >= 6_000).then_some(()));
     running.stop().unwrap();
-    check_counts(&world.values("out"), 6_000);
+    all_23_counted_once(&world.values("out"), 6_000);
 }
 
 #[test]
@@ -309,7 +291,7 @@ fn an_event_without_a_key_goes_to_the_fallback_of_its_operator() {
 #[test]
 fn a_stream_that_is_read_from_its_end_still_is_beside_a_topic_that_is_read_from_its_start() {
     let world = world(&COUNT.replace("partitions = 4", "partitions = 4\n    start = \"latest\""));
-    send_words(&world, 4, 100);
+    say_everywhere(&world, "words", 4, 100);
     assert_eq!(world.drain().unwrap()["count"], Ended::default());
 }
 

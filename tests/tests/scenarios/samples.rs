@@ -3,22 +3,14 @@
 use sangam::config::SAMPLED;
 use sangam_tests::doors::get;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{self, bootstrap, broker, produce, topic};
+use sangam_tests::kafka::{self, bootstrap, broker, cluster, produce, stream, topic};
 use sangam_tests::place::Place;
 use sangam_tests::program::{Started, folder};
+use sangam_tests::words::{COUNT, counting, process};
 use sangam_tests::world::{NOW, Running, Seen, World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-const COUNT: &str = r#"
-    [streams.words]
-    partitions = 2
-    [streams.tallies]
-    [operators.count]
-    input = "words"
-    output = "tallies"
-"#;
 
 fn world(metrics: &str) -> World {
     World::new(&format!("{metrics}\n{COUNT}")).plugin("count", &wasm("count"))
@@ -137,30 +129,25 @@ fn a_topic_of_samples_that_cannot_be_written_stops_nothing_is_counted_and_is_wri
 #[test]
 fn over_kafka_samples_are_ordinary_records_whatever_the_guarantee() {
     let (words, tallies, metrics) = (topic("words", 1), topic("tallies", 1), kafka::unique("metrics"));
-    let at = |stream: &str, topic: &str| format!("[streams.{stream}]\ncluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\n");
-    let toml = format!(
-        "[metrics]\ntopic = \"{metrics}\"\nonly = [\"error_rate_percent\"]\n[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n{}{}[operators.count]\ninput = \"words\"\noutput = \"tallies\"\n",
-        bootstrap(),
-        at("words", &words),
-        at("tallies", &tallies)
-    );
-    let world = World::on_disk(&toml).plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
+    let counting = counting(&bootstrap(), &words, &tallies, "");
+    let toml = format!("[metrics]\ntopic = \"{metrics}\"\nonly = [\"error_rate_percent\"]\n{counting}");
+    let world = process(&kafka::unique("sampled"), &toml);
     let running = world.start();
     produce(&words, 0, &[("", r#"{"text": "a"}"#), ("", r#"{"no": "text"}"#)]);
     eventually("both are dealt with", || (running.topology.operators[0].metrics.dead_letters.get() == 1).then_some(()));
     eventually("the good one is counted", || (kafka::committed(&tallies).len() == 1).then_some(()));
     world.clock.advance(30_000);
     let seen = eventually("there is a sample", || Some(kafka::committed(&metrics)).filter(|seen| !seen.is_empty()));
-    let sample: Value = serde_json::from_slice(seen[0].value.as_ref().unwrap()).unwrap();
+    let sample = seen[0].json();
     assert_eq!(
         (&sample["metric"], &sample["value"], &sample["timestamp"]),
         (&json!("error_rate_percent"), &json!(50.0), &json!(NOW + 30_000))
     );
     // Another pipeline reads them as it reads any stream.
     let other = format!(
-        "[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n{}timestamp = \"timestamp\"\n[streams.seen]\nformat = \"json\"\n[operators.pass]\ninput = \"samples\"\noutput = \"seen\"\n",
-        bootstrap(),
-        at("samples", &metrics)
+        "{}{}[streams.seen]\nformat = \"json\"\n[operators.pass]\ninput = \"samples\"\noutput = \"seen\"\n",
+        cluster("main", &bootstrap()),
+        stream("samples", "main", &metrics, "timestamp = \"timestamp\"")
     );
     let watches = World::new(&other).plugin("pass", &wasm("pass")).broker("main", Arc::new(broker()));
     let watching = watches.start();

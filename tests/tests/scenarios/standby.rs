@@ -1,61 +1,26 @@
 //! A process that keeps copies of what others know takes their work over by reading only the tail of it.
 
-use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, broker, committed, produce, topic, unique};
-use sangam_tests::world::{World, eventually};
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use sangam_tests::kafka::{bootstrap, committed, topic, unique};
+use sangam_tests::words::{self, BY_TEXT, counts, process, until_counted, write_words};
+use sangam_tests::world::eventually;
 
-/// Counts words from one topic into another.
+/// Counts words, with copies or without.
 fn counting(words: &str, tallies: &str, standby: bool) -> String {
-    format!(
-        r#"
-        standby = {standby}
-        [clusters.main]
-        kind = "kafka"
-        brokers = "{}"
-        [streams.words]
-        cluster = "main"
-        topic = "{words}"
-        format = "json"
-        key = ["text"]
-        [streams.tallies]
-        cluster = "main"
-        topic = "{tallies}"
-        format = "json"
-        [operators.count]
-        input = "words"
-        output = "tallies"
-        "#,
-        bootstrap()
-    )
+    format!("standby = {standby}\n{}", words::counting(&bootstrap(), words, tallies, BY_TEXT))
 }
 
 const WORDS: usize = 3_000;
 
 /// Says each of many words once.
 fn say(words: &str) {
-    let texts: Vec<String> = (0..WORDS).map(|n| format!(r#"{{"text": "w{n}"}}"#)).collect();
-    produce(words, 0, &texts.iter().map(|text| ("", text.as_str())).collect::<Vec<_>>());
-}
-
-/// How often each word has been counted, as readers of committed records see it.
-fn counts(tallies: &str) -> BTreeMap<String, Vec<u64>> {
-    let mut counts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for seen in committed(tallies) {
-        let tally: Value = serde_json::from_slice(&seen.value.unwrap()).unwrap();
-        counts.entry(tally["text"].as_str().unwrap().to_owned()).or_default().push(tally["seen"].as_u64().unwrap());
-    }
-    counts
+    write_words(words, 0, (0..WORDS).map(|n| format!("w{n}")));
 }
 
 /// One process does all the work, another one waits for its turn; returns how many records the other one read back when its turn came.
 fn read_back_at_a_take_over(standby: bool) -> u64 {
     let (words, tallies, name) = (topic("words", 1), topic("tallies", 1), unique("counting"));
     let toml = counting(&words, &tallies, standby);
-    let process = || World::on_disk(&toml).named(&name).plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
-    let (first, second) = (process(), process());
+    let (first, second) = (process(&name, &toml), process(&name, &toml));
     let working = first.start();
     say(&words);
     eventually("every word is counted", || (committed(&tallies).len() == WORDS).then_some(()));
@@ -73,7 +38,10 @@ fn read_back_at_a_take_over(standby: bool) -> u64 {
     eventually("every word is counted again", || (committed(&tallies).len() == 2 * WORDS).then_some(()));
     let read = waiting.control.health().restored() - before;
     waiting.stop().unwrap();
-    assert!(counts(&tallies).values().all(|seen| *seen == [1, 2]), "each word is counted on from where the first process was");
+    assert!(
+        counts(words::tallies(&tallies)).values().all(|seen| *seen == [1, 2]),
+        "each word is counted on from where the first process was"
+    );
     read
 }
 
@@ -94,16 +62,14 @@ fn copies_follow_partitions_from_process_to_process() {
     const PARTITIONS: u32 = 3;
     let (words, tallies, name) = (topic("words", PARTITIONS), topic("tallies", 2), unique("counting"));
     let toml = counting(&words, &tallies, true);
-    let process = || World::on_disk(&toml).named(&name).plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
-    let (first, second) = (process(), process());
+    let (first, second) = (process(&name, &toml), process(&name, &toml));
     let mut rounds = 0;
     let mut round = || {
         for partition in 0..PARTITIONS {
-            let texts: Vec<String> = (0..200).map(|n| format!(r#"{{"text": "w{n}-{partition}"}}"#)).collect();
-            produce(&words, partition as i32, &texts.iter().map(|text| ("", text.as_str())).collect::<Vec<_>>());
+            write_words(&words, partition as i32, (0..200).map(|n| format!("w{n}-{partition}")));
         }
         rounds += 1;
-        eventually("every word is counted", || (committed(&tallies).len() >= rounds * 200 * PARTITIONS as usize).then_some(()));
+        until_counted(&tallies, rounds * 200 * PARTITIONS as usize);
     };
     // At each turn partitions move one way or the other, and copies of them become the state that is worked on, and back.
     let mut one = Some(first.start());
@@ -123,7 +89,7 @@ fn copies_follow_partitions_from_process_to_process() {
     }
     eventually("both keep all of the state", || (second.dump("state/") == first.dump("state/")).then_some(()));
     [one, two].into_iter().flatten().for_each(|running| running.stop().unwrap());
-    let counts = counts(&tallies);
+    let counts = counts(words::tallies(&tallies));
     assert_eq!(counts.len(), 200 * PARTITIONS as usize);
     for (word, seen) in counts {
         assert!(seen.iter().copied().eq(1..=rounds as u64), "{word}: {seen:?}");

@@ -1,10 +1,11 @@
 //! What operators remember can be asked for by key while the pipeline runs: as of the last commit, by name, and within bounds.
 
 use sangam::admin::Admin;
+use sangam::cli::ask::Doors;
 use sangam::cli::state::{self, StateCommand};
 use sangam_tests::doors::{get, open};
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, broker, produce, topic};
+use sangam_tests::kafka::{bootstrap, broker, cluster, produce, stream, topic};
 use sangam_tests::world::{Running, World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -195,7 +196,7 @@ fn sangam_state_asks_the_doors_and_prints_what_they_say() {
     with_orders(&doors, "a%26b", 1);
     let said = |operator: &str, key: Option<&str>| {
         let (operator, key, admin) = (operator.to_owned(), key.map(str::to_owned), doors.address().to_string());
-        let command = StateCommand { operator, key, prefix: String::new(), after: None, limit: 100, admin, token: None };
+        let command = StateCommand { operator, key, prefix: String::new(), after: None, limit: 100, doors: Doors { admin, token: None } };
         let mut out = Vec::new();
         state::run(&command, &mut out).map_err(|why| why.to_string())?;
         Ok::<Value, String>(serde_json::from_slice(&out).unwrap())
@@ -209,15 +210,12 @@ fn sangam_state_asks_the_doors_and_prints_what_they_say() {
 #[test]
 fn over_kafka_a_key_of_another_process_is_answered_with_where_to_ask() {
     let (orders, standings) = (topic("orders", 4), topic("standings", 1));
-    let at = |stream: &str, topic: &str, more: &str| {
-        format!("[streams.{stream}]\ncluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\n{more}\n")
-    };
     let toml = format!(
-        "[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\noptions = {{ \"session.timeout.ms\" = \"6000\" }}\n{}{}[operators.customers]\nplugin = \"order-stores\"\ninput = \"orders\"\n\
+        "{}options = {{ \"session.timeout.ms\" = \"6000\" }}\n{}{}[operators.customers]\nplugin = \"order-stores\"\ninput = \"orders\"\n\
          key = \"customer\"\noutputs = {{ standings = \"standings\" }}\ndiscard = [\"alerts\"]\nconfig = {{ amount = [\"amount\"] }}\n",
-        bootstrap(),
-        at("orders", &orders, "key = \"customer\""),
-        at("standings", &standings, "")
+        cluster("main", &bootstrap()),
+        stream("orders", "main", &orders, "key = \"customer\""),
+        stream("standings", "main", &standings, "")
     );
     let kafka = Arc::new(broker());
     let one = World::on_disk(&toml).plugin("order-stores", &wasm("order-stores")).broker("main", kafka.clone());

@@ -1,6 +1,7 @@
 //! Watermarks in a running pipeline: however they are made, restarts change nothing, and nobody is waited for who need not be.
 
 use sangam_tests::guests::wasm;
+use sangam_tests::orders::wake;
 use sangam_tests::world::{World, eventually};
 use serde_json::{Value, json};
 
@@ -11,10 +12,6 @@ fn world(stream: &str) -> World {
          outputs = {{ done = \"done\", passed = \"done\", placed = \"done\" }}"
     );
     World::new(&toml).plugin("kitchen-sink", &wasm("kitchen-sink"))
-}
-
-fn wake(key: &str, after: i64) -> Value {
-    json!({"key": key, "act": "wake", "with": {"number": after, "text": "alarm"}})
 }
 
 fn silent() -> Value {

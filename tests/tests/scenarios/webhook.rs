@@ -2,14 +2,13 @@
 //! keeps failing is left alone.
 
 use sangam::broker::OutRecord;
-use sangam::metrics::Metrics;
 use sangam_tests::guests::wasm;
 use sangam_tests::http::Server;
-use sangam_tests::kafka::{self, bootstrap, broker, committed, produce, topic};
+use sangam_tests::kafka::{bootstrap, committed, stream, topic, unique};
+use sangam_tests::words::{self, process, tally, write_words};
 use sangam_tests::world::{Ended, World, eventually};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Counts words, and tells an endpoint; `more` is further settings of the endpoint.
@@ -28,17 +27,7 @@ fn say(world: &World, words: &[&str]) {
 
 /// What was delivered, as word and count.
 fn told(server: &Server) -> Vec<(String, u64)> {
-    server.taken().iter().map(|body| tally(body)).collect()
-}
-
-fn tally(body: &str) -> (String, u64) {
-    let tally: Value = serde_json::from_str(body).unwrap();
-    (tally["text"].as_str().unwrap().to_owned(), tally["seen"].as_u64().unwrap())
-}
-
-fn sum(metrics: &Metrics, name: &str) -> u64 {
-    let text = metrics.render();
-    text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    server.taken().iter().map(|body| tally(&serde_json::from_str(body).unwrap())).collect()
 }
 
 #[test]
@@ -149,8 +138,7 @@ fn while_the_circuit_is_open_outputs_are_dead_letters_and_one_trial_closes_it() 
     say(&world, &["a", "b", "c", "d", "e"]);
     eventually("all are dead letters", || (world.read("dead-letters").len() == 5).then_some(()));
     assert_eq!(server.seen().len(), 2, "after two failures it is left alone");
-    let metrics = &running.metrics;
-    assert_eq!((sum(metrics, "sangam_sink_circuits_opened"), sum(metrics, "sangam_sink_failures")), (1, 2));
+    assert_eq!((running.sum("sangam_sink_circuits_opened", ""), running.sum("sangam_sink_failures", "")), (1, 2));
     let reasons: Vec<String> = world.read("dead-letters").iter().map(|letter| letter.header("sangam.error")).collect();
     assert!(reasons[1].contains("answers 500") && reasons[4].contains("circuit is open"), "{reasons:?}");
     server.answers(|_, _| (200, ""));
@@ -160,8 +148,8 @@ fn while_the_circuit_is_open_outputs_are_dead_letters_and_one_trial_closes_it() 
         said += 1;
         (!told(&server).is_empty()).then_some(())
     });
-    eventually("the circuit is closed", || (sum(metrics, "sangam_sink_circuit_open") == 0).then_some(()));
-    eventually("all are read", || (sum(metrics, "sangam_operator_events_in_total") == 5 + said).then_some(()));
+    eventually("the circuit is closed", || (running.sum("sangam_sink_circuit_open", "") == 0).then_some(()));
+    eventually("all are read", || (running.sum("sangam_operator_events_in_total", "") == 5 + said).then_some(()));
     running.stop().unwrap();
     assert_eq!(told(&server).len() + world.read("dead-letters").len(), 5 + said as usize, "each is in one of the two");
 }
@@ -172,7 +160,7 @@ fn an_endpoint_that_is_waited_for_holds_the_pipeline_up_and_loses_nothing() {
     let world = telling(&server, "breaker = { failures = 3, open_for = \"100ms\" }\nin_flight = 2");
     say(&world, &["a", "b", "a"]);
     let running = world.start();
-    eventually("the circuit opens again and again", || (sum(&running.metrics, "sangam_sink_circuits_opened") >= 3).then_some(()));
+    eventually("the circuit opens again and again", || (running.sum("sangam_sink_circuits_opened", "") >= 3).then_some(()));
     assert!(world.read("dead-letters").is_empty() && !running.ended());
     server.answers(|_, _| (200, ""));
     eventually("all is delivered", || (told(&server).len() >= 3).then_some(()));
@@ -185,22 +173,12 @@ fn an_endpoint_that_is_waited_for_holds_the_pipeline_up_and_loses_nothing() {
 fn an_endpoint_may_stand_beside_topics_at_kafka_which_stay_exactly_once() {
     let server = Server::start(|_, request| if request.body.contains("bad") { (400, "") } else { (200, "") });
     let (words, tallies, letters) = (topic("words", 1), topic("tallies", 1), topic("letters", 1));
-    let at = |name: &str, topic: &str| format!("[streams.{name}]\ncluster = \"main\"\ntopic = \"{topic}\"\nformat = \"json\"\n");
-    let toml = format!(
-        "guarantee = \"exactly_once\"\n[clusters.main]\nkind = \"kafka\"\nbrokers = \"{}\"\n{}{}{}[streams.hook]\nurl = \"http://{}\"\n\
-         [operators.count]\ninput = \"words\"\noutput = [\"tallies\", \"hook\"]\n",
-        bootstrap(),
-        at("words", &words),
-        at("tallies", &tallies),
-        at("dead-letters", &letters),
-        server.address
-    );
-    let world = World::on_disk(&toml).named(&kafka::unique("hooked")).plugin("count", &wasm("count")).broker("main", Arc::new(broker()));
-    let word = |text: &str| format!(r#"{{"text": "{text}"}}"#);
-    produce(&words, 0, &[("", &word("a")), ("", &word("bad")), ("", &word("a"))]);
+    let toml = words::counting(&bootstrap(), &words, &tallies, "").replace("\"tallies\"\n", "[\"tallies\", \"hook\"]\n");
+    let letters_and_hook = format!("{}[streams.hook]\nurl = \"http://{}\"\n", stream("dead-letters", "main", &letters, ""), server.address);
+    let world = process(&unique("hooked"), &format!("guarantee = \"exactly_once\"\n{toml}{letters_and_hook}"));
+    write_words(&words, 0, ["a", "bad", "a"]);
     world.drain().unwrap();
-    let seen: Vec<_> = committed(&tallies).into_iter().map(|seen| tally(std::str::from_utf8(&seen.value.unwrap()).unwrap())).collect();
-    assert_eq!(seen, [("a".to_owned(), 1), ("bad".to_owned(), 1), ("a".to_owned(), 2)]);
+    assert_eq!(words::tallies(&tallies), [("a".to_owned(), 1), ("bad".to_owned(), 1), ("a".to_owned(), 2)]);
     assert_eq!(told(&server).into_iter().collect::<BTreeSet<_>>(), [("a".to_owned(), 1), ("a".to_owned(), 2)].into());
     assert_eq!(committed(&letters).len(), 1, "in the transaction, for the endpoint only");
 }

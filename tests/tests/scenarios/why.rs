@@ -1,8 +1,10 @@
 //! "Why has my window not fired?" has an answer: at the command line and at the admin doors, under reload and after a restart.
 
 use sangam::admin::Admin;
+use sangam::cli::ask::Doors;
 use sangam::cli::why::{self, WhyCommand};
 use sangam_tests::guests::{rebuilt, wasm};
+use sangam_tests::orders::wake;
 use sangam_tests::world::{Running, World, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -27,7 +29,7 @@ fn doors(running: &Running) -> Admin {
 }
 
 fn ask(doors: &Admin, operator: &str, json: bool) -> Result<String, String> {
-    let command = WhyCommand { operator: operator.to_owned(), admin: doors.address().to_string(), token: None, json };
+    let command = WhyCommand { operator: operator.to_owned(), doors: Doors { admin: doors.address().to_string(), token: None }, json };
     let mut out = Vec::new();
     why::run(&command, &mut out).map_err(|why| format!("{why:#}"))?;
     Ok(String::from_utf8(out).unwrap())
@@ -35,10 +37,6 @@ fn ask(doors: &Admin, operator: &str, json: bool) -> Result<String, String> {
 
 fn json(doors: &Admin, operator: &str) -> Value {
     serde_json::from_str(&ask(doors, operator, true).unwrap()).unwrap()
-}
-
-fn wake(key: &str, after: i64) -> Value {
-    json!({"key": key, "act": "wake", "with": {"number": after, "text": "alarm"}})
 }
 
 /// Partition 1 has come to 90, the others are ahead; alarms are set for 100 and 200.
@@ -152,7 +150,7 @@ fn a_slip_in_the_question_is_answered_with_what_to_do() {
     assert_eq!(ask(&open, "sinc", false).unwrap_err(), "there is no operator `sinc`; the pipeline has sink");
     let address = open.address().to_string();
     drop(open);
-    let command = WhyCommand { operator: "sink".to_owned(), admin: address.clone(), token: None, json: false };
+    let command = WhyCommand { operator: "sink".to_owned(), doors: Doors { admin: address.clone(), token: None }, json: false };
     let nobody = format!("{:#}", why::run(&command, &mut Vec::new()).unwrap_err());
     assert!(nobody.starts_with(&format!("nobody answers at {address}")) && nobody.contains("--admin"), "{nobody}");
     running.stop().unwrap();

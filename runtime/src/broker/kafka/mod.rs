@@ -14,6 +14,7 @@ mod outlet;
 mod queue;
 mod rebalance;
 mod replay;
+mod sending;
 mod sink;
 mod sizes;
 mod source;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
@@ -14,9 +14,9 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
 
 use super::options::KafkaOptions;
+use super::sending::{POLL_EVERY, run_dry, send, to_kafka};
 use super::sizes::{self, RecordSizes};
 use super::watch::Watch;
-use super::writer::to_kafka;
 use super::{error, headers};
 use crate::breaker::Passage;
 use crate::broker::circuit::Circuit;
@@ -75,12 +75,6 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// On top of the time after which the library gives a record up. With the longest such time it is shorter than the transaction, too.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What is given to the library's thread when its queue is full, or while a flush waits.
-const TURN: Duration = Duration::from_millis(1);
-
-/// Reports are fetched every so many records; they arrive in batches anyway.
-const POLL_EVERY: usize = 256;
-
 /// Bits of a report's number that count records; the others tell the round.
 const NUMBER_BITS: u32 = usize::BITS / 2;
 
@@ -136,10 +130,7 @@ impl OutletSink {
             config.set("message.timeout.ms", retry_for.as_millis().max(1).to_string());
         }
         let sort = |cause| error::sort(&cause, "make a writer", &options.bootstrap);
-        let batch_max = config.create_native_config().and_then(|native| native.get("batch.size")).map_err(sort)?;
-        let batch_max = batch_max.parse().unwrap_or(usize::MAX);
-        let batch_max = sizes.batch_max().map_or(batch_max, |max| max.clamp(1, batch_max));
-        config.set("batch.size", batch_max.to_string());
+        let batch_max = sizes.limit_batches(&mut config).map_err(sort)?;
         let producer = config.create_with_context(Reports::default()).map_err(sort)?;
         let (outlet, sizes, cluster) = (Arc::clone(outlet), Arc::clone(sizes), options.bootstrap.clone());
         let (taken, given_back, names, covered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -149,26 +140,13 @@ impl OutletSink {
     /// Sends a record, or fails where the library has no room for it in time.
     fn send(&self, record: &OutRecord<'_>, number: Number) -> Result<(), KafkaError> {
         let headers = headers::to_kafka(record.headers).unwrap_or_default();
-        let mut out = to_kafka(record, headers, (self.round << NUMBER_BITS) | number);
-        let deadline = Instant::now() + self.outlet.patience();
-        loop {
-            match self.producer.send(out) {
-                Ok(()) => return Ok(()),
-                Err((cause, back)) if cause.rdkafka_error_code() == Some(Code::QueueFull) && Instant::now() < deadline => {
-                    out = back;
-                    self.producer.poll(TURN);
-                }
-                Err((cause, _)) => return Err(cause),
-            }
-        }
+        let out = to_kafka(record, headers, (self.round << NUMBER_BITS) | number);
+        send(&self.producer, out, self.outlet.patience())
     }
 
     /// Waits until the library has brought every record to its end, and takes note of what became of each.
     fn settle(&mut self) -> Result<(), BrokerError> {
-        let deadline = Instant::now() + self.outlet.patience();
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(TURN);
-        }
+        run_dry(&self.producer, self.outlet.patience());
         self.hear()?;
         let open = self.producer.in_flight_count();
         if open <= 0 {
@@ -190,10 +168,7 @@ impl OutletSink {
     /// Has the library report what is still under way as failed, so that it is given back.
     fn give_up(&mut self) -> Result<(), BrokerError> {
         self.producer.purge(PurgeConfig::default().queue().inflight());
-        let deadline = Instant::now() + GRACE;
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(TURN);
-        }
+        run_dry(&self.producer, GRACE);
         self.hear()
     }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 
 use super::metadata::Metadata;
@@ -73,9 +75,15 @@ impl RecordSizes {
         max
     }
 
-    /// What batches of more than one record must keep to, as a new writer cannot tell which topic they are for.
-    pub(super) fn batch_max(&self) -> Option<usize> {
-        self.learned.lock().values().map(|learned| learned.max).min()
+    /// Has a new writer's batches of more than one record keep to what has been learned of all topics, as it cannot tell which topic they are
+    /// for; returns how many bytes they have at most.
+    pub(super) fn limit_batches(&self, config: &mut ClientConfig) -> Result<usize, KafkaError> {
+        let batch_max = config.create_native_config()?.get("batch.size")?.parse().unwrap_or(usize::MAX);
+        let learned = self.learned.lock().values().map(|learned| learned.max).min();
+        // The library's limit is for all topics; and a record beyond it still goes, alone.
+        let batch_max = learned.map_or(batch_max, |max| max.clamp(1, batch_max));
+        config.set("batch.size", batch_max.to_string());
+        Ok(batch_max)
     }
 
     fn limit_of(&self, topic: &str) -> Option<usize> {

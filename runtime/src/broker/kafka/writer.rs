@@ -4,21 +4,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
-use rdkafka::util::IntoOpaque;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
 
+use super::sending::{POLL_EVERY, run_dry, send, to_kafka};
 use super::sizes::{self, RecordSizes};
 use super::watch::Watch;
 use super::{error, headers};
 use crate::broker::{BrokerError, OutRecord};
-use crate::time::WATERMARK_MIN;
 
 /// A producer.
 pub(super) struct Writer {
@@ -57,10 +56,6 @@ struct Failure {
 /// The number of records of whose offsets nobody asks.
 pub(super) const UNTRACKED: usize = 0;
 
-/// Reports are fetched every so many records; they arrive in batches anyway.
-const POLL_EVERY: usize = 256;
-/// What is given to the library's thread when its queue is full, or while a flush waits.
-const TURN: Duration = Duration::from_millis(1);
 /// On top of the time after which a record is given up.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -72,10 +67,7 @@ impl Writer {
         let sort = |cause| error::sort(&cause, "make a writer", cluster);
         let native = config.create_native_config().map_err(sort)?;
         let record_len_max = native.get("message.max.bytes").map_err(sort)?;
-        let batch_max = native.get("batch.size").map_err(sort)?.parse().unwrap_or(usize::MAX);
-        // The library's limit is for all topics; and a record beyond it still goes, alone.
-        let batch_max = sizes.batch_max().map_or(batch_max, |max| max.clamp(1, batch_max));
-        config.set("batch.size", batch_max.to_string());
+        let batch_max = sizes.limit_batches(&mut config).map_err(sort)?;
         let producer = config.create_with_context(Deliveries::default()).map_err(sort)?;
         let (cluster, sizes, since_poll) = (cluster.to_owned(), Arc::clone(sizes), AtomicUsize::new(0));
         Ok(Writer { producer, cluster, patience: timeout + GRACE, record_len_max, sizes, batch_max, since_poll })
@@ -88,7 +80,7 @@ impl Writer {
             return Err(BrokerError::Refused(format!("Kafka at {}: {why}", self.cluster)));
         }
         let out = to_kafka(record, headers, number);
-        self.send(out).map_err(|cause| match cause.rdkafka_error_code() {
+        send(&self.producer, out, self.patience).map_err(|cause| match cause.rdkafka_error_code() {
             // A record before this one has failed, and with it the transaction: its error tells what to do.
             Some(Code::State) => self.flush().err().unwrap_or_else(|| self.sort(&Failure::of(Code::State, record))),
             Some(code) => self.sort(&Failure::of(code, record)),
@@ -100,14 +92,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Returns once the broker has taken every record. Not the crate's own flush, which sleeps in slices of 100 ms.
+    /// Returns once the broker has taken every record.
     pub(super) fn flush(&self) -> Result<(), BrokerError> {
-        let deadline = Instant::now() + self.patience;
-        while self.producer.in_flight_count() > 0 {
-            if Instant::now() >= deadline {
-                return Err(error::unreachable(&self.cluster, self.reason().as_deref()));
-            }
-            self.producer.poll(TURN);
+        if !run_dry(&self.producer, self.patience) {
+            return Err(error::unreachable(&self.cluster, self.reason().as_deref()));
         }
         match self.deliveries().failure.lock().take() {
             Some(failure) if failure.code == Code::MessageSizeTooLarge => Err(self.too_large(&failure)),
@@ -118,11 +106,8 @@ impl Writer {
 
     /// Gives up what has not been sent, and waits no longer than this for answers to what has been.
     pub(super) fn give_up(&self, limit: Duration) {
-        let deadline = Instant::now() + limit;
         self.producer.purge(PurgeConfig::default().queue());
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(TURN);
-        }
+        run_dry(&self.producer, limit);
     }
 
     /// What the client has said last of its connections.
@@ -137,21 +122,6 @@ impl Writer {
 
     fn deliveries(&self) -> &Deliveries {
         self.producer.client().context()
-    }
-
-    fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), KafkaError> {
-        let deadline = Instant::now() + self.patience;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                // Normal where records come faster than the network takes them.
-                Err((cause, back)) if cause.rdkafka_error_code() == Some(Code::QueueFull) && Instant::now() < deadline => {
-                    record = back;
-                    self.producer.poll(TURN);
-                }
-                Err((cause, _)) => return Err(cause),
-            }
-        }
     }
 
     /// A broker has refused what the library has sent. Which records of the batch are to blame is seen when they are written again.
@@ -177,25 +147,6 @@ impl Writer {
             )),
             error => error,
         }
-    }
-}
-
-/// A record as the client takes it; `opaque` comes back with what became of it.
-pub(super) fn to_kafka<'a, O: IntoOpaque>(
-    record: &OutRecord<'a>,
-    headers: Option<OwnedHeaders>,
-    opaque: O,
-) -> BaseRecord<'a, [u8], [u8], O> {
-    // Kafka knows no time before 1970, and its client takes 0 for "now"; a record without time gets just that.
-    let timestamp = (record.time != WATERMARK_MIN).then(|| record.time.max(1));
-    BaseRecord {
-        topic: record.topic,
-        partition: Some(record.partition),
-        payload: record.value,
-        key: record.key,
-        timestamp,
-        headers,
-        delivery_opaque: opaque,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Records with names in the store: the record, and that its name has been written, are one atomic write.
 
 use super::{LocalBroker, damaged};
-use crate::broker::{Broker, BrokerError, Named, OnceSink, Written};
+use crate::broker::{Broker, BrokerError, Named, OnceSink, Written, settle};
 use crate::store::{Changes, Store};
 use crate::time::Millis;
 use sangam_protocol::msgpack::{Reader, write};
@@ -32,10 +32,7 @@ impl OnceSink for LocalOnce {
             }
             changes.put(&self.space, named.name.as_bytes(), &at);
         }
-        sink.flush(&mut changes)?;
-        let written = self.broker.store.write(&changes);
-        sink.settled(written.is_ok());
-        Ok(written?)
+        settle(&mut *sink, &mut changes, &*self.broker.store)
     }
 }
 

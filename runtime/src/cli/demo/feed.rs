@@ -2,7 +2,7 @@
 
 use super::generate::Generator;
 use crate::admin::View;
-use crate::broker::{Broker, LocalBroker, OutRecord, Sink};
+use crate::broker::{Broker, LocalBroker, OutRecord, Sink, settle};
 use crate::config::{Carrier, EMBEDDED, Pipeline};
 use crate::route::partition_of;
 use crate::store::{Changes, Store};
@@ -215,11 +215,9 @@ impl<'f> Batch<'f> {
 
     /// Appends all of it at once.
     fn append(&mut self) -> Result<()> {
-        self.sink.flush(&mut self.changes)?;
-        let written = self.feed.store.write(&self.changes);
-        self.sink.settled(written.is_ok());
+        let appended = settle(&mut *self.sink, &mut self.changes, &*self.feed.store);
         self.changes.clear();
-        Ok(written?)
+        Ok(appended?)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::stage::letter::{header, text_of};
 use crate::stage::{OnError, Outputs, Stage, StageSpec};
 use crate::store::{MemoryStore, Store};
 use crate::task::{Handover, Intake, OperatorNode, Topology};
-use crate::time::SystemClock;
+use crate::time::{Clock, SystemClock};
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -147,26 +147,13 @@ impl Rehearsal<'_> {
     }
 
     fn stage(&mut self, operator: usize, slice: u32) -> Result<&mut Stage> {
-        let node = self.topology.operators.get(operator).context("the operator is gone")?;
         match self.stages.entry((operator, slice)) {
             std::collections::btree_map::Entry::Occupied(found) => Ok(found.into_mut()),
             std::collections::btree_map::Entry::Vacant(place) => {
-                let spec = StageSpec {
-                    name: node.name.clone(),
-                    plugin: node.plugin.clone(),
-                    config: node.config.clone(),
-                    limits: node.limits.clone(),
-                    inputs: node.inputs.clone(),
-                    // To be told, whatever the pipeline would do.
-                    on_error: OnError::DeadLetter,
-                    streams: self.topology.stream_names.clone(),
-                    batch: 1,
-                    metrics: node.metrics.clone(),
-                    ports: node.outputs.len(),
-                    store: self.store.clone(),
-                    clock: Arc::new(SystemClock),
-                    captures: None,
-                };
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                let spec = self.topology.stage_spec(operator, &self.store, &clock).context("the operator is gone")?;
+                // To be told, whatever the pipeline would do.
+                let spec = StageSpec { on_error: OnError::DeadLetter, batch: 1, captures: None, ..spec };
                 Ok(place.insert(Stage::new(spec, slice)?))
             }
         }

@@ -1,6 +1,6 @@
 //! Numbers, times and tables as people read them.
 
-use crate::time::{Millis, WATERMARK_MAX};
+use crate::time::{Millis, WATERMARK_MAX, date};
 use std::time::Duration;
 
 /// All digits, in threes: `12,345,678`.
@@ -86,19 +86,6 @@ pub(super) fn columns<R: AsRef<[String]>>(rows: &[R], least: usize) -> Vec<Strin
         cells.join(" ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
-}
-
-/// Year, month and day of a day counted from 1970-01-01. Years start in March here, so that the leap day is the last one of a year; 400
-/// years always have the same number of days.
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -94,8 +94,8 @@ impl Counts {
 }
 
 fn reads_from_outside(topology: &Topology, operator: usize) -> bool {
-    let read = topology.streams.iter().filter(|stream| stream.consumers.iter().any(|consumer| consumer.operator == operator));
-    read.into_iter().any(|stream| stream.topic.is_some() && stream.carries.is_none())
+    let mut read = topology.streams.iter().filter(|stream| stream.consumers.iter().any(|consumer| consumer.operator == operator));
+    read.any(|stream| stream.topic.is_some() && stream.carries.is_none())
 }
 
 /// All figures of a sample.

@@ -7,7 +7,7 @@ mod figures;
 use super::PipelineError;
 use super::control::Control;
 use super::supervise::Supervisor;
-use crate::broker::{Broker, BrokerError, OutRecord, Sink};
+use crate::broker::{Broker, BrokerError, OutRecord, Sink, settle};
 use crate::config::{Pipeline, Samples};
 use crate::metrics::{Metrics, machine};
 use crate::route::partition_of;
@@ -158,10 +158,7 @@ impl Sampling {
             let (key, value) = (Some(key), Some(value.as_bytes()));
             sink.write(&OutRecord { topic: &self.file.topic, partition, key, value, headers: &[], time: at }, &mut changes)?;
         }
-        sink.flush(&mut changes)?;
-        let written = if changes.is_empty() { Ok(()) } else { self.from.store.write(&changes) };
-        sink.settled(written.is_ok());
-        Ok(written?)
+        settle(&mut **sink, &mut changes, &*self.from.store)
     }
 
     /// A sample as it is written: what, how much, when, of whom.

@@ -226,7 +226,7 @@ impl<'a> Restore<'a> {
         logs.closed.commit(&self.offsets(&resend, ledger.cluster()), member)?;
         resend.settled(true);
         let mut changes = Changes::default();
-        self.facts(|operator| !is_keyed(self.topology, operator), &mut changes);
+        self.facts(|operator| !self.topology.is_keyed(operator), &mut changes);
         store.write(&changes)?;
         let all = self.topology.groups.iter().flat_map(|group| &group.reads);
         let all = all.flat_map(|s| (0..self.partitions(*s)).map(|partition| (*s, partition)));
@@ -278,7 +278,7 @@ struct Logs<'a> {
 
 impl Logs<'_> {
     fn append(&mut self, space: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), SavepointError> {
-        let Some((log, slice)) = log_of(space, |operator| is_keyed(self.topology, operator)) else { return Ok(()) };
+        let Some((log, slice)) = log_of(space, |operator| self.topology.is_keyed(operator)) else { return Ok(()) };
         record_key(log, space, key, &mut self.key);
         Ok(self.closed.append(&log.topic(&self.topology.name), slice as i32, &self.key, value)?)
     }
@@ -293,10 +293,6 @@ impl Logs<'_> {
         (0..slices)
             .try_for_each(|slice| Ok(self.closed.append(&topic, slice as i32, &self.key, version.as_ref().map(|bytes| &bytes[..]))?))
     }
-}
-
-fn is_keyed(topology: &Topology, operator: &str) -> bool {
-    topology.operators.iter().any(|node| *node.name == *operator && node.is_keyed())
 }
 
 /// The deletion of everything in some spaces of a store, a run at a time.

@@ -108,7 +108,7 @@ impl Cells {
     }
 }
 
-/// The key's length goes first: no key is then the beginning of another.
-fn place(key: &[u8], cell: &[u8]) -> Vec<u8> {
+/// Where a cell of a key stands in the store. The key's length goes first: no key is then the beginning of another.
+pub fn place(key: &[u8], cell: &[u8]) -> Vec<u8> {
     [&(key.len() as u32).to_be_bytes()[..], key, cell].concat()
 }

@@ -3,7 +3,7 @@
 //! It does not write: `changes` says what a commit has to write, and `committed` or `rollback` how that went. It does not know
 //! what state means, when timers fire or what a watermark is.
 
-mod cells;
+pub mod cells;
 mod record;
 mod timers;
 

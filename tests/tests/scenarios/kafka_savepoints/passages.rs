@@ -1,99 +1,51 @@
 //! The same for a pipeline that keys its events anew through topics at Kafka: events that are under way there when the savepoint is taken, and
 //! those that are when it is restored.
 
+use super::{TAKEN_BACK, counted_past_a_bad_build};
 use sangam::broker::Broker;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{bootstrap, broker, committed, ends, produce, topic, unique};
+use sangam_tests::kafka::{broker, committed, ends, produce};
+use sangam_tests::rekeyed::Rekeyed;
+use sangam_tests::words;
 use sangam_tests::world::{World, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-const PARTITIONS: i32 = 3;
-
-/// Counts words that lie in any partition, and how many of each there were in every second.
-struct Rekeyed {
-    name: String,
-    words: String,
-    tallies: String,
-    seconds: String,
+/// The pipeline, under a guarantee; it stops at what its counter cannot take.
+pub(super) struct Guarded {
+    pub(super) topics: Rekeyed,
     guarantee: &'static str,
-    /// The second that the first round is in: a day ago, since Kafka deletes what is older than its retention.
-    first: i64,
 }
 
 /// What is in the two output topics from some place on, by key: how often each word was counted, and how many were in each window.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counted {
-    words: BTreeMap<String, u64>,
-    windows: BTreeMap<(String, i64), u64>,
+pub(super) struct Counted {
+    pub(super) words: BTreeMap<String, u64>,
+    pub(super) windows: BTreeMap<(String, i64), u64>,
 }
 
-impl Rekeyed {
-    fn new(guarantee: &'static str) -> Rekeyed {
-        let (words, tallies, seconds) = (topic("words", PARTITIONS as u32), topic("tallies", 1), topic("seconds", 1));
-        let first = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 - 86_400;
-        Rekeyed { name: unique("rekeyed"), words, tallies, seconds, guarantee, first }
+impl Guarded {
+    pub(super) fn new(guarantee: &'static str) -> Guarded {
+        Guarded { topics: Rekeyed::new(1), guarantee }
     }
 
-    fn toml(&self) -> String {
-        let Rekeyed { words, tallies, seconds, guarantee, .. } = self;
-        format!(
-            r#"
-            guarantee = "{guarantee}"
-            [clusters.main]
-            kind = "kafka"
-            brokers = "{}"
-            [streams.words]
-            cluster = "main"
-            topic = "{words}"
-            format = "json"
-            timestamp = "at"
-            [streams.tallies]
-            cluster = "main"
-            topic = "{tallies}"
-            format = "json"
-            [streams.seconds]
-            cluster = "main"
-            topic = "{seconds}"
-            format = "json"
-            [operators.count]
-            input = "words"
-            output = "tallies"
-            route = "repartition"
-            on_error = "stop"
-            [operators.windowing]
-            input = "words"
-            output = "seconds"
-            key = "text"
-            route = "repartition"
-            parallelism = 4
-            config = {{ window = {{ type = "tumbling", size = "1s" }}, aggregate = [{{ fn = "count" }}] }}
-            "#,
-            bootstrap()
-        )
+    pub(super) fn toml(&self) -> String {
+        format!("guarantee = \"{}\"\n{}on_error = \"stop\"\n", self.guarantee, self.topics.toml())
     }
 
     /// A process with nothing on its disk.
     fn process(&self) -> World {
-        let world = World::on_disk(&self.toml()).named(&self.name).plugin("count", &wasm("count"));
-        world.plugin("windowing", &wasm("windowing")).broker("main", Arc::new(broker()))
+        self.topics.process(&self.toml())
     }
 
-    /// Writes 200 words to each partition, every word in each of them, in the second that is numbered `round`.
-    fn say(&self, round: i64) {
-        for partition in 0..PARTITIONS {
-            let at = (self.first + round) * 1_000;
-            let texts: Vec<String> = (0..200).map(|n| format!(r#"{{"text": "w{}", "at": {}}}"#, n % 7, at + n)).collect();
-            produce(&self.words, partition, &texts.iter().map(|text| ("", text.as_str())).collect::<Vec<_>>());
-        }
+    pub(super) fn say(&self, round: i64) {
+        self.topics.say(round);
     }
 
     /// A word at which the broken build of the counter fails, and the pipeline stops.
     fn say_what_is_no_word(&self, round: i64) {
-        let at = (self.first + round) * 1_000 + 500;
-        produce(&self.words, 0, &[("", &format!(r#"{{"text": "b!", "at": {at}}}"#))]);
+        let at = (self.topics.first + round) * 1_000 + 500;
+        produce(&self.topics.words, 0, &[("", &format!(r#"{{"text": "b!", "at": {at}}}"#))]);
     }
 
     /// Stops with words under way: the counter fails at them.
@@ -105,27 +57,23 @@ impl Rekeyed {
     }
 
     /// How many records the output topics hold.
-    fn outputs(&self) -> (usize, usize) {
-        (committed(&self.tallies).len(), committed(&self.seconds).len())
+    pub(super) fn outputs(&self) -> (usize, usize) {
+        (committed(&self.topics.tallies).len(), committed(&self.topics.seconds).len())
     }
 
     /// What they have got since, upon what was known; `None` where that is not known so exactly. Counts go up one by one, and no window
     /// comes twice.
-    fn since(&self, (tallies, seconds): (usize, usize), known: Option<&Counted>) -> Counted {
-        let value = |seen: sangam_tests::kafka::Seen| serde_json::from_slice::<Value>(&seen.value.unwrap()).unwrap();
+    pub(super) fn since(&self, (tallies, seconds): (usize, usize), known: Option<&Counted>) -> Counted {
         let start = known.map(|_| 0);
         let mut counted =
             known.map_or_else(Counted::default, |known| Counted { words: known.words.clone(), windows: known.windows.clone() });
-        for tally in committed(&self.tallies).split_off(tallies).into_iter().map(value) {
-            let now = tally["seen"].as_u64().unwrap();
-            let seen = counted.words.entry(tally["text"].as_str().unwrap().to_owned()).or_insert(start.unwrap_or(now - 1));
+        for (word, now) in words::tallies(&self.topics.tallies).split_off(tallies) {
+            let seen = counted.words.entry(word.clone()).or_insert(start.unwrap_or(now - 1));
             *seen += 1;
-            assert_eq!(now, *seen, "{}: {tally}", self.guarantee);
+            assert_eq!(now, *seen, "{}: {word}", self.guarantee);
         }
-        for window in committed(&self.seconds).split_off(seconds).into_iter().map(value) {
-            let at = (window["key"].as_str().unwrap().to_owned(), window["window_start"].as_i64().unwrap() / 1_000 - self.first);
-            let count = window["count"].as_u64().unwrap();
-            assert_eq!(counted.windows.insert(at, count), None, "{window} came twice");
+        for (key, second, count) in self.topics.windows().split_off(seconds) {
+            assert_eq!(counted.windows.insert((key.clone(), second), count), None, "{key} in second {second} came twice");
         }
         counted
     }
@@ -134,7 +82,7 @@ impl Rekeyed {
 #[test]
 fn after_a_restore_every_event_counts_as_in_a_run_from_scratch_those_under_way_included() {
     for guarantee in ["exactly_once", "at_least_once"] {
-        let kafka = Rekeyed::new(guarantee);
+        let kafka = Guarded::new(guarantee);
         // At least once, the state is on the disk of one process and nowhere else.
         let another = |world: World| if guarantee == "exactly_once" { kafka.process() } else { world };
         let world = kafka.process();
@@ -172,7 +120,7 @@ fn after_a_restore_every_event_counts_as_in_a_run_from_scratch_those_under_way_i
 
 #[test]
 fn a_savepoint_of_running_work_over_kafka_is_of_one_commit_whatever_is_under_way() {
-    let kafka = Rekeyed::new("exactly_once");
+    let kafka = Guarded::new("exactly_once");
     let world = kafka.process();
     let running = world.start();
     for round in 0..4 {
@@ -188,10 +136,9 @@ fn a_savepoint_of_running_work_over_kafka_is_of_one_commit_whatever_is_under_way
         world.restore(&format!("s{round}")).unwrap();
         world.drain().unwrap();
         // What is counted again goes up to the same numbers.
-        let again = committed(&kafka.tallies).split_off(before.0);
         let mut known = Counted { words: scratch.words.clone(), ..Counted::default() };
-        for tally in again.iter().map(|seen| serde_json::from_slice::<Value>(seen.value.as_ref().unwrap()).unwrap()) {
-            *known.words.get_mut(tally["text"].as_str().unwrap()).unwrap() -= 1;
+        for (word, _) in words::tallies(&kafka.topics.tallies).split_off(before.0) {
+            *known.words.get_mut(&word).unwrap() -= 1;
         }
         let got = kafka.since(before, Some(&known));
         assert_eq!(got.words, scratch.words, "s{round}");
@@ -201,14 +148,14 @@ fn a_savepoint_of_running_work_over_kafka_is_of_one_commit_whatever_is_under_way
 
 #[test]
 fn a_savepoint_is_refused_where_events_under_way_are_gone() {
-    let kafka = Rekeyed::new("exactly_once");
+    let kafka = Guarded::new("exactly_once");
     let world = kafka.process();
     kafka.say(0);
     world.drain().unwrap();
     kafka.say(1);
     kafka.say_what_is_no_word(1);
     let world = kafka.fail_at(world);
-    let passage = format!("{}.count.words.repartition", kafka.name);
+    let passage = format!("{}.count.words.repartition", kafka.topics.name);
     let all: Vec<_> =
         ends(&passage).into_iter().enumerate().map(|(partition, (_, end))| (passage.clone(), partition as i32, end)).collect();
     broker().delete_before(&all).unwrap();
@@ -219,27 +166,10 @@ fn a_savepoint_is_refused_where_events_under_way_are_gone() {
 
 #[test]
 fn a_build_that_fails_behind_a_repartition_topic_takes_its_state_with_it() {
-    let kafka = Rekeyed::new("exactly_once");
-    let back = "batch = 1\n[savepoints]\non_bad_build = \"roll_back_state\"\n";
-    let toml = kafka.toml().replace("on_error = \"stop\"", "");
-    let mut world = kafka.process().with_pipeline(&format!("{back}{}", toml.replace("guarantee = \"exactly_once\"", "")));
-    world.watch_batches = 100;
+    let kafka = Rekeyed::new(1);
     let say = |text: &str| produce(&kafka.words, 0, &[("", &json!({"text": text, "at": kafka.first * 1_000}).to_string())]);
-    let until = |count: usize| eventually("counted", || (committed(&kafka.tallies).len() == count).then_some(()));
-    let running = world.start();
-    say("a");
-    until(1);
-    running.offer("count", wasm("count-broken"));
-    eventually("the bad build runs", || (running.metrics.reloads.get() == 1).then_some(()));
-    say("a");
-    until(2);
-    say("b!");
-    until(4);
-    let seen: Vec<Value> =
-        committed(&kafka.tallies).iter().map(|seen| serde_json::from_slice(seen.value.as_ref().unwrap()).unwrap()).collect();
-    let mut seen: Vec<_> = seen.iter().map(|tally| (tally["text"].as_str().unwrap(), tally["seen"].as_u64().unwrap())).collect();
+    let mut seen = counted_past_a_bad_build(kafka.process(&kafka.toml()), &kafka.toml(), &say, &kafka.tallies);
     // Other tasks count other words: only of one word there is an order.
     seen[2..].sort_unstable();
-    assert_eq!(seen, [("a", 1), ("a", 2), ("a", 2), ("b!", 1)]);
-    running.stop().unwrap();
+    assert_eq!(seen, TAKEN_BACK.map(|(word, seen)| (word.to_owned(), seen)));
 }

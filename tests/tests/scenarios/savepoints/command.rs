@@ -2,9 +2,9 @@
 
 use sangam_tests::guests::{rebuilt, wasm};
 use sangam_tests::place::Place;
-use sangam_tests::program::Started;
+use sangam_tests::program::{Started, json_lines};
 use sangam_tests::world::eventually;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const WORDS: &str = r#"
     data = "data"
@@ -31,10 +31,6 @@ fn say(place: &Place) {
 
 fn seen(place: &Place) -> Vec<u64> {
     place.world().values("tallies").iter().map(|tally| tally["seen"].as_u64().unwrap()).collect()
-}
-
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
