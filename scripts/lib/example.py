@@ -398,11 +398,18 @@ def show(example, arguments):
                 print(f"{stream}: {line}")
 
 
+def at_least_one(text):
+    """A number of events."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is no number of events, 1 or more")
+    return int(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["list", "plugins", "clusters", "pipeline", "run", "follow", "check"])
     parser.add_argument("name", nargs="?")
-    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--events", type=at_least_one, default=EVENTS)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--seeded", action="store_true")
     parser.add_argument("--kafka", metavar="ADDRESS")
