@@ -13,8 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const PARTITIONS: i32 = 3;
 
 /// Counts words that lie in any partition, and how many of each there were in every second.
-struct Rekeyed {
-    name: String,
+pub(super) struct Rekeyed {
+    pub(super) name: String,
     words: String,
     tallies: String,
     seconds: String,
@@ -25,19 +25,19 @@ struct Rekeyed {
 
 /// What is in the two output topics from some place on, by key: how often each word was counted, and how many were in each window.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counted {
-    words: BTreeMap<String, u64>,
-    windows: BTreeMap<(String, i64), u64>,
+pub(super) struct Counted {
+    pub(super) words: BTreeMap<String, u64>,
+    pub(super) windows: BTreeMap<(String, i64), u64>,
 }
 
 impl Rekeyed {
-    fn new(guarantee: &'static str) -> Rekeyed {
+    pub(super) fn new(guarantee: &'static str) -> Rekeyed {
         let (words, tallies, seconds) = (topic("words", PARTITIONS as u32), topic("tallies", 1), topic("seconds", 1));
         let first = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 - 86_400;
         Rekeyed { name: unique("rekeyed"), words, tallies, seconds, guarantee, first }
     }
 
-    fn toml(&self) -> String {
+    pub(super) fn toml(&self) -> String {
         let Rekeyed { words, tallies, seconds, guarantee, .. } = self;
         format!(
             r#"
@@ -82,7 +82,7 @@ impl Rekeyed {
     }
 
     /// Writes 200 words to each partition, every word in each of them, in the second that is numbered `round`.
-    fn say(&self, round: i64) {
+    pub(super) fn say(&self, round: i64) {
         for partition in 0..PARTITIONS {
             let at = (self.first + round) * 1_000;
             let texts: Vec<String> = (0..200).map(|n| format!(r#"{{"text": "w{}", "at": {}}}"#, n % 7, at + n)).collect();
@@ -105,13 +105,13 @@ impl Rekeyed {
     }
 
     /// How many records the output topics hold.
-    fn outputs(&self) -> (usize, usize) {
+    pub(super) fn outputs(&self) -> (usize, usize) {
         (committed(&self.tallies).len(), committed(&self.seconds).len())
     }
 
     /// What they have got since, upon what was known; `None` where that is not known so exactly. Counts go up one by one, and no window
     /// comes twice.
-    fn since(&self, (tallies, seconds): (usize, usize), known: Option<&Counted>) -> Counted {
+    pub(super) fn since(&self, (tallies, seconds): (usize, usize), known: Option<&Counted>) -> Counted {
         let value = |seen: sangam_tests::kafka::Seen| serde_json::from_slice::<Value>(&seen.value.unwrap()).unwrap();
         let start = known.map(|_| 0);
         let mut counted =
