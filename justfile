@@ -12,7 +12,7 @@ demo *ARGS:
 test *ARGS:
     scripts/test {{ARGS}}
 
-# One of the example systems on files, or with `kafka` on a real broker; `check` compares it with what is expected
+# One of the example systems on files, or with `kafka` on a real broker; `follow` has it go on, `check` compares it with what is expected
 example *ARGS:
     scripts/example {{ARGS}}
 

@@ -49,7 +49,7 @@ def alive(pid):
 def main():
     port, pid = sys.argv[1], int(sys.argv[2])
     every = float(os.environ.get("SANGAM_WATCH_EVERY", "10"))
-    print(f"{'s':>5}{'jobs/s':>10}" + "".join(f"{name:>9}" for name in PRIORITIES) + f"{'busy':>7}{'memory':>10}{'stops':>7}" + "".join(f"{'ahead ' + name:>14}" for name in PRIORITIES))
+    head = f"{'s':>5}{'jobs/s':>10}" + "".join(f"{name:>9}" for name in PRIORITIES) + f"{'busy':>7}{'memory':>10}{'stops':>7}" + "".join(f"{'ahead ' + name:>14}" for name in PRIORITIES)
     began = last = time.monotonic()
     before = dict.fromkeys([*PRIORITIES, "busy"], 0.0)
     while alive(pid):
@@ -65,6 +65,10 @@ def main():
         ahead = [total(samples, "sangam_buffered_records", f'stream="{name}"') for name in PRIORITIES]
         stops = total(samples, "sangam_backpressure_events_total")
         memory = resident(pid)
+        # A run that is over before its first line needs no head.
+        if head:
+            print(head)
+            head = None
         print(f"{now - began:>5.0f}{sum(rate.values()):>10,.0f}" + "".join(f"{rate[name]:>9,.0f}" for name in PRIORITIES)
               + f"{(busy - before['busy']) / (now - last):>7.0%}" + (f"{memory:>8,.0f}MB" if memory else f"{'':>10}") + f"{stops:>7,.0f}"
               + "".join(f"{records:>14,.0f}" for records in ahead), flush=True)

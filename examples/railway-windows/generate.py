@@ -18,8 +18,8 @@ HOUR = 60 * MINUTE
 
 
 def counts(number, chance):
-    """So many reports of gates."""
-    per_hour = number // (48 * len(STATIONS))
+    """So many reports of gates; one an hour of each station at least."""
+    per_hour = max(1, number // (48 * len(STATIONS)))
     for hour in range(48):
         for i, station in enumerate(STATIONS):
             left = round(HOURLY[hour % 24] * (0.4 + 0.2 * i) * chance.uniform(0.9, 1.1))
@@ -34,7 +34,7 @@ def taps(number, chance):
     """So many taps, two to a journey; now and then a gate misses one."""
     made = 0
     while made < number:
-        who = f"P{chance.randrange(number // 6):05}"
+        who = f"P{chance.randrange(number // 6 or 1):05}"
         time = BEGIN + chance.randrange(2) * 24 * HOUR + chance.choice([7, 8, 9, 12, 18, 19]) * HOUR + chance.randrange(HOUR)
         for _ in range(chance.choice([1, 1, 2])):
             origin, destination = chance.sample(STATIONS, 2)

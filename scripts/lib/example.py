@@ -6,6 +6,7 @@
     example.py clusters NAME                                        the clusters that it has at Kafka, besides the first
     example.py pipeline NAME --kafka ADDRESS --run RUN              its pipeline over topics that are called RUN.STREAM
     example.py run NAME [--events N] [--seed S] [--kafka ADDRESS]
+    example.py follow NAME [--events N] [--seed S]                  goes on when its events are through, with its doors open
     example.py check NAME [--seeded] [--kafka ADDRESS]              --seeded: without the hand-made cases
 
 An example reads files of the folder ${SANGAM_IN} and writes files of ${SANGAM_OUT}; such a file is called as its stream. With --kafka
@@ -101,23 +102,27 @@ def copy_lines(source, into):
         (into / path.name).write_text("".join(line + "\n" for line in events))
 
 
-def run_pipeline(example, path, watch, **settings):
-    """Runs a pipeline of an example to its end, with its watch.py beside it where somebody wants to see; returns what the program says."""
+def run_pipeline(example, path, log, watch, **settings):
+    """Runs a pipeline of an example to its end, with its watch.py beside it where somebody wants to see; returns what the program prints, its log is in a file."""
     port = free_port() if "SANGAM_ADMIN_PORT" in example.pipeline else ""
-    settings |= {"SANGAM_ADMIN_PORT": port}
-    if not watch:
-        ran = call([program(), "run", path, "--no-screen"], **settings)
-        return ran.stdout + ran.stderr
-    environment = {**os.environ, **settings}
-    with tempfile.TemporaryFile("w+") as said:
-        running = subprocess.Popen([program(), "run", str(path), "--no-screen"], env=environment, stdout=said, stderr=subprocess.STDOUT)
-        watching = subprocess.Popen([sys.executable, str(example.folder / "watch.py"), port, str(running.pid)])
+    environment = {**os.environ, **settings, "SANGAM_ADMIN_PORT": port}
+    with tempfile.TemporaryFile("w+") as said, open(log, "w+") as logged:
+        running = subprocess.Popen([program(), "run", str(path), "--no-screen"], env=environment, stdout=said, stderr=logged)
+        if watch:
+            subprocess.run([sys.executable, str(example.folder / "watch.py"), port, str(running.pid)])
         failed = running.wait() != 0
-        watching.wait()
         said.seek(0)
+        logged.seek(0)
         if failed:
-            sys.exit(said.read())
+            sys.exit(said.read() + logged.read())
         return said.read()
+
+
+def following(example):
+    """The example's pipeline, which goes on with what is added to its files, and answers at a port of its own."""
+    text = CARRIER.sub(lambda found: found.group(0) + ("\nfollow = true" if found.group(1) == "IN" else ""), example.pipeline)
+    doors = "" if "\n[admin]" in text else '\n[admin]\nlisten = "127.0.0.1:${SANGAM_ADMIN_PORT}"\n'
+    return text + doors
 
 
 def free_port():
@@ -129,16 +134,21 @@ def free_port():
 
 def execute(example, work, kafka=None, watch=False):
     """Runs the pipeline from work/in to work/out; returns what the program says at its end."""
+    settings = prepare(example, work)
+    if kafka:
+        return execute_on_kafka(example, work, kafka, watch)
+    return run_pipeline(example, example.folder / "pipeline.toml", work / "log.txt", watch, **settings)
+
+
+def prepare(example, work):
+    """Makes the files of work/in that are missing, and an empty work/out; returns what the pipeline is to be told."""
     source, out = work / "in", work / "out"
     for stream in example.inputs:
         (source / f"{stream}.jsonl").touch()
     for old in (out, work / "data"):
         shutil.rmtree(old, ignore_errors=True)
     out.mkdir(parents=True)
-    if kafka:
-        return execute_on_kafka(example, work, kafka, watch)
-    settings = {"SANGAM_IN": str(source), "SANGAM_OUT": str(out), "SANGAM_DATA": str(work / "data"), "SANGAM_PLUGINS": str(GUESTS)}
-    return run_pipeline(example, example.folder / "pipeline.toml", watch, **settings)
+    return {"SANGAM_IN": str(source), "SANGAM_OUT": str(out), "SANGAM_DATA": str(work / "data"), "SANGAM_PLUGINS": str(GUESTS)}
 
 
 def program():
@@ -162,7 +172,9 @@ def execute_on_kafka(example, work, address, watch):
     for name, text in pipelines:
         path = work / f"{name}.toml"
         path.write_text(text)
-        said[name] = run_pipeline(example, path, watch and name == "kafka", **settings)
+        # Only the log of the example itself is for people.
+        log = work / ("log.txt" if name == "kafka" else f"{name}.txt")
+        said[name] = run_pipeline(example, path, log, watch and name == "kafka", **settings)
     return said["kafka"]
 
 
@@ -316,7 +328,10 @@ def check(example, kafka, only_seeded):
             (work / "in" / f"{stream}.jsonl").touch()
         call([sys.executable, reference, work / "in", work / "expected"])
         execute(example, work, kafka)
-        return compare(example, "seeded", work / "out", work / "expected")
+        said = compare(example, "seeded", work / "out", work / "expected")
+        if not kafka and (example.folder / "stores.py").is_file():
+            said += ask_doors(example, work)
+        return said
 
     cases = [] if only_seeded else example.cases()
     with ThreadPoolExecutor(2) as pool:
@@ -326,6 +341,34 @@ def check(example, kafka, only_seeded):
         sys.exit("\n".join(said) + f"\nall of it is in {folder}")
     shutil.rmtree(folder)
     print(f"{example.name}: {len(cases)} cases and the seeded run are as expected")
+
+
+def ask_doors(example, work):
+    """Runs the example while its stores.py asks it for what it keeps; returns what that finds wrong."""
+    port = free_port()
+    environment = {**os.environ, **prepare(example, work), "SANGAM_ADMIN_PORT": port}
+    path = work / "follow.toml"
+    path.write_text(following(example))
+    with tempfile.TemporaryFile("w+") as said:
+        running = subprocess.Popen([program(), "run", str(path), "--no-screen"], env=environment, stdout=said, stderr=subprocess.STDOUT)
+        asked = subprocess.run([sys.executable, example.folder / "stores.py", port, work / "expected"], capture_output=True, text=True)
+        running.terminate()
+        if running.wait() != 0 or asked.returncode != 0:
+            said.seek(0)
+            return [f"{example.name}, the doors:", asked.stdout + asked.stderr, said.read()]
+    return []
+
+
+def follow(example, arguments):
+    """Runs the example over seeded events and lets it go on, until it is interrupted; does not return."""
+    work = ROOT / "target" / "examples" / example.name
+    shutil.rmtree(work, ignore_errors=True)
+    example.generate(work / "in", arguments.events, arguments.seed)
+    settings = prepare(example, work)
+    path = work / "follow.toml"
+    path.write_text(following(example))
+    print(f"reading on in {(work / 'in').relative_to(ROOT)}, writing to {(work / 'out').relative_to(ROOT)}; Ctrl-C ends it", flush=True)
+    os.execve(program(), ["sangam", "run", str(path)], {"SANGAM_ADMIN_PORT": "9600", **os.environ, **settings})
 
 
 def show(example, arguments):
@@ -342,6 +385,9 @@ def show(example, arguments):
         path = work / ("in" if stream in example.inputs else "out") / f"{stream}.jsonl"
         lines = path.read_text().splitlines() if path.is_file() else []
         print(f"{len(lines):>9,}  {path.relative_to(ROOT)}")
+    log = work / "log.txt"
+    troubles = len(re.findall(r"^\S+ +(?:WARN|ERROR) ", log.read_text(), re.M))
+    print(f"{troubles:>9,}  warnings and errors in {log.relative_to(ROOT)}")
     print(f"{took:>8.1f}s  start and end included\n")
     summary = example.folder / "summary.py"
     if summary.is_file():
@@ -352,11 +398,18 @@ def show(example, arguments):
                 print(f"{stream}: {line}")
 
 
+def at_least_one(text):
+    """A number of events."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is no number of events, 1 or more")
+    return int(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["list", "plugins", "clusters", "pipeline", "run", "check"])
+    parser.add_argument("verb", choices=["list", "plugins", "clusters", "pipeline", "run", "follow", "check"])
     parser.add_argument("name", nargs="?")
-    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--events", type=at_least_one, default=EVENTS)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--seeded", action="store_true")
     parser.add_argument("--kafka", metavar="ADDRESS")
@@ -375,6 +428,8 @@ def main():
         print(on_kafka(example, arguments.run, arguments.kafka))
     elif arguments.verb == "check":
         check(example, arguments.kafka, arguments.seeded)
+    elif arguments.verb == "follow":
+        follow(example, arguments)
     else:
         show(example, arguments)
 

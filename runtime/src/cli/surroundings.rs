@@ -102,6 +102,13 @@ fn is_in_logs(pipeline: &Pipeline) -> bool {
     pipeline.guarantee == Guarantee::ExactlyOnce && kinds.peek().is_some() && kinds.all(ClusterKind::is_kafka)
 }
 
+/// The first cluster of the pipeline that is the same Kafka under another name, or the one itself. One Kafka takes a process into a group once: members
+/// that wait for each other in one thread would be thrown out.
+fn first_alike<'p>(pipeline: &'p Pipeline, name: &'p str) -> &'p str {
+    let Some(kind) = pipeline.cluster(name).map(|cluster| &cluster.kind).filter(|kind| kind.is_kafka()) else { return name };
+    pipeline.clusters.iter().find(|other| other.kind == *kind).map_or(name, |first| &first.name)
+}
+
 /// The clusters of a pipeline.
 pub struct Connected {
     /// Where state, positions and embedded topics are.
@@ -138,7 +145,7 @@ pub fn connect(pipeline: &Pipeline, store: &Arc<dyn Store>) -> Result<Connected>
                     Some(ClusterKind::Memory) => Arc::new(MemoryBroker::new(Arc::new(MemoryStore::new()))),
                     _ => Arc::new(local.clone()),
                 };
-                (format!("cluster {cluster}"), broker)
+                (format!("cluster {}", first_alike(pipeline, cluster)), broker)
             }
             Carrier::Webhook(webhook) => (format!("webhook {}", webhook.stream), Arc::new(WebhookBroker::new(webhook, format))),
             Carrier::Internal => return Err(BrokerError::Fatal("a stream in memory has no broker".to_owned())),

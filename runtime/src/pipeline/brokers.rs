@@ -26,8 +26,7 @@ pub type Connection = (String, Arc<dyn Broker>);
 pub struct TopicError {
     /// The stream.
     pub stream: String,
-    /// Why.
-    #[source]
+    /// Why. Not its source, as it is part of what this says.
     pub why: BrokerError,
 }
 
@@ -173,4 +172,15 @@ fn place(names: &mut Vec<String>, brokers: &mut Vec<Arc<dyn Broker>>, name: Stri
         brokers.push(broker);
         brokers.len() - 1
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_topic_cannot_be_used_is_said_once() {
+        let why = TopicError { stream: "orders".to_owned(), why: BrokerError::Fatal("nobody answers".to_owned()) };
+        assert_eq!(format!("{:#}", anyhow::Error::from(why)), "stream `orders`: nobody answers");
+    }
 }

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(1);
 
 /// How often everything is committed, in the engine and in the loop that it is compared with.
-const COMMIT: Duration = Duration::from_millis(200);
+pub const COMMIT: Duration = Duration::from_millis(200);
 
 /// W1 passes on one payment of five, and so does the plain loop.
 const KEPT_OF: usize = 5;
@@ -72,7 +72,8 @@ pub fn restarts(ask: &Ask, place: &Place) -> anyhow::Result<()> {
     address().map_or(Ok(()), |address| restart::run(&address, ask, place))
 }
 
-fn address() -> Option<String> {
+/// Where the broker is, if there is one.
+pub fn address() -> Option<String> {
     let address = std::env::var(BROKER).ok();
     if address.is_none() {
         println!("kafka: {BROKER} names no broker, so nothing is measured");

@@ -1,10 +1,12 @@
 //! What an event costs, and what comes around it: `scripts/bench` builds what is needed and runs this.
 //!
 //! `perf [WHAT...] [--events N] [--rounds N] [--batch N] [--users N]`, where WHAT is `w1` to `w4` (a workload on the engine and as a native loop),
-//! `batch`, `start`, `swap`, `kafka`, `latency` or `restart` (the last three on a real broker); without WHAT it is all of them. `systems`, or `s1`, `s2`, `s5`, `s6`,
-//! `s7`, `s10`, `s12`, are the example systems, which are only run when they are named. Each result is a line that starts with `RESULT`.
+//! `batch`, `start`, `swap`, `delivered`, `kafka`, `latency` or `restart` (the last three, and one half of `delivered`, on a real broker);
+//! without WHAT it is all of them. `systems`, or `s1`, `s2`, `s5`, `s6`, `s7`, `s10`, `s12`, are the example systems, which are only run when
+//! they are named. Each result is a line that starts with `RESULT`.
 
 mod batches;
+mod delivered;
 mod kafka;
 mod starting;
 mod swap;
@@ -50,6 +52,9 @@ fn main() -> anyhow::Result<()> {
     }
     if ask.wants("swap") {
         swap::run(&place)?;
+    }
+    if ask.wants("delivered") {
+        delivered::run(&ask)?;
     }
     if ask.wants("kafka") {
         kafka::run(&ask, &place)?;

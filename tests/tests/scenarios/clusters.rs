@@ -4,11 +4,13 @@
 use sangam::broker::{Broker, KafkaBroker, KafkaOptions};
 use sangam::config::Guarantee;
 use sangam_tests::guests::wasm;
-use sangam_tests::kafka::{OwnBroker, bootstrap, broker, cluster, produce_at, stream, topic};
+use sangam_tests::kafka::{OwnBroker, bootstrap, broker, cluster, produce_at, stream, topic, unique};
+use sangam_tests::program::{guest, run};
 use sangam_tests::words::{counts, each_counted_once, tallies_at, tally, word};
 use sangam_tests::world::{Ended, World, eventually};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A cluster of its own, whose address stays the same.
@@ -162,6 +164,28 @@ fn while_one_of_two_clusters_that_are_read_is_away_the_other_is_read_and_it_is_t
     let expected = BTreeMap::from([("a".to_owned(), vec![1, 2, 3])]);
     let counted = ["tallies", "more"].map(|topic| counts(world.values(topic).iter().map(tally)));
     assert_eq!(counted, [expected.clone(), expected]);
+}
+
+#[test]
+fn clusters_that_are_one_kafka_under_several_names_are_all_read_to_their_ends() {
+    let place = tempfile::tempdir().unwrap();
+    let plugins = Path::new(&guest("pass")).parent().unwrap().display().to_string();
+    let mut toml = format!("name = \"{}\"\nplugins = \"{plugins}\"\ndata = \"data\"\n", unique("names"));
+    for name in ["one", "two", "three"] {
+        let words = topic("words", 1);
+        say(&bootstrap(), &words, &["a", "b", "c"]);
+        toml += &cluster(name, &bootstrap());
+        toml += &stream(&format!("in-{name}"), name, &words, "bounded = true");
+        toml += &format!("[streams.out-{name}]\nfile = \"{name}.jsonl\"\n");
+        toml += &format!("[operators.{name}]\nplugin = \"pass\"\ninput = \"in-{name}\"\noutput = \"out-{name}\"\n");
+    }
+    std::fs::write(place.path().join("p.toml"), toml).unwrap();
+    let ran = run(place.path(), &["run", "p.toml", "--no-screen"], "");
+    assert!(ran.ok, "{}", ran.err);
+    for name in ["one", "two", "three"] {
+        let written = std::fs::read_to_string(place.path().join(format!("{name}.jsonl"))).unwrap();
+        assert_eq!(written.lines().count(), 3, "{name}: {written}\n{}", ran.err);
+    }
 }
 
 #[test]

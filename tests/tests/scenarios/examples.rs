@@ -80,3 +80,17 @@ fn every_plugin_gives_what_its_fixtures_expect() {
         assert!(ran.ok, "{fixtures}: {}{}", ran.out, ran.err);
     }
 }
+
+#[test]
+fn the_page_of_a_plugin_names_every_option_that_it_has() {
+    for plugin in ["windowing", "fraud-rules", "order-analytics"] {
+        let page = fs::read_to_string(folder("docs/plugins").join(format!("{plugin}.md"))).unwrap();
+        let said = run(&folder("docs"), &["inspect", "--json", &guest(plugin)], "");
+        assert!(said.ok, "{}", said.err);
+        let inspected: Value = serde_json::from_str(&said.out).unwrap();
+        let options = inspected["manifest"]["config"].as_array().unwrap();
+        assert!(!options.is_empty());
+        let rows = options.iter().map(|option| format!("| `{}` |", option["name"].as_str().unwrap()));
+        assert_eq!(rows.filter(|row| !page.contains(row)).collect::<Vec<_>>(), Vec::<String>::new(), "docs/plugins/{plugin}.md");
+    }
+}

@@ -1,6 +1,7 @@
 //! Savepoints over a real Kafka: taken of its logs, put into them in one transaction, and carried from there to the embedded store and back.
 
 mod passages;
+mod roll_back;
 
 use sangam::pipeline::savepoint::SavepointError;
 use sangam::store::Pair;

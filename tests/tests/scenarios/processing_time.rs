@@ -144,3 +144,84 @@ fn a_new_build_takes_the_pending_timers_over() {
     eventually("it rings", || (names(&world) == ["tea"]).then_some(()));
     running.stop().unwrap();
 }
+
+/// Batches of up to three items, open for at most three seconds of the clock.
+fn by_batches() -> World {
+    let toml = "[streams.items]\n[streams.sums]\n[operators.clock-windows]\ninput = \"items\"\noutput = \"sums\"\n\
+                config = { size = 3_000, count = 3 }";
+    World::new(toml).plugin("clock-windows", &wasm("clock-windows"))
+}
+
+fn item(time: i64, key: &str, value: i64) -> (i64, Value) {
+    (time, json!({"key": key, "value": value}))
+}
+
+/// The batches so far: key, start and end after [`NOW`], sum.
+fn sums(world: &World) -> Vec<(String, i64, i64, i64)> {
+    let values = world.values("sums").into_iter();
+    values
+        .map(|sum| {
+            let number = |field: &str| sum[field].as_i64().unwrap();
+            (sum["key"].as_str().unwrap().to_owned(), number("window_start") - NOW, number("window_end") - NOW, number("sum"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_batch_by_the_clock_ends_with_its_last_millisecond_whatever_its_events_say_and_survives_restarts() {
+    let world = by_batches();
+    world.send("items", 0, &[item(NOW + 900_000, "a", 1), item(5, "a", 10)]);
+    world.drain().unwrap();
+    world.clock.advance(2_998);
+    world.drain().unwrap();
+    assert_eq!(sums(&world), [], "two of three, and two milliseconds are left");
+    world.clock.advance(1);
+    world.drain().unwrap();
+    assert_eq!(sums(&world), [("a".to_owned(), 0, 3_000, 11)]);
+    assert_eq!(world.read("sums")[0].time, NOW + 2_999);
+    world.send("items", 0, &[item(0, "a", 100)]);
+    world.drain().unwrap();
+    world.clock.advance(3_000);
+    world.drain().unwrap();
+    assert_eq!(sums(&world)[1..], [("a".to_owned(), 2_999, 5_999, 100)], "the next one begins with its first event");
+    assert!(world.dump("clock/").is_empty(), "no timer is left behind");
+}
+
+#[test]
+fn a_batch_by_the_clock_that_is_full_does_not_wait_for_it() {
+    let world = by_batches();
+    world.send("items", 0, &[item(0, "a", 1), item(0, "b", 1_000), item(0, "a", 10)]);
+    world.drain().unwrap();
+    world.clock.advance(7);
+    world.send("items", 0, &[item(0, "a", 100), item(0, "a", 2)]);
+    world.drain().unwrap();
+    assert_eq!(sums(&world), [("a".to_owned(), 0, 8, 111)]);
+    world.clock.advance(2_993);
+    world.drain().unwrap();
+    assert_eq!(sums(&world)[1..], [("b".to_owned(), 0, 3_000, 1_000)], "each key has batches of its own");
+    world.clock.advance(6);
+    world.drain().unwrap();
+    assert_eq!(sums(&world)[2..], [("a".to_owned(), 7, 3_007, 2)]);
+}
+
+#[test]
+fn an_event_that_comes_when_the_time_of_a_batch_is_over_is_in_the_next_one() {
+    let world = by_batches();
+    world.send("items", 0, &[item(0, "a", 1)]);
+    world.drain().unwrap();
+    world.clock.advance(3_000);
+    world.send("items", 0, &[item(0, "a", 10), item(0, "a", 10), item(0, "a", 10)]);
+    world.drain().unwrap();
+    assert_eq!(sums(&world), [("a".to_owned(), 0, 3_000, 1), ("a".to_owned(), 3_000, 3_001, 30)]);
+}
+
+#[test]
+fn a_running_pipeline_ends_a_batch_by_the_clock_without_another_event() {
+    let world = by_batches();
+    let running = world.start();
+    world.send("items", 0, &[item(0, "a", 1)]);
+    eventually("the item is taken", || (!world.dump("clock/").is_empty()).then_some(()));
+    world.clock.advance(2_999);
+    eventually("the batch ends", || (sums(&world) == [("a".to_owned(), 0, 3_000, 1)]).then_some(()));
+    running.stop().unwrap();
+}

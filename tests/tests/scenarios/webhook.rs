@@ -154,6 +154,55 @@ fn while_the_circuit_is_open_outputs_are_dead_letters_and_one_trial_closes_it() 
     assert_eq!(told(&server).len() + world.read("dead-letters").len(), 5 + said as usize, "each is in one of the two");
 }
 
+/// The same with a topic for what cannot be delivered.
+fn falling_back(server: &Server, more: &str) -> World {
+    telling(server, &format!("on_error = {{ fallback = \"held\" }}\nin_flight = 1\n{more}\n[streams.held]"))
+}
+
+/// What the fallback has got, as word and count.
+fn held(world: &World) -> Vec<(String, u64)> {
+    world.values("held").iter().map(tally).collect()
+}
+
+#[test]
+fn what_cannot_be_delivered_goes_to_the_fallback_in_order_until_one_trial_gets_through_again() {
+    let server = Server::start(|_, _| (503, ""));
+    let world = falling_back(&server, "retry_for = \"1ms\"\nbreaker = { failures = 2, open_for = \"300ms\" }");
+    let running = world.start();
+    say(&world, &["a", "b", "a", "b", "a"]);
+    eventually("all are held", || (held(&world).len() == 5).then_some(()));
+    let as_they_were = [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("a", 3)].map(|(word, seen)| (word.to_owned(), seen));
+    assert_eq!((held(&world), server.seen().len()), (as_they_were.to_vec(), 2), "after two failures it is left alone");
+    assert_eq!(running.sum("sangam_sink_circuit_open", ""), 1);
+    server.answers(|_, _| (200, ""));
+    let mut said = 5;
+    eventually("an output is delivered again", || {
+        say(&world, &["a"]);
+        said += 1;
+        (!told(&server).is_empty()).then_some(())
+    });
+    let outputs = || held(&world).len() + told(&server).len();
+    eventually("each has gone somewhere", || (outputs() == said).then_some(()));
+    assert_eq!(running.sum("sangam_sink_circuit_open", ""), 0);
+    assert_eq!(running.metrics.run.restarts.get(), 0, "nobody has waited for it");
+    running.stop().unwrap();
+    assert_eq!(outputs(), said, "each is in one of the two");
+    // The order of a key is kept: what was held comes before what is delivered.
+    let all = held(&world).into_iter().chain(told(&server)).filter(|(word, _)| word == "a").map(|(_, seen)| seen);
+    assert!(all.eq(1..=said as u64 - 2));
+    assert!(world.read("dead-letters").is_empty());
+}
+
+#[test]
+fn what_an_endpoint_refuses_for_good_is_a_dead_letter_and_not_for_the_fallback() {
+    let server = Server::start(|_, request| if request.body.contains("bad") { (422, "") } else { (200, "") });
+    let world = falling_back(&server, "");
+    say(&world, &["a", "bad", "a"]);
+    assert_eq!(world.drain().unwrap()["count"], Ended { events: 3, ok: 3, ..Ended::default() });
+    assert_eq!(told(&server), [("a".to_owned(), 1), ("a".to_owned(), 2)]);
+    assert_eq!((world.read("dead-letters").len(), held(&world)), (1, Vec::new()));
+}
+
 #[test]
 fn an_endpoint_that_is_waited_for_holds_the_pipeline_up_and_loses_nothing() {
     let server = Server::start(|_, _| (503, ""));

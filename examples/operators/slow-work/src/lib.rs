@@ -37,7 +37,9 @@ const TERM: u64 = 1_442_695_040_888_963_407;
 /// Works at a job.
 #[operator(processing_time)]
 pub fn slow_work(job: Job<'_>, config: &SlowWork, ctx: &Context) -> Done {
-    let round = |at: u64, _| at.wrapping_mul(FACTOR).wrapping_add(TERM);
+    // A compiler that knows both makes one round of eight.
+    let (factor, term) = std::hint::black_box((FACTOR, TERM));
+    let round = |at: u64, _| at.wrapping_mul(factor).wrapping_add(term);
     let result = (0..config.rounds).fold(job.seed, round);
     Done { id: job.id.to_owned(), result: result.to_string(), done_at: ctx.now() }
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 /// the last of them is shown where an operator has one that took something.
 pub fn summary(status: &Status) -> String {
     let mut text = format!(
-        "{}: {}, {} commits, {} events waiting\n\n",
+        "{}: {}, {}, {} waiting\n\n",
         status.pipeline,
         length(Duration::from_millis(status.uptime_ms)),
-        exact(status.commits),
-        exact(status.lag)
+        counted(status.commits, "commit"),
+        counted(status.lag, "event")
     );
     let heading =
         ["operator", "in", "=", "ok", "+", "late", "+", "dead letters", "+", "dropped", "+", "fallback", "", "out", "keys", "in/s"];
@@ -61,6 +61,10 @@ fn row(operator: &OperatorStatus, uptime_ms: u64) -> [String; 16] {
     ]
 }
 
+fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", exact(number), if number == 1 { "" } else { "s" })
+}
+
 fn build(operator: &OperatorStatus) -> [String; 5] {
     let build = &operator.build;
     let hash = build.sha256.get(..HASH_DIGITS).unwrap_or(&build.sha256);
@@ -76,6 +80,12 @@ mod tests {
         let build =
             Build { plugin: name.to_owned(), version: "0.1.0".to_owned(), sha256: "3f9c2ab41d0755aa".to_owned(), ..Build::default() };
         OperatorStatus { name: name.to_owned(), events_in, ok: 19_876, late, events_out: 17_372, build, ..OperatorStatus::default() }
+    }
+
+    #[test]
+    fn one_commit_is_not_several() {
+        let status = Status { pipeline: "demo".to_owned(), uptime_ms: 500, commits: 1, lag: 1, ..Status::default() };
+        assert!(summary(&status).starts_with("demo: 500.0 ms, 1 commit, 1 event waiting\n"), "{}", summary(&status));
     }
 
     #[test]

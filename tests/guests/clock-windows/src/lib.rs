@@ -34,6 +34,8 @@ struct Written {
     slide: Option<Millis>,
     /// The gap between sessions.
     gap: Option<Millis>,
+    /// How many events a batch has at most, and `size` is its span.
+    count: Option<u64>,
 }
 
 /// The windows that the configuration asks for.
@@ -44,10 +46,11 @@ impl Config for Settings {
 
     fn read(bytes: &[u8]) -> Result<Self, String> {
         let spec = match Written::read(bytes)? {
-            Written { size: Some(size), slide: None, gap: None } => WindowSpec::tumbling(size),
-            Written { size: Some(size), slide: Some(slide), gap: None } => WindowSpec::hopping(size, slide),
-            Written { size: None, slide: None, gap: Some(gap) } => WindowSpec::session(gap),
-            _ => return Err("write size, size and slide, or gap, in milliseconds".into()),
+            Written { size: Some(size), slide: None, gap: None, count: None } => WindowSpec::tumbling(size),
+            Written { size: Some(size), slide: Some(slide), gap: None, count: None } => WindowSpec::hopping(size, slide),
+            Written { size: None, slide: None, gap: Some(gap), count: None } => WindowSpec::session(gap),
+            Written { size: Some(size), slide: None, gap: None, count: Some(count) } => WindowSpec::batch(size, count),
+            _ => return Err("write size, size and slide, or gap, in milliseconds, or size and count".into()),
         };
         let spec = spec.processing_time();
         spec.check()?;
