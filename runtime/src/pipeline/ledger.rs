@@ -215,13 +215,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether the store knows how far everything has been read: not where another process has committed since.
+    /// Whether the store knows how far everything has been read: not where another process has committed since, or the log is another one.
     pub fn is_current(&self, store: &dyn Store) -> Result<bool, Failed> {
         let topic = Log::Positions.topic(&self.pipeline);
         let from = place_in_log(store, &format!("{topic}/0"))?;
         // Of each entry only the newest counts.
         let (mut changes, mut newest) = (Changes::default(), BTreeMap::new());
-        self.broker.replay(&topic, 0, from, &mut |events| {
+        let read = self.broker.replay(&topic, 0, from, &mut |events| {
             let keys = events.rows.iter().map(|row| (events.key(row).unwrap_or(&[]), events.value(row)));
             for (key, value) in keys {
                 put_back(Log::Positions, 0, key, value, &mut changes).map_err(|why| BrokerError::Fatal(format!("{topic}: {why}")))?;
@@ -230,6 +230,9 @@ impl Ledger {
             changes.clear();
             Ok(())
         })?;
+        if read == Replay::Short {
+            return Ok(false);
+        }
         for ((space, key), value) in newest {
             if store.get(&space, &key)? != value {
                 return Ok(false);
@@ -454,6 +457,15 @@ mod tests {
         assert!(!is_current(), "a position is gone");
         ledger.read_back(Log::Positions, 0, &store).unwrap();
         assert!(is_current());
+    }
+
+    #[test]
+    fn a_copy_of_a_log_that_was_made_anew_is_not_current() {
+        let (ledger, store, topics) = self::ledger();
+        commit(&ledger, &*topics, &[(POSITIONS, "words/0", Some("1"))]);
+        ledger.read_back(Log::Positions, 0, &store).unwrap();
+        let (anew, ..) = self::ledger();
+        assert!(!anew.is_current(&store).unwrap());
     }
 
     #[test]

@@ -92,6 +92,37 @@ fn carrier(written: &WrittenStream, clusters: &[Cluster], folder: &Path, source:
     }
 }
 
+/// Two streams that are read cannot be in one place: each event there would come to one of them only. `read` says which are read.
+pub(super) fn refuse_twice(
+    written: &[WrittenStream],
+    streams: &[Stream],
+    clusters: &[Cluster],
+    read: impl Fn(&str) -> bool,
+    source: &Source<'_>,
+) {
+    let streams: Vec<_> = written.iter().zip(streams).filter(|(_, stream)| read(&stream.name)).collect();
+    for (i, (written, stream)) in streams.iter().enumerate() {
+        let mut before = streams.iter().take(i).map(|(_, stream)| stream);
+        if let Some(before) = before.find(|before| is_same_place(&before.carrier, &stream.carrier, clusters)) {
+            let (name, before) = (&stream.name, &before.name);
+            let message = format!("`{name}` is read from where `{before}` is; let its operators read `{before}`, too");
+            source.error(Kind::Conflict, &written.name.place, message);
+        }
+    }
+}
+
+/// Names of one Kafka are one place.
+fn is_same_place(a: &Carrier, b: &Carrier, clusters: &[Cluster]) -> bool {
+    let kafka = |name: &str| clusters.iter().find(|cluster| cluster.name == name && cluster.kind.is_kafka()).map(|cluster| &cluster.kind);
+    match (a, b) {
+        (Carrier::File { path: a, .. }, Carrier::File { path: b, .. }) => a == b,
+        (Carrier::Topic { cluster: a, topic, .. }, Carrier::Topic { cluster: b, topic: other, .. }) => {
+            topic == other && (a == b || (kafka(a).is_some() && kafka(a) == kafka(b)))
+        }
+        _ => false,
+    }
+}
+
 fn is_at_kafka(carrier: &Carrier, clusters: &[Cluster]) -> bool {
     let Carrier::Topic { cluster, .. } = carrier else { return false };
     clusters.iter().any(|known| known.name == *cluster && known.kind.is_kafka())

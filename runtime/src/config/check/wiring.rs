@@ -55,6 +55,7 @@ pub(super) fn connect(
     let declared: BTreeSet<String> = streams.iter().map(|stream| stream.name.clone()).collect();
     let read = reads(written);
     let wrote = writes(written, &operators);
+    streams::refuse_twice(&written.streams, &streams, clusters, |name| read.contains_key(name), source);
     let known = || declared.iter().map(String::as_str).chain(wrote.keys().copied());
 
     for (name, places) in read.iter().filter(|(name, _)| !declared.contains(**name)) {

@@ -193,3 +193,25 @@ listen = "0.0.0.0:9600""#,
         )],
     );
 }
+
+#[test]
+fn two_streams_cannot_be_read_from_one_place() {
+    let said = |streams: &str, expected: &[(Kind, &str)]| {
+        check(&format!("{streams}\n[operators.one]\ninput = \"a\"\n[operators.two]\ninput = \"b\""), expected);
+    };
+    let refused = [(Kind::Conflict, "3:10: `b` is read from where `a` is; let its operators read `a`, too")];
+    said("[streams.a]\nfile = \"in.jsonl\"\n[streams.b]\nfile = \"in.jsonl\"", &refused);
+    said("[streams.a]\ntopic = \"t\"\n[streams.b]\ntopic = \"t\"", &refused);
+    said("[streams.a]\ntopic = \"b\"\n[streams.b]\nkey = \"k\"", &refused);
+    let two = |a: &str, b: &str| {
+        let streams = "[streams.a]\ncluster = \"x\"\n[streams.b]\ncluster = \"y\"\ntopic = \"a\"";
+        let kafka = |name: &str, brokers: &str| format!("[clusters.{name}]\nkind = \"kafka\"\nbrokers = \"{brokers}\"");
+        format!("{streams}\n{}\n{}", kafka("x", a), kafka("y", b))
+    };
+    said(&two("k:9092", "k:9092"), &refused);
+    said(&two("k:9092", "other:9092"), &[]);
+    check(
+        "[streams.in]\n[streams.a]\nfile = \"out\"\n[streams.b]\nfile = \"out\"\n[operators.o]\ninput = \"in\"\noutput = [\"a\", \"b\"]",
+        &[],
+    );
+}
