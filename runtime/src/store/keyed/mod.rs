@@ -4,6 +4,7 @@
 //! what state means, when timers fire or what a watermark is.
 
 pub mod cells;
+mod chunks;
 mod record;
 mod timers;
 
@@ -16,6 +17,7 @@ use super::small::{self, Small};
 use super::{Changes, Store, StoreError, Visit};
 use crate::time::Millis;
 use cells::Cells;
+use chunks::Chunks;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Probe;
@@ -46,7 +48,7 @@ pub struct Due {
 /// Keyed state and timers.
 pub struct KeyedTable {
     space: String,
-    entries: Vec<Entry>,
+    entries: Chunks<Entry>,
     free: Vec<KeyId>,
     /// Never iterated, so that its random seed (keys may come from an adversary) shows in no result.
     index: HashTable<Slot>,
@@ -122,7 +124,7 @@ impl KeyedTable {
         let cells = Cells::new(format!("cells/{}", space.strip_prefix("state/").unwrap_or(&space)));
         KeyedTable {
             space,
-            entries: Vec::new(),
+            entries: Chunks::new(),
             free: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::default(),
@@ -535,6 +537,6 @@ impl Size {
 
 /// True when the key's own list confirms the stub.
 #[inline]
-fn is_pending(entries: &[Entry], at: Millis, stub: &Stub) -> bool {
+fn is_pending(entries: &Chunks<Entry>, at: Millis, stub: &Stub) -> bool {
     entries[stub.id.0 as usize].timers.find(stub.name).is_some_and(|timer| timer.at == at && timer.seq == stub.seq)
 }
