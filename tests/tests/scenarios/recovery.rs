@@ -3,7 +3,8 @@
 use sangam::pipeline::PipelineError;
 use sangam::store::DiskStore;
 use sangam_tests::guests::wasm;
-use sangam_tests::words::{COUNT_IN_FOUR, say};
+use sangam_tests::spy::{Fault, SpyStore};
+use sangam_tests::words::{COUNT, COUNT_IN_FOUR, say, tally};
 use sangam_tests::world::{Seen, World, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -119,6 +120,41 @@ fn check_counts_after(what: &str, toml: &str, disturb: impl Fn(&mut World) -> Bo
     for (word, seen) in seen {
         assert!(seen.iter().copied().eq(1..=seen.len() as u64), "{what}: {word}: {seen:?}");
     }
+}
+
+/// Words that are dealt with while the commit of the first one waits in the store; then `end` says how that commit goes on.
+fn check_a_commit_under_way(end: impl FnOnce(&SpyStore)) -> (World, Result<(), PipelineError>) {
+    let store = Arc::new(SpyStore::default());
+    let world = World::over(COUNT, store.clone(), Arc::new(tempfile::tempdir().unwrap())).plugin("count", &wasm("count"));
+    let held = store.hold_commits();
+    say(&world, 0, "a");
+    let running = world.start();
+    eventually("a commit is under way", || (store.commits_begun() == 1).then_some(()));
+    (0..3).for_each(|_| say(&world, 0, "a"));
+    let dealt_with = || running.sum("sangam_operator_events_total", r#"outcome="ok""#);
+    eventually("events are dealt with meanwhile", || (dealt_with() == 4).then_some(()));
+    assert_eq!(world.read("tallies").len(), 0, "nothing is to be seen of what is not written");
+    end(&store);
+    drop(held);
+    let outcome = running.stop();
+    store.fail(None);
+    (world, outcome)
+}
+
+#[test]
+fn the_stream_goes_on_while_a_commit_is_written() {
+    let (world, outcome) = check_a_commit_under_way(|_| {});
+    outcome.unwrap();
+    world.drain().unwrap();
+    assert_eq!(world.values("tallies").iter().map(tally).map(|(_, seen)| seen).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn what_was_done_while_a_commit_was_written_is_lost_with_it_and_done_again() {
+    let (world, outcome) = check_a_commit_under_way(|store| store.fail(Some(Fault::Full)));
+    assert!(outcome.unwrap_err().to_string().contains("no space left"));
+    world.drain().unwrap();
+    assert_eq!(world.values("tallies").iter().map(tally).map(|(_, seen)| seen).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
 #[test]
