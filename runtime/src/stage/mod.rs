@@ -214,7 +214,7 @@ impl Stage {
         let mut from = 0;
         while from < self.admitted.len() {
             let to = self.cut(run, from);
-            let watermark = if to < self.admitted.len() { self.watermark_before(run, to) } else { end };
+            let watermark = self.watermark_after(run, to).unwrap_or(end);
             self.advance(run, from, to, watermark)?;
             from = to;
         }
@@ -328,7 +328,8 @@ impl Stage {
         call::settle_unreadable(&mut self.refuser, &mut self.unreadable, run, before)
     }
 
-    /// Where the frame that starts with admitted event `from` ends: after a full batch, or before it has too many bytes.
+    /// Where the frame that starts with admitted event `from` ends: after a full batch, before it has too many bytes, or where a row that the
+    /// operator does not see moves the watermark: timers fire before that, as they would if a run ended there.
     fn cut(&self, run: &Run<'_>, from: usize) -> usize {
         let mut bytes = 0;
         let batch = self.admitted.iter().skip(from).take(self.spec.batch);
@@ -337,13 +338,22 @@ impl Stage {
             bytes += value.map_or(0, <[u8]>::len);
             bytes <= FRAME_BYTES_MAX
         });
-        from + fits.count().max(1)
+        let to = from + fits.count().max(1);
+        let moved = (from + 1..to).find(|&i| self.watermark_after(run, i) != Some(self.watermark_before(run, i)));
+        moved.unwrap_or(to)
     }
 
     /// The watermark as it stood before admitted event `i`.
     fn watermark_before(&self, run: &Run<'_>, i: usize) -> Millis {
         let row = self.admitted.get(i).and_then(|admitted| run.events.rows.get(admitted.row as usize));
         row.map_or(self.watermark, |row| row.watermark.max(self.watermark))
+    }
+
+    /// The watermark as it stood after the admitted event before `i`; `None` after the last row.
+    fn watermark_after(&self, run: &Run<'_>, i: usize) -> Option<Millis> {
+        let before = self.admitted.get(i.checked_sub(1)?)?;
+        let row = run.events.rows.get(before.row as usize + 1)?;
+        Some(row.watermark.max(self.watermark))
     }
 
     /// The running instance, a new one if the last call broke it.

@@ -132,6 +132,17 @@ proptest! {
 }
 
 #[test]
+fn a_timer_sees_the_watermark_of_its_moment_also_before_an_event_that_cannot_be_read() {
+    let wake = |key: &str, time: i64| (time, json!({"key": key, "act": "wake", "with": {"number": 25, "text": "t"}}));
+    let unreadable = |time: i64| (time, json!({"key": null, "act": "no key"}));
+    let events = [wake("a", 100), wake("b", 150), unreadable(160), wake("c", 165), wake("d", 200), unreadable(300)];
+    let expected = left(SINK, &events, 1, &[1, 1, 1, 1, 1]);
+    for (batch, runs) in [(1024, &[][..]), (1, &[]), (1024, &[2]), (1024, &[3]), (3, &[5])] {
+        assert!(left(SINK, &events, batch, runs) == expected, "batch {batch}, runs {runs:?}");
+    }
+}
+
+#[test]
 fn more_timers_than_one_call_takes_fire_in_order_however_large_the_batch() {
     const KEYS: i64 = 10_000;
     let wake =

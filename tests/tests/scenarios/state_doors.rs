@@ -241,7 +241,8 @@ fn over_kafka_a_key_of_another_process_is_answered_with_where_to_ask() {
     });
     let elsewhere = keys.iter().find_map(|key| asked(key)[0].clone().err()).unwrap();
     assert!(elsewhere.1.contains("which another process of the pipeline has; ask at the admin doors of the others"), "{}", elsewhere.1);
-    running.into_iter().for_each(|running| running.stop().unwrap());
+    // Not asked how they end: who stops while the group shares anew leaves its last commit to the other.
+    drop(running);
 }
 
 #[test]
