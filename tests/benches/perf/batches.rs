@@ -5,7 +5,7 @@ use anyhow::Context;
 use sangam::events::{Events, Record};
 use sangam::route::Scanner;
 use sangam::stage::{Outputs, Stage, StageSpec};
-use sangam::store::MemoryStore;
+use sangam::store::{MemoryStore, Store};
 use sangam_tests::bench::{Workload, cpu_ns, engine, generate};
 use std::sync::Arc;
 
@@ -39,22 +39,9 @@ pub fn run(place: &Place) -> anyhow::Result<()> {
 /// The workload's operator as the engine would run it.
 fn stage(place: &Place, workload: Workload) -> anyhow::Result<Stage> {
     let supervisor = engine::idle(workload, &place.plugins)?;
-    let node = supervisor.topology.operators.first().context("no operator")?;
-    let spec = StageSpec {
-        name: node.name.clone(),
-        plugin: node.plugin.clone(),
-        config: node.config.clone(),
-        limits: node.limits.clone(),
-        inputs: node.inputs.clone(),
-        on_error: node.on_error,
-        streams: supervisor.topology.stream_names.clone(),
-        batch: 4096,
-        metrics: node.metrics.clone(),
-        store: Arc::new(MemoryStore::new()),
-        clock: supervisor.clock.clone(),
-        ports: node.outputs.len(),
-        captures: None,
-    };
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let spec = supervisor.topology.stage_spec(0, &store, &supervisor.clock).context("no operator")?;
+    let spec = StageSpec { batch: 4096, captures: None, ..spec };
     Ok(Stage::new(spec, 0)?)
 }
 
