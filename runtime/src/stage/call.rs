@@ -5,6 +5,7 @@ use super::refuse::{Refuser, copy};
 use super::{Admitted, Failure, FailureKind, Outputs, Run, Stage, StageError, Way};
 use crate::events::{Events, Format, Row, Span};
 use crate::sandbox::StateReads;
+use crate::store::keyed::NEAR;
 use crate::store::{Due, KeyId, KeyedTable, Store, StoreError};
 use crate::time::Millis;
 use sangam_protocol::effects::{Answering, Cause, EffectLimits, Effects, Emit, OutputKey, RejectKind};
@@ -198,9 +199,12 @@ impl Stage {
                 self.frame.slot(slot_of(id, self.batch_number, &mut self.table, &mut self.slots));
             }
         }
-        // Keys and states go in once all slots are known, so that their look-ups run one after the other with nothing in between.
-        for id in &self.slots {
-            self.frame.key(self.table.name(*id), self.table.state(*id));
+        // Keys and states go in once all slots are known, so that their look-ups overlap.
+        for ids in self.slots.chunks(NEAR) {
+            self.table.fetch(ids);
+            for id in ids {
+                self.frame.key(self.table.name(*id), self.table.state(*id));
+            }
         }
     }
 }
@@ -230,7 +234,7 @@ fn slot_of(id: KeyId, batch: u32, table: &mut KeyedTable, slots: &mut Vec<KeyId>
 
 /// Large state as the guest reads it during a call.
 struct Reads<'a> {
-    table: &'a KeyedTable,
+    table: &'a mut KeyedTable,
     store: &'a dyn Store,
     slots: &'a [KeyId],
     /// The store failed: what the guest was told is not to be trusted, and the call does not count.

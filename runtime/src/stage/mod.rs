@@ -101,6 +101,8 @@ pub struct Stage {
     /// Due timers by the clock; their keys are the clock table's.
     clock_due: Vec<Due>,
     key: Vec<u8>,
+    /// The keys of a run of events, one behind the other, and where each ends.
+    keys: (Vec<u8>, Vec<usize>),
 }
 
 /// An event that the operator is going to see.
@@ -160,6 +162,7 @@ impl Stage {
             due: Vec::new(),
             clock_due: Vec::new(),
             key: Vec::new(),
+            keys: <_>::default(),
         };
         stage.shared = stage.spec.plugin.manifest().has_broadcast();
         stage.spec.metrics.holds(partition, stage.keys(), stage.state_bytes());
@@ -302,24 +305,35 @@ impl Stage {
         self.admitted.clear();
         let Some(input) = self.spec.inputs.get(run.input) else { return };
         let mut unreadable = run.events.unreadable.iter().peekable();
+        let (keys, ends) = &mut self.keys;
+        keys.clear();
+        ends.clear();
         for (i, row) in run.events.rows.iter().enumerate() {
             let verdict = match unreadable.next_if(|(row, _)| *row == i) {
                 Some((_, reason)) => Err(reason.clone()),
                 None => input.admit(run.events, i).and_then(|kind| {
                     if !input.keyed() {
-                        return Ok((kind, None));
+                        return Ok(kind);
                     }
                     let key = input.key(run.events, i, row, &mut self.key)?;
                     if self.shared && !input.broadcast() && key == BROADCAST {
                         return Err("its key is the one under which the broadcast state is kept".to_owned());
                     }
-                    Ok((kind, Some(self.table.key(key))))
+                    keys.extend_from_slice(key);
+                    ends.push(keys.len());
+                    Ok(kind)
                 }),
             };
             match verdict {
-                Ok((kind, key)) => self.admitted.push(Admitted { row: i as u32, kind, key }),
+                Ok(kind) => self.admitted.push(Admitted { row: i as u32, kind, key: None }),
                 Err(reason) => self.unreadable.push_back((i, Failure::new(FailureKind::Unreadable, reason))),
             }
+        }
+        // One after the other with nothing in between, so that the waits for memory overlap.
+        let mut start = 0;
+        for (admitted, end) in self.admitted.iter_mut().zip(ends) {
+            admitted.key = keys.get(start..*end).map(|key| self.table.key(key));
+            start = *end;
         }
     }
 

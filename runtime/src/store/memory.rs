@@ -1,33 +1,38 @@
-//! The store in memory: ordered maps, kept in a file too when it is given one. For tests, and for state that fits into memory.
+//! The store in memory: a table for each space, kept in a file too when it is given one. For tests, and for state that fits into memory.
 //!
 //! With a file, reading never touches the disk and a write appends once; opening reads the whole file.
 
 use super::log::Log;
 use super::small::Small;
+use super::table::{Found, Order, Table};
 use super::{Changes, Pair, Snapshot, Store, StoreError, Visit};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::ops::Bound;
 use std::path::Path;
 
 /// A store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     spaces: RwLock<Spaces>,
-    /// Held over a whole write: log and maps see writes in the same order.
+    /// Held by who writes until all changes are there, and by who reads more than one of them.
+    whole: RwLock<()>,
+    /// Held over a whole write: log and spaces see writes in the same order.
     log: Mutex<Option<Log>>,
 }
 
 #[derive(Debug, Default)]
 struct Spaces {
-    maps: BTreeMap<String, BTreeMap<Key, Vec<u8>>>,
+    /// Those that hold anything.
+    tables: BTreeMap<String, Table<Value>>,
     /// Bytes of all keys and values.
     bytes: u64,
 }
 
-/// Most keys stay in the tree's nodes: a look-up among millions then waits for memory once per node, not once per key that it passes.
-type Key = Small<30>;
+/// Values up to 22 bytes, as of most counters, take no memory of their own.
+type Value = Small<22>;
+
+/// Changes that are made together: what is looked up for them stays near until they are made, and who reads waits for a tenth of a millisecond.
+const SLICE: usize = 512;
 
 /// A file under this size is not worth writing anew.
 const LOG_MIN: u64 = 16 << 20;
@@ -46,33 +51,52 @@ impl MemoryStore {
     /// A store that is kept in the file at `path`, which is made when it is not there.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut spaces = Spaces::default();
-        let log = Log::open(path, &mut |space, key, value| spaces.apply(space, key, value))?;
-        Ok(MemoryStore { spaces: RwLock::new(spaces), log: Mutex::new(Some(log)) })
+        let log = Log::open(path, &mut |space, key, value| drop(spaces.apply(space, [((key, value), None)].into_iter())))?;
+        Ok(MemoryStore { spaces: RwLock::new(spaces), whole: RwLock::default(), log: Mutex::new(Some(log)) })
+    }
+
+    /// The spaces, of which this one is in order.
+    fn in_order(&self, space: &str) -> RwLockReadGuard<'_, Spaces> {
+        let spaces = self.spaces.read();
+        if spaces.tables.get(space).is_none_or(Table::is_in_order) {
+            return spaces;
+        }
+        drop(spaces);
+        // Others read on while the order is made.
+        let spaces = self.spaces.upgradable_read();
+        let order = spaces.tables.get(space).map(Table::order);
+        let mut spaces = RwLockUpgradableReadGuard::upgrade(spaces);
+        if let (Some(table), Some(order)) = (spaces.tables.get_mut(space), order) {
+            table.keep(order);
+        }
+        RwLockWriteGuard::downgrade(spaces)
     }
 }
 
 impl Store for MemoryStore {
     fn get(&self, space: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.spaces.read().maps.get(space).and_then(|map| map.get(key)).cloned())
+        Ok(self.spaces.read().tables.get(space).and_then(|table| table.get(key)).map(|value| value.as_slice().to_vec()))
     }
 
     fn scan(&self, space: &str, from: &[u8], each: Visit<'_>) -> Result<(), StoreError> {
-        if let Some(map) = self.spaces.read().maps.get(space) {
+        let _whole = self.whole.read();
+        if let Some(mut range) = self.in_order(space).tables.get(space).and_then(|table| table.range(from)) {
             // The flow says only whether `each` has had enough.
-            let _ =
-                map.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).try_for_each(|(key, value)| each(key.as_slice(), value));
+            let _ = range.try_for_each(|(key, value)| each(key, value.as_slice()));
         }
         Ok(())
     }
 
     fn floor(&self, space: &str, key: &[u8]) -> Result<Option<Pair>, StoreError> {
-        let spaces = self.spaces.read();
-        let last = spaces.maps.get(space).and_then(|map| map.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))).next_back());
-        Ok(last.map(|(key, value)| (key.as_slice().to_vec(), value.clone())))
+        let _whole = self.whole.read();
+        let spaces = self.in_order(space);
+        let last = spaces.tables.get(space).and_then(|table| table.floor(key).flatten());
+        Ok(last.map(|(key, value)| (key.to_vec(), value.as_slice().to_vec())))
     }
 
     fn spaces(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.spaces.read().maps.keys().cloned().collect())
+        let _whole = self.whole.read();
+        Ok(self.spaces.read().tables.keys().cloned().collect())
     }
 
     fn write(&self, changes: &Changes) -> Result<(), StoreError> {
@@ -83,14 +107,23 @@ impl Store for MemoryStore {
         if let Some(log) = log.as_mut() {
             log.append(changes)?;
         }
-        let mut spaces = self.spaces.write();
-        changes.iter().for_each(|(space, key, value)| spaces.apply(space, key, value));
+        let whole = self.whole.write();
+        let mut unasked = Vec::new();
+        for (space, changes) in changes.by_space(SLICE) {
+            // This takes most of the time, and stops nobody who reads.
+            let found = self.spaces.read().find(space, changes.clone());
+            unasked.push(self.spaces.write().apply(space, changes.zip(found)));
+        }
+        let spaces = self.spaces.read();
         if let Some(log) = log.as_mut().filter(|log| log.len() > LOG_MIN.max(4 * spaces.bytes) && spaces.bytes < REPLACE_MAX) {
             // The changes are safe already: a file that cannot be written anew is only longer than it need be.
             if let Err(error) = log.replace(&spaces.contents()) {
                 tracing::warn!(%error, "the store's file could not be written anew");
             }
         }
+        drop((spaces, whole));
+        // Freeing a large one takes a while: nobody waits for that.
+        drop(unasked);
         Ok(())
     }
 }
@@ -108,51 +141,50 @@ impl Snapshot for MemoryStore {
 // === impl Spaces ===
 
 impl Spaces {
-    fn apply(&mut self, space: &str, key: &[u8], value: Option<&[u8]>) {
-        let size = |key: &[u8], value: &[u8]| (key.len() + value.len()) as u64;
-        match (value, self.maps.get_mut(space)) {
-            (Some(value), map) => {
-                let map = match map {
-                    Some(map) => map,
-                    None => self.maps.entry(space.to_owned()).or_default(),
-                };
-                match map.entry(Key::new(key)) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(value.to_vec());
-                        self.bytes += size(key, value);
-                    }
-                    Entry::Occupied(mut entry) => {
-                        self.bytes = self.bytes + size(key, value) - size(key, entry.get());
-                        set(entry.get_mut(), value);
-                    }
-                }
-            }
-            (None, Some(map)) => {
-                self.bytes -= map.remove(key).map_or(0, |old| size(key, &old));
-                if map.is_empty() {
-                    self.maps.remove(space);
-                }
-            }
-            (None, None) => {}
+    /// Where the keys of changes are, if there is the space.
+    fn find<'c>(&self, space: &str, changes: impl Iterator<Item = (&'c [u8], Option<&'c [u8]>)>) -> Vec<Option<Found>> {
+        let table = self.tables.get(space);
+        changes.map(|(key, _)| table.map(|table| table.find(key))).collect()
+    }
+
+    /// Makes changes in a space; returns its order, where nobody asks for it any more.
+    fn apply<'c>(&mut self, space: &str, changes: impl Iterator<Item = ((&'c [u8], Option<&'c [u8]>), Option<Found>)>) -> Option<Order> {
+        if !self.tables.contains_key(space) {
+            self.tables.insert(space.to_owned(), Table::new());
         }
+        let table = self.tables.get_mut(space)?;
+        for ((key, value), found) in changes {
+            self.bytes = set(table, key, value, found.unwrap_or_else(|| table.find(key)), self.bytes);
+        }
+        let unasked = table.take_unasked();
+        if table.is_empty() {
+            self.tables.remove(space);
+        }
+        unasked
     }
 
     fn contents(&self) -> Changes {
         let mut contents = Changes::default();
-        for (space, map) in &self.maps {
-            map.iter().for_each(|(key, value)| contents.put(space, key.as_slice(), value));
+        for (space, table) in &self.tables {
+            table.iter().for_each(|(key, value)| contents.put(space, key, value.as_slice()));
         }
         contents
     }
 }
 
-/// Sets a value in the memory that it has, unless most of that would lie idle.
-fn set(old: &mut Vec<u8>, value: &[u8]) {
-    if old.capacity() / 2 > value.len() {
-        *old = Vec::new();
-    }
-    old.clear();
-    old.extend_from_slice(value);
+/// Makes a change; returns how many bytes there are then.
+fn set(table: &mut Table<Value>, key: &[u8], value: Option<&[u8]>, found: Found, bytes: u64) -> u64 {
+    let Some(value) = value else {
+        return bytes - table.remove(key, found).map_or(0, |old| (key.len() + old.as_slice().len()) as u64);
+    };
+    let mut new = 0;
+    let kept = table.get_or_insert(key, found, || {
+        new = key.len();
+        Value::new(&[])
+    });
+    let before = kept.as_slice().len();
+    kept.set(value);
+    bytes + (new + value.len()) as u64 - before as u64
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@
 //!
 //! It does not know operators, keys or timers; `keyed` builds those on top and is what the hot path uses.
 
+mod chunks;
 mod disk;
 mod error;
+mod index;
 pub mod keyed;
 mod log;
 mod memory;
 mod small;
+mod table;
 
 #[cfg(test)]
 mod suite;
@@ -134,10 +137,18 @@ impl Changes {
 
     /// The changes in order.
     pub fn iter(&self) -> impl Iterator<Item = Change<'_>> {
-        self.entries.iter().map(|entry| {
-            let key_end = entry.at + entry.key_len as usize;
-            let value = entry.value_len.map(|len| &self.bytes[key_end..key_end + len as usize]);
-            (self.spaces[entry.space as usize].as_str(), &self.bytes[entry.at..key_end], value)
+        self.by_space(usize::MAX).flat_map(|(space, changes)| changes.map(move |(key, value)| (space, key, value)))
+    }
+
+    /// The changes in order, those of a space that follow each other at once, but no more than `most`.
+    pub fn by_space(&self, most: usize) -> impl Iterator<Item = (&str, impl Iterator<Item = (&[u8], Option<&[u8]>)> + Clone)> {
+        self.entries.chunk_by(|a, b| a.space == b.space).flat_map(move |entries| entries.chunks(most)).map(|entries| {
+            let changes = entries.iter().map(|entry| {
+                let key_end = entry.at + entry.key_len as usize;
+                let value = entry.value_len.map(|len| &self.bytes[key_end..key_end + len as usize]);
+                (&self.bytes[entry.at..key_end], value)
+            });
+            (entries.first().map_or("", |entry| &self.spaces[entry.space as usize]), changes)
         })
     }
 

@@ -28,6 +28,7 @@ const CASES: &[(&str, Case)] = &[
     ("keys and values may be empty, and values large", keys_and_values_may_be_empty_or_large),
     ("a second process is kept out, and let in afterwards", a_second_opener_is_kept_out),
     ("writers on several threads do not mix up their new spaces", writers_on_several_threads_do_not_mix),
+    ("a scan finds all of a write or nothing of it", a_scan_finds_all_of_a_write_or_nothing),
     ("an empty set of changes is fine", an_empty_set_of_changes_is_fine),
     ("runs of changes are applied all or none, and may look at what is there", runs_are_applied_all_or_none),
     ("a snapshot holds what there was, whatever is written later", a_snapshot_stays),
@@ -135,6 +136,25 @@ fn writers_on_several_threads_do_not_mix(open: Opener<'_>) {
     for (thread, space) in (0..4).flat_map(|thread| (0..5).map(move |space| (thread, space))) {
         assert_eq!(entries(&*store, &name(thread, space), b""), [(b"k".to_vec(), vec![thread, space])]);
     }
+}
+
+fn a_scan_finds_all_of_a_write_or_nothing(open: Opener<'_>) {
+    let store = open().unwrap();
+    let of_round = |round: u32| {
+        let mut changes = Changes::default();
+        (0..1_000_u32).for_each(|key| changes.put("s", &key.to_be_bytes(), &round.to_be_bytes()));
+        changes
+    };
+    store.write(&of_round(0)).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (1..20).for_each(|round| store.write(&of_round(round)).unwrap()));
+        while !writer.is_finished() {
+            let mut found = entries(&*store, "s", b"");
+            assert_eq!(found.len(), 1_000);
+            found.dedup_by(|a, b| a.1 == b.1);
+            assert_eq!(found.len(), 1);
+        }
+    });
 }
 
 fn an_empty_set_of_changes_is_fine(open: Opener<'_>) {

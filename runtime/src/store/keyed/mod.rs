@@ -4,7 +4,6 @@
 //! what state means, when timers fire or what a watermark is.
 
 pub mod cells;
-mod chunks;
 mod record;
 mod timers;
 
@@ -13,15 +12,12 @@ mod tests;
 
 pub use record::Record;
 
+use super::chunks::Chunks;
+use super::index::Index;
 use super::small::{self, Small};
 use super::{Changes, Store, StoreError, Visit};
 use crate::time::Millis;
 use cells::Cells;
-use chunks::Chunks;
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Probe;
-use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use timers::{Names, Stub, Timer, Timers, Wheel};
@@ -50,9 +46,7 @@ pub struct KeyedTable {
     space: String,
     entries: Chunks<Entry>,
     free: Vec<KeyId>,
-    /// Never iterated, so that its random seed (keys may come from an adversary) shows in no result.
-    index: HashTable<Slot>,
-    hasher: RandomState,
+    index: Index,
     names: Names,
     wheel: Wheel,
     cells: Cells,
@@ -72,16 +66,8 @@ pub struct KeyedTable {
 type Key = Small<30>;
 type State = Small<38>;
 
-/// What the index knows of a key. With the hash beside the number, other keys' entries stay untouched when it is probed and grows.
-#[derive(Clone, Copy)]
-struct Slot {
-    hash: Hash,
-    id: KeyId,
-}
-
-/// Half of a key's hash.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Hash(u32);
+/// Keys that are fetched together: what they have stays near until it is used.
+pub const NEAR: usize = 64;
 
 /// Two cache lines.
 #[derive(Debug)]
@@ -126,8 +112,7 @@ impl KeyedTable {
             space,
             entries: Chunks::new(),
             free: Vec::new(),
-            index: HashTable::new(),
-            hasher: RandomState::default(),
+            index: Index::new(),
             names: Names::default(),
             wheel: Wheel::default(),
             cells,
@@ -167,30 +152,27 @@ impl KeyedTable {
 
     // --- keys ---
 
-    /// Finds a key or makes it: one hash, one probe. It does not count until it has state or timers.
+    /// Finds a key or makes it: one hash, and one probe for a known one. It does not count until it has state or timers.
     ///
     /// Find all keys of a batch first and then change them: the waits for memory overlap, which halves the cost of a large table.
     #[inline]
     pub fn key(&mut self, key: &[u8]) -> KeyId {
-        let entries = &mut self.entries;
-        let hash = Hash::of(&self.hasher, key);
-        let same = |slot: &Slot| slot.hash == hash && small::same(entries[slot.id.0 as usize].key.as_slice(), key);
-        let vacant = match self.index.entry(hash.spread(), same, |slot| slot.hash.spread()) {
-            Probe::Occupied(known) => return known.get().id,
-            Probe::Vacant(vacant) => vacant,
-        };
+        let hash = self.index.hash(key);
+        if let Some(known) = self.index.find(hash, |entry| small::same(self.name(KeyId(entry)), key)) {
+            return KeyId(known);
+        }
         let entry = Entry { key: Key::new(key), state: None, timers: Timers::None, batch: 0, slot: 0, flags: USED | TOUCHED };
         let id = match self.free.pop() {
             Some(id) => {
-                entries[id.0 as usize] = entry;
+                self.entries[id.0 as usize] = entry;
                 id
             }
             None => {
-                entries.push(entry);
-                KeyId(entries.len() as u32 - 1)
+                self.entries.push(entry);
+                KeyId(self.entries.len() as u32 - 1)
             }
         };
-        vacant.insert(Slot { hash, id });
+        self.index.insert(hash, id.0);
         self.touched.push(id);
         self.size.bytes += key.len();
         id
@@ -198,14 +180,23 @@ impl KeyedTable {
 
     /// A key that is there already.
     pub fn find(&self, key: &[u8]) -> Option<KeyId> {
-        let hash = Hash::of(&self.hasher, key);
-        self.index.find(hash.spread(), |slot| slot.hash == hash && self.name(slot.id) == key).map(|slot| slot.id)
+        self.index.find(self.index.hash(key), |entry| self.name(KeyId(entry)) == key).map(KeyId)
     }
 
     /// The bytes of a key.
     #[inline]
     pub fn name(&self, id: KeyId) -> &[u8] {
         self.entry(id).key.as_slice()
+    }
+
+    /// Has what the first of these keys have fetched from memory. Waits for one key after the other would be most of the time that a large table takes;
+    /// these overlap.
+    #[inline]
+    pub fn fetch(&self, ids: &[KeyId]) {
+        let ids = || ids.iter().take(NEAR);
+        let entries = ids().map(|id| self.entry(*id).flags).fold(0, u8::wrapping_add);
+        let states = ids().filter_map(|id| self.state(*id)?.first()).fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
+        std::hint::black_box((entries, states));
     }
 
     /// The slot of a key in the batch numbered `batch` (from 1): the one it was given before, or else `next`, which it then keeps.
@@ -312,15 +303,25 @@ impl KeyedTable {
     }
 
     /// Visits a key's cells whose name starts with `prefix`, in order, behind `after`, until `each` breaks.
-    pub fn scan_cells(&self, store: &dyn Store, id: KeyId, prefix: &[u8], after: Option<&[u8]>, each: Visit<'_>) -> Result<(), StoreError> {
-        self.cells.scan(store, self.name(id), prefix, after, each)
+    pub fn scan_cells(
+        &mut self,
+        store: &dyn Store,
+        id: KeyId,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        each: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.cells.scan(store, self.entries[id.0 as usize].key.as_slice(), prefix, after, each)
     }
 
     // --- transactions ---
 
     /// Adds everything that changed since the last commit: one entry per changed key, and its cells.
     pub fn changes(&mut self, into: &mut Changes) {
-        for &id in &self.touched {
+        for (i, &id) in self.touched.iter().enumerate() {
+            if i % NEAR == 0 {
+                self.fetch(self.touched.get(i..).unwrap_or(&[]));
+            }
             let entry = &self.entries[id.0 as usize];
             if entry.flags & (STATE | TIMERS) == 0 {
                 continue;
@@ -392,7 +393,7 @@ impl KeyedTable {
 
     /// About how much memory this takes.
     pub fn bytes(&self) -> usize {
-        let fixed = self.entries.len() * size_of::<Entry>() + self.index.allocation_size() + self.wheel.stubs() * size_of::<Stub>();
+        let fixed = self.entries.len() * size_of::<Entry>() + self.index.bytes() + self.wheel.stubs() * size_of::<Stub>();
         fixed + self.size.bytes + self.cells.bytes()
     }
 
@@ -469,10 +470,8 @@ impl KeyedTable {
     }
 
     fn release(&mut self, id: KeyId) {
-        let hash = Hash::of(&self.hasher, self.name(id));
-        if let Ok(known) = self.index.find_entry(hash.spread(), |slot| slot.id == id) {
-            known.remove();
-        }
+        let hash = self.index.hash(self.name(id));
+        self.index.remove(hash, id.0);
         let entry = &mut self.entries[id.0 as usize];
         self.size.bytes -= entry.key.as_slice().len();
         entry.key = Key::new(&[]);
@@ -488,21 +487,6 @@ impl KeyedTable {
             }
         }
         self.wheel.sort();
-    }
-}
-
-// === impl Hash ===
-
-impl Hash {
-    #[inline]
-    fn of(hasher: &RandomState, key: &[u8]) -> Self {
-        Hash(hasher.hash_one(key) as u32)
-    }
-
-    /// The index looks at the lowest and the highest bits.
-    #[inline]
-    fn spread(self) -> u64 {
-        u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 }
 

@@ -4,35 +4,49 @@ use std::ops::{Index, IndexMut};
 
 /// A list in pieces.
 #[derive(Debug)]
-pub(super) struct Chunks<T>(Vec<Vec<T>>);
+pub(super) struct Chunks<T> {
+    /// All that come before the last entry are full.
+    chunks: Vec<Vec<T>>,
+    len: usize,
+}
 
-/// Entries in a piece; all but the last are full.
+/// Entries in a piece.
 const CHUNK: usize = 1024;
+
+/// Pieces that an emptied list keeps for what comes.
+const KEPT_MAX: usize = 64;
 
 impl<T> Chunks<T> {
     pub(super) const fn new() -> Self {
-        Chunks(Vec::new())
+        Chunks { chunks: Vec::new(), len: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.chunks.truncate(KEPT_MAX);
+        self.chunks.iter_mut().for_each(Vec::clear);
+        self.len = 0;
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.last().map_or(0, |last| (self.0.len() - 1) * CHUNK + last.len())
+        self.len
     }
 
     pub(super) fn push(&mut self, value: T) {
-        match self.0.last_mut() {
-            Some(last) if last.len() < CHUNK => last.push(value),
-            Some(_) => {
+        match self.chunks.get_mut(self.len / CHUNK) {
+            Some(chunk) => chunk.push(value),
+            // Most tables are small.
+            None if self.len == 0 => self.chunks.push(vec![value]),
+            None => {
                 let mut next = Vec::with_capacity(CHUNK);
                 next.push(value);
-                self.0.push(next);
+                self.chunks.push(next);
             }
-            // Most tables are small.
-            None => self.0.push(vec![value]),
         }
+        self.len += 1;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().flatten()
+        self.chunks.iter().flatten()
     }
 }
 
@@ -41,14 +55,14 @@ impl<T> Index<usize> for Chunks<T> {
 
     #[inline]
     fn index(&self, i: usize) -> &T {
-        &self.0[i / CHUNK][i % CHUNK]
+        &self.chunks[i / CHUNK][i % CHUNK]
     }
 }
 
 impl<T> IndexMut<usize> for Chunks<T> {
     #[inline]
     fn index_mut(&mut self, i: usize) -> &mut T {
-        &mut self.0[i / CHUNK][i % CHUNK]
+        &mut self.chunks[i / CHUNK][i % CHUNK]
     }
 }
 
@@ -69,5 +83,9 @@ mod tests {
         list[CHUNK] = 7;
         let expected = (0..CHUNK * 9).map(|i| if i == CHUNK { 7 } else { i });
         assert!(list.iter().copied().eq(expected));
+        list.clear();
+        assert_eq!((list.len(), list.iter().next()), (0, None));
+        (0..=CHUNK).for_each(|i| list.push(i));
+        assert!(list.iter().copied().eq(0..=CHUNK));
     }
 }
