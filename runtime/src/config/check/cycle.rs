@@ -5,13 +5,15 @@
 use std::path::Path;
 
 use crate::config::error::Kind;
-use crate::config::meaning::{Carrier, FALLBACK, Operator, STDIO, Stream};
+use crate::config::meaning::{Carrier, Cluster, FALLBACK, Operator, STDIO, Stream};
 use crate::config::source::Source;
 use crate::config::written::Written;
 
+use super::streams::is_same_place;
+
 /// Reports each cycle once, at the first of its operators in the file.
-pub(super) fn refuse(written: &Written, operators: &[Operator], streams: &[Stream], source: &Source<'_>) {
-    let feeds = feeds(operators, streams);
+pub(super) fn refuse(written: &Written, operators: &[Operator], streams: &[Stream], clusters: &[Cluster], source: &Source<'_>) {
+    let feeds = feeds(operators, streams, clusters);
     let mut left: Vec<bool> = vec![true; operators.len()];
     loop {
         peel(&feeds, &mut left);
@@ -30,15 +32,12 @@ pub(super) fn refuse(written: &Written, operators: &[Operator], streams: &[Strea
 /// For each operator, the operators that feed it and the stream that they do it through.
 type Feeds = Vec<Vec<(usize, String)>>;
 
-fn feeds(operators: &[Operator], streams: &[Stream]) -> Feeds {
+fn feeds(operators: &[Operator], streams: &[Stream], clusters: &[Cluster]) -> Feeds {
     let carrier = |name: &str| streams.iter().find(|stream| stream.name == name).map(|stream| &stream.carrier);
     let same = |wrote: &str, read: &str| match (carrier(wrote), carrier(read)) {
         // What is read from standard input is not what was written to standard output.
         (Some(Carrier::File { path, .. }), _) if path == Path::new(STDIO) => false,
-        (Some(Carrier::File { path, .. }), Some(Carrier::File { path: other, .. })) => path == other,
-        (Some(Carrier::Topic { cluster, topic, .. }), Some(Carrier::Topic { cluster: other, topic: read, .. })) => {
-            (cluster, topic) == (other, read)
-        }
+        (Some(at), Some(other)) if is_same_place(at, other, clusters) => true,
         _ => wrote == read,
     };
     let fed_by = |reader: &Operator| {

@@ -111,8 +111,8 @@ pub(super) fn refuse_twice(
     }
 }
 
-/// Names of one Kafka are one place.
-fn is_same_place(a: &Carrier, b: &Carrier, clusters: &[Cluster]) -> bool {
+/// Whether two streams are one file or topic. Names of one Kafka are one place.
+pub(super) fn is_same_place(a: &Carrier, b: &Carrier, clusters: &[Cluster]) -> bool {
     let kafka = |name: &str| clusters.iter().find(|cluster| cluster.name == name && cluster.kind.is_kafka()).map(|cluster| &cluster.kind);
     match (a, b) {
         (Carrier::File { path: a, .. }, Carrier::File { path: b, .. }) => a == b,

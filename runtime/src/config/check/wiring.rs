@@ -93,7 +93,7 @@ pub(super) fn connect(
         }
     }
     streams.extend(fallbacks);
-    cycle::refuse(written, &operators, &streams, source);
+    cycle::refuse(written, &operators, &streams, clusters, source);
     Wired { operators, streams }
 }
 

@@ -477,6 +477,25 @@ input = "in"
 output = "out""#,
         &[(Kind::Cycle, "5:12: a cycle: `o` → out → `o`; let one of them write another stream")],
     );
+    // Two names of one Kafka.
+    check(
+        r#"[clusters.here]
+kind = "kafka"
+brokers = "k:9092"
+[clusters.there]
+kind = "kafka"
+brokers = "k:9092"
+[streams.in]
+cluster = "here"
+topic = "t"
+[streams.out]
+cluster = "there"
+topic = "t"
+[operators.o]
+input = "in"
+output = "out""#,
+        &[(Kind::Cycle, "13:12: a cycle: `o` → out → `o`; let one of them write another stream")],
+    );
     check(
         r#"[streams.in]
 [streams.dead-letters]
