@@ -36,7 +36,8 @@ pub trait Store: Send + Sync {
     /// Names of the spaces that hold anything, in order.
     fn spaces(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Applies all changes or none; when it returns, they survive a crash as far as the store can promise.
+    /// Applies all changes or none; when it returns, they survive a crash as far as the store can promise. Until then `get` may find some of
+    /// them already; `scan` and `floor` find all or none.
     fn write(&self, changes: &Changes) -> Result<(), StoreError>;
 
     /// The same with more changes than should be in memory at once: asks `next` for one run after the other. False where `next` gave up,

@@ -189,8 +189,7 @@ impl KeyedTable {
         self.entry(id).key.as_slice()
     }
 
-    /// Has what the first of these keys have fetched from memory. Waits for one key after the other would be most of the time that a large table takes;
-    /// these overlap.
+    /// Fetches what the first [`NEAR`] of these keys have from memory. Of a large table each would be waited for by itself; here the waits overlap.
     #[inline]
     pub fn fetch(&self, ids: &[KeyId]) {
         let ids = || ids.iter().take(NEAR);
