@@ -78,6 +78,10 @@ impl Stage {
         let span = Stretch::events(from, to, end);
         let Some(failure) = self.try_call(run, span)? else {
             self.went_well(to - from);
+            // Before any timers that are to fire behind these events.
+            if to > from {
+                self.settle_before(run, to - 1)?;
+            }
             return Ok(None);
         };
         match to - from {
@@ -103,15 +107,14 @@ impl Stage {
             self.due.clear();
             self.try_call(run, Stretch::events(event, event + 1, before))?
         };
-        if poison.is_none() {
-            self.went_well(1);
-        }
+        self.settle_before(run, event)?;
         if let Some(poison) = poison {
             self.went_wrong(&poison);
             let poison = self.captured(poison);
             let row = self.admitted.get(event).map_or(0, |admitted| admitted.row as usize);
-            self.settle_unreadable(run, row)?;
             self.refuser.refuse(run, row, &poison)?;
+        } else {
+            self.went_well(1);
         }
         self.fire(run, end, 1)
     }

@@ -215,7 +215,11 @@ impl Stage {
         self.admit(run);
         self.spec.metrics.events_in.inc_by(events.len() as u64);
         let mut from = 0;
-        while from < self.admitted.len() {
+        loop {
+            self.pass_unreadable(run, from, end)?;
+            if from == self.admitted.len() {
+                break;
+            }
             let to = self.cut(run, from);
             let watermark = self.watermark_after(run, to).unwrap_or(end);
             self.advance(run, from, to, watermark)?;
@@ -224,7 +228,7 @@ impl Stage {
         if self.watermark < end {
             self.advance(run, from, from, end)?;
         }
-        self.settle_unreadable(run, usize::MAX)
+        Ok(())
     }
 
     /// The next time at which a timer is due.
@@ -335,6 +339,25 @@ impl Stage {
             admitted.key = keys.get(start..*end).map(|key| self.table.key(key));
             start = *end;
         }
+    }
+
+    /// Settles the unreadable rows that come before admitted event `from`, each after the timers that it makes due: as if a run ended there.
+    fn pass_unreadable(&mut self, run: &mut Run<'_>, from: usize, end: Millis) -> Result<(), StageError> {
+        let before = self.admitted.get(from).map_or(usize::MAX, |admitted| admitted.row as usize);
+        while let Some(row) = self.unreadable.front().map(|(row, _)| *row).filter(|row| *row < before) {
+            let watermark = run.events.rows.get(row + 1).map_or(end, |next| next.watermark);
+            if self.watermark < watermark {
+                self.advance(run, from, from, watermark)?;
+            }
+            self.settle_unreadable(run, row + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Settles the unreadable rows that come before admitted event `event`.
+    fn settle_before(&mut self, run: &mut Run<'_>, event: usize) -> Result<(), StageError> {
+        let row = self.admitted.get(event).map_or(0, |admitted| admitted.row as usize);
+        self.settle_unreadable(run, row)
     }
 
     /// Settles the unreadable rows that come before row `before`.

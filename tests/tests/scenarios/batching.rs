@@ -143,6 +143,21 @@ fn a_timer_sees_the_watermark_of_its_moment_also_before_an_event_that_cannot_be_
 }
 
 #[test]
+fn events_that_cannot_be_read_become_dead_letters_among_the_outputs_of_timers_as_if_each_came_alone() {
+    let order = |key: &str, time: i64| (time, json!({"key": key, "act": "count"}));
+    let unreadable = |time: i64| (time, json!({"key": null, "act": "no key"}));
+    let at_both_ends = vec![unreadable(100), unreadable(98), order("k1", 100), order("k2", 109), unreadable(135), unreadable(143)];
+    let between =
+        vec![order("k1", 100), unreadable(95), order("k2", 109), unreadable(135), unreadable(143), order("k3", 143), order("k3", 190)];
+    for events in [at_both_ends, between] {
+        let expected = left(MICRO, &events, 1, &vec![1; events.len()]);
+        for (batch, runs) in [(1024, &[][..]), (1, &[]), (1024, &[2]), (1024, &[5]), (2, &[1, 3])] {
+            assert_eq!(left(MICRO, &events, batch, runs).0, expected.0, "batch {batch}, runs {runs:?}");
+        }
+    }
+}
+
+#[test]
 fn more_timers_than_one_call_takes_fire_in_order_however_large_the_batch() {
     const KEYS: i64 = 10_000;
     let wake =
