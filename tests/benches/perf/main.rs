@@ -1,6 +1,6 @@
 //! What an event costs, and what comes around it: `scripts/bench` builds what is needed and runs this.
 //!
-//! `perf [WHAT...] [--events N] [--rounds N] [--batch N] [--users N]`, where WHAT is `w1` to `w4` (a workload on the engine and as a native loop),
+//! `perf [WHAT...] [--events N] [--rounds N] [--batch N] [--users N] [--commit MS]`, where WHAT is `w1` to `w4` (a workload on the engine and as a native loop),
 //! `batch`, `start`, `swap`, `delivered`, `kafka`, `latency` or `restart` (the last three, and one half of `delivered`, on a real broker);
 //! without WHAT it is all of them. `systems`, or `s1`, `s2`, `s5`, `s6`, `s7`, `s10`, `s12`, are the example systems, which are only run when
 //! they are named. Each result is a line that starts with `RESULT`.
@@ -18,6 +18,7 @@ use sangam::pipeline::Plugins;
 use sangam_tests::bench::engine;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What to run, and how much of it.
 struct Ask {
@@ -26,6 +27,8 @@ struct Ask {
     rounds: usize,
     batch: Option<usize>,
     users: usize,
+    /// How often the example systems commit, where it is not as their pipelines say.
+    commit: Option<Duration>,
 }
 
 /// What all benchmarks need.
@@ -70,7 +73,7 @@ fn main() -> anyhow::Result<()> {
 
 impl Ask {
     fn read(mut args: impl Iterator<Item = String>) -> anyhow::Result<Ask> {
-        let mut ask = Ask { what: Vec::new(), events: 1_000_000, rounds: 5, batch: None, users: 1_000_000 };
+        let mut ask = Ask { what: Vec::new(), events: 1_000_000, rounds: 5, batch: None, users: 1_000_000, commit: None };
         while let Some(arg) = args.next() {
             let mut number = || args.next().context("a number is missing")?.parse::<usize>().context("not a number");
             match arg.as_str() {
@@ -78,6 +81,7 @@ impl Ask {
                 "--rounds" => ask.rounds = number()?,
                 "--batch" => ask.batch = Some(number()?),
                 "--users" => ask.users = number()?,
+                "--commit" => ask.commit = Some(Duration::from_millis(number()? as u64)),
                 // Cargo says this to every benchmark.
                 "--bench" => {}
                 option if option.starts_with('-') => bail!("there is no option `{option}`"),

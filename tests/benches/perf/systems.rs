@@ -171,9 +171,9 @@ pub fn run(ask: &Ask, place: &Place) -> anyhow::Result<()> {
     for system in SYSTEMS.iter().filter(|system| named("systems") || named(system.name)) {
         let prepared = Arc::new(Prepared::make(system, &root(), ask.events, ask.users)?);
         let full = Tape::new(system, &prepared, None);
-        play(system, &prepared, &full, place, true)?;
+        play(system, &prepared, &full, place, ask.commit)?;
         let without = Tape::new(system, &prepared, None);
-        play(system, &prepared, &without, place, false)?;
+        play(system, &prepared, &without, place, Some(Duration::MAX))?;
         let without = without.measured().with_context(|| format!("{}: not all events were read", system.name))?;
         let full = full.measured().with_context(|| format!("{}: not all events were read", system.name))?;
         let users = prepared.users();
@@ -198,7 +198,7 @@ pub fn run(ask: &Ask, place: &Place) -> anyhow::Result<()> {
             _ => Pace::AsTheySay,
         };
         let paced = Tape::new(system, &prepared, Some((pace, PACED_SECONDS)));
-        play(system, &prepared, &paced, place, true)?;
+        play(system, &prepared, &paced, place, ask.commit)?;
         let latencies = paced.latencies();
         anyhow::ensure!(!latencies.is_empty(), "{}: no output answers an event", system.name);
         println!(
@@ -215,17 +215,15 @@ pub fn run(ask: &Ask, place: &Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the example's pipeline over a tape to its end; commits as often as it says, or once at the end.
-fn play(system: &System, prepared: &Prepared, tape: &Arc<Tape>, place: &Place, commits: bool) -> anyhow::Result<()> {
+/// Runs the example's pipeline over a tape to its end; commits as often as it says, or as `commit` does.
+fn play(system: &System, prepared: &Prepared, tape: &Arc<Tape>, place: &Place, commit: Option<Duration>) -> anyhow::Result<()> {
     // What making the events took is not to be taken by users who then would seem to weigh nothing.
     // SAFETY: the call only gives unused memory back.
     unsafe { libmimalloc_sys::mi_collect(true) };
     let broker: Arc<dyn Broker> = Arc::new(Deck(tape.clone()));
     let options = RunOptions { close_at_end: true, ..RunOptions::default() };
     let mut pipeline = pipeline(system, prepared)?;
-    if !commits {
-        pipeline.commit_interval = Duration::MAX;
-    }
+    pipeline.commit_interval = commit.unwrap_or(pipeline.commit_interval);
     let mut supervisor = engine::supervisor(pipeline, &place.plugins, &broker, options)?;
     supervisor.run(&Control::default())?;
     for operator in &supervisor.topology.operators {
